@@ -1,0 +1,2 @@
+//! The `veza-play` program.
+fn main() {}
