@@ -1,0 +1,3 @@
+//! Events become output.
+
+pub mod event;

@@ -1,0 +1,1 @@
+//! Renders templates as Ansible does.
