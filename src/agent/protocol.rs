@@ -193,7 +193,13 @@ pub fn read_frame<T: DeserializeOwned>(source: &mut dyn Read) -> Result<T, Frame
     if bytes.len() < length {
         return Err(FrameError::Broken(io::ErrorKind::UnexpectedEof.into()));
     }
-    rmp_serde::from_slice(&bytes).map_err(|error| FrameError::Malformed(error.to_string()))
+    let mut left = bytes.as_slice();
+    let message = rmp_serde::from_read(&mut left)
+        .map_err(|error| FrameError::Malformed(error.to_string()))?;
+    match left.len() {
+        0 => Ok(message),
+        count => Err(FrameError::Malformed(format!("{count} bytes are left over"))),
+    }
 }
 
 fn read_length(source: &mut dyn Read, length: &mut [u8; 4]) -> Result<(), FrameError> {
