@@ -1,9 +1,10 @@
 //! Builds the agent as a static program, to be embedded in the controller.
-#![expect(clippy::print_stdout, reason = "cargo reads what a build script prints")]
 //!
 //! A nested cargo with a target directory of its own (cargo waits for its own
 //! lock otherwise), and without the flags and wrappers of the outer build.
 //! `VEZA_AGENT` names an agent built elsewhere, to be embedded instead.
+
+#![expect(clippy::print_stdout, reason = "cargo reads what a build script prints")]
 
 use std::env;
 use std::error::Error;
