@@ -10,3 +10,5 @@ pub mod outcome;
 pub mod content;
 
 pub mod effect;
+
+pub mod describe;
