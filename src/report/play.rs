@@ -1,0 +1,194 @@
+//! What happened in one play, kept until it has ended.
+
+use std::collections::HashMap;
+
+use veza_agent::outcome::Outcome;
+
+use super::block::Block;
+use super::event::{Event, Site};
+use super::fold::{self, Key, Step};
+use super::human::View;
+use super::paint;
+use super::recap;
+
+/// The tasks of one play by host, or what happens outside of any play.
+#[derive(Default)]
+pub(super) struct Play {
+    /// Its name; events may come before the first play and after the last.
+    name: Option<String>,
+    /// The hosts, in the order in which they are shown.
+    hosts: Vec<String>,
+    /// What each host did.
+    tracks: HashMap<String, Vec<Step<Entry>>>,
+}
+
+/// One step of a host.
+pub(super) enum Entry {
+    /// A task that ended.
+    Task(Task),
+    /// Anything else.
+    Block(Box<Block>),
+}
+
+/// A task that ended.
+pub(super) struct Task {
+    pub module: String,
+    pub site: Site,
+    pub handler: Option<String>,
+    pub outcome: Box<Outcome>,
+    /// Whether the script caught its failure.
+    pub caught: bool,
+}
+
+impl Play {
+    pub fn new(name: &str, hosts: &[String]) -> Self {
+        Self {
+            name: Some(name.into()),
+            hosts: hosts.to_vec(),
+            tracks: HashMap::new(),
+        }
+    }
+
+    /// Keeps what there is to say about an event of one host.
+    pub fn observe(&mut self, event: &Event) {
+        match event {
+            Event::TaskFinished {
+                host,
+                module,
+                site,
+                handler,
+                outcome,
+                ..
+            } => {
+                let name = format!("{handler:?} {module} {}", outcome.title);
+                let task = Task {
+                    module: module.clone(),
+                    site: site.clone(),
+                    handler: handler.clone(),
+                    outcome: outcome.clone(),
+                    caught: false,
+                };
+                self.push(host, Some(site), name, Entry::Task(task));
+            }
+            Event::FailureCaught { host, module, site } => self.caught(host, module, site),
+            Event::HostFailed {
+                host,
+                failure,
+                module,
+                site,
+            } => {
+                if self.last_failure(host, module, site).is_none() {
+                    let block = Block::refused(module, site, failure);
+                    self.push_block(host, Some(site), block);
+                }
+            }
+            Event::Logged { host, text, site } => {
+                self.push_block(host, Some(site), Block::logged(text, site));
+            }
+            Event::ScriptFailed {
+                host,
+                message,
+                site,
+                rendered,
+            } => {
+                let block = Block::script_failed(message, site.as_ref(), rendered);
+                self.push_block(host, site.as_ref(), block);
+            }
+            Event::PlanIncomplete { host, reason, site } => {
+                let block = Block::incomplete(reason, site.as_ref());
+                self.push_block(host, site.as_ref(), block);
+            }
+            Event::HostLost { host, reason, hint } => {
+                self.push_block(host, None, Block::lost(reason, hint.as_deref()));
+            }
+            _ => {}
+        }
+    }
+
+    /// The play as lines, with an empty one at its end; none when there is
+    /// nothing to say.
+    pub fn render(mut self, view: &View) -> Vec<String> {
+        let size = self.hosts.len();
+        let tracks: Vec<_> = self
+            .hosts
+            .iter()
+            .filter_map(|host| Some((host.clone(), self.tracks.remove(host)?)))
+            .map(|(host, steps)| (host, rendered(steps, view)))
+            .collect();
+        let mut lines = Vec::new();
+        for fold in fold::fold(tracks, |one, other| one == other) {
+            if let Some(block) = fold.item {
+                lines.extend(block.lines(&fold.hosts, size, view));
+            }
+        }
+        if let Some(name) = &self.name {
+            let name = paint::line(name);
+            let hosts = recap::names(&self.hosts, size, view.settings.verbose);
+            let quiet = if lines.is_empty() { ": no changes" } else { "" };
+            let heading = format!("play {name} ({hosts}){quiet}");
+            lines.insert(0, view.paint.heading(&heading).to_string());
+        }
+        if !lines.is_empty() {
+            lines.push(String::new());
+        }
+        lines
+    }
+
+    fn caught(&mut self, host: &str, module: &str, site: &Site) {
+        if let Some(task) = self.last_failure(host, module, site) {
+            task.caught = true;
+        }
+    }
+
+    /// The failed task that the host's latest event is about.
+    fn last_failure(&mut self, host: &str, module: &str, site: &Site) -> Option<&mut Task> {
+        let steps = self.tracks.get_mut(host)?.iter_mut().rev();
+        let mut tasks = steps.filter_map(|step| match &mut step.item {
+            Entry::Task(task) => Some(task),
+            Entry::Block(_) => None,
+        });
+        tasks.next().filter(|task| {
+            let failed = task.outcome.failure.is_some() && !task.caught;
+            failed && task.module == module && task.site == *site
+        })
+    }
+
+    fn push_block(&mut self, host: &str, site: Option<&Site>, block: Block) {
+        self.push(host, site, block.name(), Entry::Block(Box::new(block)));
+    }
+
+    fn push(&mut self, host: &str, site: Option<&Site>, name: String, item: Entry) {
+        if !self.tracks.contains_key(host) {
+            if !self.hosts.iter().any(|known| known == host) {
+                self.hosts.push(host.into());
+            }
+            self.tracks.insert(host.into(), Vec::new());
+        }
+        let Some(steps) = self.tracks.get_mut(host) else {
+            return;
+        };
+        let place = match site {
+            Some(site) => (site.file.clone(), site.line, site.column),
+            None => (String::new(), 0, 0),
+        };
+        let again = |step: &&Step<Entry>| step.key.place == place && step.key.name == name;
+        // The latest turn is the highest one.
+        let last = steps.iter().rev().find(again);
+        let turn = last.map_or(0, |step| step.key.turn + 1);
+        let key = Key { place, name, turn };
+        steps.push(Step { key, item });
+    }
+}
+
+/// The steps as blocks; those nobody wants to read keep their place in the
+/// order only.
+fn rendered(steps: Vec<Step<Entry>>, view: &View) -> Vec<Step<Option<Block>>> {
+    let steps = steps.into_iter().map(|step| Step {
+        key: step.key,
+        item: match step.item {
+            Entry::Task(task) => Block::of_task(task, view),
+            Entry::Block(block) => Some(*block),
+        },
+    });
+    steps.collect()
+}
