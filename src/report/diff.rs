@@ -197,28 +197,59 @@ mod tests {
     fn a_change_is_shown_with_three_lines_around_it_and_numbers() {
         let before: String = (1..=20).map(|n| format!("line {n}\n")).collect();
         let after = before.replace("line 5\n", "line five\n") + "line 21\n";
-        insta::assert_snapshot!(plain(&before, &after), @"");
+        insta::assert_snapshot!(plain(&before, &after), @r#"
+         2  2  line 2
+         3  3  line 3
+         4  4  line 4
+         5    -line 5
+            5 +line five
+         6  6  line 6
+         7  7  line 7
+         8  8  line 8
+            ⋮
+        18 18  line 18
+        19 19  line 19
+        20 20  line 20
+           21 +line 21
+        "#);
     }
 
     #[test]
     fn a_missing_newline_is_noted_on_its_side() {
-        insta::assert_snapshot!(plain("a\nb", "a\nb\n"), @"");
+        insta::assert_snapshot!(plain("a\nb", "a\nb\n"), @r#"
+        1 1  a
+        2   -b
+            \ No newline at end of file
+          2 +b
+        "#);
     }
 
     #[test]
     fn blanks_are_visible_where_they_are_the_change() {
-        insta::assert_snapshot!(plain("a b\nx\n", "a  b\nx \t\n"), @"");
+        insta::assert_snapshot!(plain("a b\nx\n", "a  b\nx \t\n"), @r#"
+        1   -a·b
+        2   -x
+          1 +a··b
+          2 +x·→
+        "#);
     }
 
     #[test]
     fn line_endings_are_visible_where_they_are_the_change() {
-        insta::assert_snapshot!(plain("a\r\nb\r\n", "a\nb\r\n"), @"");
+        insta::assert_snapshot!(plain("a\r\nb\r\n", "a\nb\r\n"), @r#"
+        1   -a␍
+          1 +a
+        2 2  b
+        "#);
     }
 
     #[test]
     fn the_differing_part_of_a_line_is_emphasized() {
         let lines = unified("port 8080\n", "port 8081\n", Paint { colour: true });
-        insta::assert_snapshot!(lines.join("\n").replace('\u{1b}', "^"), @"");
+        insta::assert_snapshot!(lines.join("\n").replace('\u{1b}', "^"), @r#"
+        ^[2m1  ^[0m ^[31m-^[0m^[31mport ^[0m^[31m^[7m8080^[0m^[31m^[0m
+        ^[2m  1^[0m ^[32m+^[0m^[32mport ^[0m^[32m^[7m8081^[0m^[32m^[0m
+        "#);
     }
 
     #[test]

@@ -65,28 +65,54 @@ pub(super) fn fold<T>(
 /// All keys in an order that each host's own order agrees with, where the
 /// hosts agree among themselves.
 fn merged<'a, T: 'a>(hosts: impl Iterator<Item = &'a Vec<Step<T>>>) -> Vec<Key> {
-    let mut order: Vec<Key> = Vec::new();
+    let mut order = Order::default();
     for steps in hosts {
-        let mut known: HashSet<Key> = order.iter().cloned().collect();
+        order.follow(steps);
+    }
+    order.keys
+}
+
+/// The order so far.
+#[derive(Default)]
+struct Order {
+    keys: Vec<Key>,
+    known: HashSet<Key>,
+    /// Those that were not on the first host's way.
+    fitted: HashSet<Key>,
+}
+
+impl Order {
+    /// Walks along with one host, and fits in what is new.
+    fn follow<T>(&mut self, steps: &[Step<T>]) {
+        let own: HashSet<_> = steps.iter().map(|step| &step.key).collect();
+        let is_first = self.keys.is_empty();
         let mut at = 0;
         for Step { key, .. } in steps {
-            if !known.insert(key.clone()) {
+            if self.known.contains(key) {
                 // One that other hosts did earlier must not pull us back.
-                if let Some(ahead) = order[at..].iter().position(|other| other == key) {
-                    at += ahead + 1;
-                }
+                let ahead = self.keys[at..].iter().position(|other| other == key);
+                at += ahead.map_or(0, |ahead| ahead + 1);
                 continue;
             }
-            // The same place may act on other things on other hosts.
-            let siblings = order[at..].iter();
-            at += siblings
-                .take_while(|other| other.place == key.place)
-                .count();
-            order.insert(at, key.clone());
+            at += self.foreign(at, key, &own);
+            self.keys.insert(at, key.clone());
+            self.known.insert(key.clone());
+            if !is_first {
+                self.fitted.insert(key.clone());
+            }
             at += 1;
         }
     }
-    order
+
+    /// How many keys from `at` on belong to earlier hosts and stand in the
+    /// same gap, so that hosts stay in their order there.
+    fn foreign(&self, at: usize, key: &Key, own: &HashSet<&Key>) -> usize {
+        let same_gap = |other: &&Key| {
+            let beside = at == 0 || other.place == key.place || self.fitted.contains(*other);
+            beside && !own.contains(*other)
+        };
+        self.keys[at..].iter().take_while(same_gap).count()
+    }
 }
 
 #[cfg(test)]
@@ -139,6 +165,29 @@ mod tests {
             host("b", &[(1, "1", "one"), (2, "x-b", "b"), (3, "3", "three")]),
         ];
         assert_eq!(folded(hosts), ["a b: one", "a: a", "b: b", "a b: three"]);
+    }
+
+    #[test]
+    fn hosts_with_nothing_in_common_stay_in_their_order() {
+        let hosts = vec![
+            host("a", &[(9, "9", "nine")]),
+            host("b", &[(5, "5", "five"), (6, "6", "six")]),
+            host("c", &[(1, "1", "one")]),
+        ];
+        assert_eq!(folded(hosts), ["a: nine", "b: five", "b: six", "c: one"]);
+    }
+
+    #[test]
+    fn ways_that_part_at_one_step_stay_in_the_order_of_hosts() {
+        let hosts = vec![
+            host("a", &[(1, "1", "one"), (9, "9", "nine")]),
+            host("b", &[(1, "1", "one"), (3, "3", "three")]),
+            host("c", &[(1, "1", "one"), (2, "2", "two")]),
+        ];
+        assert_eq!(
+            folded(hosts),
+            ["a b c: one", "b: three", "c: two", "a: nine"]
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use serde::Serialize;
 use veza_agent::effect::{Effect, UnitAction};
 use veza_agent::outcome::{Outcome, Verdict};
 
-use super::event::{Event, Site};
+use super::event::{Event, Mode, Site};
 
 /// What a run came to on one host.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -82,15 +82,15 @@ impl HostSummary {
     }
 
     /// Takes in one more event of this host.
-    pub(super) fn observe(&mut self, event: &Event) {
+    pub(super) fn observe(&mut self, event: &Event, mode: Mode) {
         match event {
             Event::TaskFinished {
                 module,
                 site,
                 outcome,
                 ..
-            } => self.task(module, site, outcome),
-            Event::FailureCaught { .. } => self.caught(),
+            } => self.task(module, site, outcome, mode),
+            Event::FailureCaught { module, site, .. } => self.caught(module, site),
             Event::HostFailed {
                 module,
                 site,
@@ -108,26 +108,26 @@ impl HostSummary {
         }
     }
 
-    fn task(&mut self, module: &str, site: &Site, outcome: &Outcome) {
+    fn task(&mut self, module: &str, site: &Site, outcome: &Outcome, mode: Mode) {
         self.counts.add(outcome.verdict);
         let what = format!("{module} {}", outcome.title);
         match outcome.verdict {
             Verdict::Ok | Verdict::Skipped => {}
-            Verdict::Changed => self.changed.push(what + &deeds(outcome)),
+            Verdict::Changed => self.changed.push(what + &deeds(outcome, mode)),
             Verdict::Unknown => self.unknown.push(what),
             Verdict::Failed => {
                 let failure = outcome.failure.as_ref();
                 let message = failure.map_or("no reason given", |failure| &failure.message);
-                self.failed
-                    .push(format!("{}: {message}", at(&what, Some(site))));
+                self.failed.push(fault(&what, site, message));
             }
         }
     }
 
-    fn caught(&mut self) {
+    fn caught(&mut self, module: &str, site: &Site) {
         self.counts.caught += 1;
         // A failure raised before the task reached the agent was not counted.
-        if self.failed.pop().is_some() {
+        if self.has_told(module, site) {
+            self.failed.pop();
             self.counts.failed -= 1;
         }
     }
@@ -135,15 +135,24 @@ impl HostSummary {
     /// The failure of the last task stands; one that never reached the agent
     /// is told by this event alone.
     fn host_failed(&mut self, module: &str, site: &Site, message: &str) {
-        let told = self.failed.last().is_some_and(|last| {
-            last.starts_with(&format!("{module} ")) && last.ends_with(&format!(": {message}"))
-        });
-        if !told {
+        if !self.has_told(module, site) {
             self.counts.failed += 1;
-            self.failed
-                .push(format!("{}: {message}", at(module, Some(site))));
+            self.failed.push(fault(module, site, message));
         }
     }
+
+    /// Whether the last failure is the one of this task.
+    fn has_told(&self, module: &str, site: &Site) -> bool {
+        let here = format!(" ({site}): ");
+        let last = self.failed.last();
+        last.is_some_and(|last| last.starts_with(module) && last.contains(&here))
+    }
+}
+
+/// A failure in one line: the rest of a long message stands further up.
+fn fault(what: &str, site: &Site, message: &str) -> String {
+    let message = message.lines().next().unwrap_or_default();
+    format!("{what} ({site}): {message}")
 }
 
 fn at(text: &str, site: Option<&Site>) -> String {
@@ -153,10 +162,14 @@ fn at(text: &str, site: Option<&Site>) -> String {
     }
 }
 
-/// What was done, in brackets, where the title alone does not tell.
-fn deeds(outcome: &Outcome) -> String {
+/// What was done, or would be, in brackets: where the title does not tell.
+fn deeds(outcome: &Outcome, mode: Mode) -> String {
     let mut deeds: Vec<&str> = Vec::new();
-    for deed in outcome.effects.iter().filter_map(|it| deed(&it.effect)) {
+    for (verb, participle) in outcome.effects.iter().filter_map(|it| deed(&it.effect)) {
+        let deed = match mode {
+            Mode::Apply => participle,
+            Mode::Check => verb,
+        };
         if !deeds.contains(&deed) {
             deeds.push(deed);
         }
@@ -167,26 +180,31 @@ fn deeds(outcome: &Outcome) -> String {
     }
 }
 
-fn deed(effect: &Effect) -> Option<&'static str> {
+/// The verb of an effect and its participle.
+fn deed(effect: &Effect) -> Option<(&'static str, &'static str)> {
     Some(match effect {
-        Effect::InstallPackages { .. } => "installed",
+        Effect::InstallPackages { .. } => ("install", "installed"),
         Effect::Remove { .. }
         | Effect::RemovePackages { .. }
         | Effect::RemoveUser { .. }
-        | Effect::RemoveGroup { .. } => "removed",
-        Effect::AddUser { .. } | Effect::AddGroup { .. } => "added",
-        Effect::ChangeUnit { action, .. } => match action {
-            UnitAction::Start => "started",
-            UnitAction::Stop => "stopped",
-            UnitAction::Restart => "restarted",
-            UnitAction::Reload => "reloaded",
-            UnitAction::Enable => "enabled",
-            UnitAction::Disable => "disabled",
-            UnitAction::Mask => "masked",
-            UnitAction::Unmask => "unmasked",
-        },
+        | Effect::RemoveGroup { .. } => ("remove", "removed"),
+        Effect::AddUser { .. } | Effect::AddGroup { .. } => ("add", "added"),
+        Effect::ChangeUnit { action, .. } => (action.verb(), participle(*action)),
         _ => return None,
     })
+}
+
+fn participle(action: UnitAction) -> &'static str {
+    match action {
+        UnitAction::Start => "started",
+        UnitAction::Stop => "stopped",
+        UnitAction::Restart => "restarted",
+        UnitAction::Reload => "reloaded",
+        UnitAction::Enable => "enabled",
+        UnitAction::Disable => "disabled",
+        UnitAction::Mask => "masked",
+        UnitAction::Unmask => "unmasked",
+    }
 }
 
 #[cfg(test)]
@@ -200,13 +218,10 @@ mod tests {
     fn a_failure_is_told_once_though_two_events_carry_it() {
         let mut host = HostSummary::new("web1");
         let failure = Failure::new("no such file");
-        host.observe(&sample::task(
-            "web1",
-            "stat",
-            4,
-            sample::failed("/x", failure.clone()),
-        ));
-        host.observe(&sample::host_failed("web1", "stat", 4, failure));
+        let outcome = sample::failed("/x", failure.clone());
+        host.observe(&sample::task("web1", "stat", 4, outcome), Mode::Apply);
+        let gone = sample::host_failed("web1", "stat", 4, failure);
+        host.observe(&gone, Mode::Apply);
         assert_eq!(host.failed, ["stat /x (site.rhai:4): no such file"]);
         assert_eq!(host.counts.failed, 1);
     }
@@ -215,7 +230,8 @@ mod tests {
     fn a_failure_before_the_agent_saw_the_task_is_told_too() {
         let mut host = HostSummary::new("web1");
         let failure = Failure::new("no such template");
-        host.observe(&sample::host_failed("web1", "template", 4, failure));
+        let gone = sample::host_failed("web1", "template", 4, failure);
+        host.observe(&gone, Mode::Apply);
         assert_eq!(host.failed, ["template (site.rhai:4): no such template"]);
         assert_eq!(host.counts.failed, 1);
     }
@@ -225,7 +241,10 @@ mod tests {
         let mut host = HostSummary::new("web1");
         let mut outcome = sample::outcome("haproxy", Verdict::Changed);
         outcome.effects = vec![sample::reload("haproxy.service")];
-        host.observe(&sample::task("web1", "systemd", 9, outcome));
-        assert_eq!(host.changed, ["systemd haproxy (reloaded)"]);
+        let task = sample::task("web1", "systemd", 9, outcome);
+        host.observe(&task, Mode::Apply);
+        host.observe(&task, Mode::Check);
+        let expected = ["systemd haproxy (reloaded)", "systemd haproxy (reload)"];
+        assert_eq!(host.changed, expected);
     }
 }

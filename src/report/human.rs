@@ -103,7 +103,10 @@ impl<W: Write + Send> Reporter for Human<W> {
                 self.write(&[self.view.paint.caution(&note).to_string(), String::new()])
             }
             Event::PlayStarted { play, hosts } => self.next_play(Play::new(play, hosts)),
-            Event::PlayFinished { .. } => self.next_play(Play::default()),
+            Event::PlayFinished { .. } => {
+                self.play.finish();
+                self.next_play(Play::default())
+            }
             Event::PlaySkipped {
                 play,
                 hosts,

@@ -26,8 +26,13 @@ mod recap;
 
 mod paint;
 
+pub mod json;
+
 #[cfg(test)]
 mod sample;
+
+#[cfg(test)]
+mod golden;
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};

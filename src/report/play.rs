@@ -18,6 +18,8 @@ pub(super) struct Play {
     name: Option<String>,
     /// The hosts, in the order in which they are shown.
     hosts: Vec<String>,
+    /// Whether it came to its end.
+    finished: bool,
     /// What each host did.
     tracks: HashMap<String, Vec<Step<Entry>>>,
 }
@@ -45,8 +47,15 @@ impl Play {
         Self {
             name: Some(name.into()),
             hosts: hosts.to_vec(),
+            finished: false,
             tracks: HashMap::new(),
         }
+    }
+
+    /// Marks that nothing more will come: only then may it be said that
+    /// nothing changed.
+    pub fn finish(&mut self) {
+        self.finished = true;
     }
 
     /// Keeps what there is to say about an event of one host.
@@ -124,7 +133,10 @@ impl Play {
         if let Some(name) = &self.name {
             let name = paint::line(name);
             let hosts = recap::names(&self.hosts, size, view.settings.verbose);
-            let quiet = if lines.is_empty() { ": no changes" } else { "" };
+            let quiet = match lines.is_empty() && self.finished {
+                true => ": no changes",
+                false => "",
+            };
             let heading = format!("play {name} ({hosts}){quiet}");
             lines.insert(0, view.paint.heading(&heading).to_string());
         }

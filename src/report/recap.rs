@@ -193,7 +193,7 @@ fn total(summary: &Summary, view: &View) -> String {
     let mut sentences = vec![changes(summary)];
     let unknown = summary.count(Verdict::Unknown);
     if unknown > 0 {
-        sentences.push(format!("{} more may change.", tasks(unknown)));
+        sentences.push(format!("{} may change.", number(unknown, "other task")));
     }
     let mut tell = |count: usize, one: &str, many: &str| match count {
         0 => {}
@@ -242,12 +242,9 @@ fn changes(summary: &Summary) -> String {
     match all_sure && summary.hosts.iter().all(sure) {
         true => "No changes. The hosts are as the scripts ask.".into(),
         // Of what was not looked at, nothing may be claimed.
-        false => "No changes so far as the run came.".into(),
+        false if summary.mode == Mode::Check => "No changes were found.".into(),
+        false => "No changes were made.".into(),
     }
-}
-
-fn tasks(count: usize) -> String {
-    number(count, "task")
 }
 
 fn number(count: usize, noun: &str) -> String {

@@ -102,7 +102,10 @@ impl Summary {
             | Event::PlanIncomplete { host, .. }
             | Event::HostLost { host, .. }
             | Event::HostFailed { host, .. }
-            | Event::HostFinished { host } => self.host(host).observe(event),
+            | Event::HostFinished { host } => {
+                let mode = self.mode;
+                self.host(host).observe(event, mode);
+            }
         }
     }
 
