@@ -370,3 +370,25 @@ fn a_full_disk_is_an_error() {
     assert!(summary.output_error.is_some());
     assert_eq!(summary.hosts.len(), 3);
 }
+
+#[test]
+#[ignore = "a measurement"]
+fn many_hosts_are_reported_in_time() {
+    let names: Vec<_> = (0..200).map(|n| format!("web{n}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let mut events = Vec::new();
+    for line in 0..500 {
+        for host in &names {
+            events.push(started(host, "template", "/etc/haproxy/haproxy.cfg", line));
+            events.push(task(host, "template", line, haproxy()));
+        }
+    }
+    let events = run(Mode::Apply, &names, events);
+    let start = std::time::Instant::now();
+    human(events.clone());
+    eprintln!("human {:?}", start.elapsed());
+    let start = std::time::Instant::now();
+    let terminal = super::plain::Plain::new(Vec::new(), false);
+    play(terminal, events);
+    eprintln!("plain {:?}", start.elapsed());
+}

@@ -28,6 +28,14 @@ mod paint;
 
 pub mod json;
 
+pub mod progress;
+
+mod plain;
+
+mod bars;
+
+mod activity;
+
 #[cfg(test)]
 mod sample;
 
@@ -37,7 +45,7 @@ mod golden;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use event::Event;
 pub use host::{Counts, HostSummary};
@@ -76,16 +84,20 @@ pub fn spawn(
 pub fn follow(reporters: Vec<Box<dyn Reporter>>, events: &Receiver<Event>) -> Summary {
     let mut readers = Readers(reporters);
     let mut summary = Summary::default();
+    let mut next_tick = Instant::now();
     while !summary.finished {
-        match events.recv_timeout(TICK) {
+        match events.recv_timeout(next_tick.saturating_duration_since(Instant::now())) {
             Ok(event) => {
                 summary.observe(&event);
                 readers.each(&mut summary, |reporter, _| reporter.event(&event));
             }
-            Err(RecvTimeoutError::Timeout) => {
-                readers.each(&mut summary, |reporter, _| reporter.tick());
-            }
+            Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
+        }
+        // Also when events come so fast that there is no waiting.
+        if Instant::now() >= next_tick {
+            readers.each(&mut summary, |reporter, _| reporter.tick());
+            next_tick = Instant::now() + TICK;
         }
     }
     readers.each(&mut summary, |reporter, summary| reporter.finish(summary));
