@@ -2,7 +2,7 @@
 //! is to add, indented.
 
 use veza_agent::effect::{Effect, Record, UnitAction};
-use veza_agent::outcome::{Change, Failure, Outcome, Verdict};
+use veza_agent::outcome::{Failure, Outcome, Verdict};
 
 use super::change;
 use super::event::{Mode, Site};
@@ -24,8 +24,6 @@ pub(super) struct Block {
     what: String,
     site: Option<Site>,
     body: Vec<String>,
-    /// What the body may have cut: two blocks are equal only if all of it is.
-    changes: Vec<Change>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,6 +34,21 @@ enum Kind {
     ScriptFailed,
     Incomplete,
     Lost,
+}
+
+impl Task {
+    /// Whether a reader would find the same in both tasks, which have the same
+    /// place, module and title. What is cut or not shown counts where it can
+    /// differ in meaning: two contents with one size, say.
+    pub fn reads_like(&self, other: &Self, view: &View) -> bool {
+        let (one, two) = (&*self.outcome, &*other.outcome);
+        self.caught == other.caught
+            && one.verdict == two.verdict
+            && one.failure == two.failure
+            && one.assumptions == two.assumptions
+            && one.changes == two.changes
+            && listed(one, view).eq(listed(two, view))
+    }
 }
 
 impl Block {
@@ -65,7 +78,6 @@ impl Block {
             what,
             site: Some(task.site),
             body,
-            changes: task.outcome.changes,
         })
     }
 
@@ -113,7 +125,6 @@ impl Block {
             what: what.into(),
             site: site.cloned(),
             body,
-            changes: Vec::new(),
         }
     }
 
@@ -195,9 +206,8 @@ fn body(outcome: &Outcome, view: &View) -> Vec<String> {
             let lines = change::lines(change, view.paint);
             body.extend(first(lines, change_lines));
         }
-        let effects = outcome.effects.iter();
-        let listed = effects.filter(|it| view.settings.verbose || !is_explained(it, outcome));
-        body.extend(listed.map(|it| paint::line(&it.effect.describe()).into_owned()));
+        let effects = listed(outcome, view);
+        body.extend(effects.map(|it| paint::line(&it.describe()).into_owned()));
     }
     for assumption in &outcome.assumptions {
         let note = format!("assuming: {}", paint::line(assumption));
@@ -247,6 +257,15 @@ fn first(mut lines: Vec<String>, limit: usize) -> Vec<String> {
         lines.push(format!("  … {cut} lines more; -v shows them"));
     }
     lines
+}
+
+/// The effects that have a line of their own.
+fn listed<'a>(outcome: &'a Outcome, view: &View) -> impl Iterator<Item = &'a Effect> {
+    let all = view.settings.verbose;
+    let effects = outcome.effects.iter();
+    effects
+        .filter(move |record| all || !is_explained(record, outcome))
+        .map(|record| &record.effect)
 }
 
 /// Whether the changes of a task already say what this effect does.

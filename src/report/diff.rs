@@ -135,12 +135,7 @@ fn differs_in_blanks_only(diff: &TextDiff<'_, '_, str>, op: &DiffOp) -> bool {
         })
 }
 
-fn coloured<'a>(
-    tag: ChangeTag,
-    emphasized: bool,
-    text: &'a str,
-    paint: Paint,
-) -> StyledObject<&'a str> {
+fn coloured(tag: ChangeTag, emphasized: bool, text: &str, paint: Paint) -> StyledObject<&str> {
     match (tag, emphasized) {
         (ChangeTag::Equal, _) => paint.plain(text),
         (ChangeTag::Insert, false) => paint.added(text),

@@ -15,7 +15,7 @@ use super::human::{Human, Settings};
 use super::json::Json;
 use super::sample::*;
 use super::summary::{Ending, Summary};
-use super::{Reporter, follow};
+use super::{Reporter, follow, spawn};
 
 /// A place to write to that the test can look at afterwards.
 #[derive(Clone, Default)]
@@ -339,6 +339,46 @@ fn json_of_failures_keeps_their_values() {
     insta::assert_snapshot!(json(failures()));
 }
 
+#[test]
+fn the_report_ends_with_the_run_though_senders_are_left() {
+    let (sender, receiver) = mpsc::channel();
+    for event in run(Mode::Apply, &["web1"], Vec::new()) {
+        sender.send(event).expect("the receiver is alive");
+    }
+    let page = Page::default();
+    let human = Human::new(page.clone(), plain());
+    let report = spawn(vec![Box::new(human)], receiver).expect("a thread can be started");
+    let summary = report.join().expect("the report does not panic");
+    assert_eq!(summary.ending(), Ending::Done);
+    assert!(page.text().ends_with("The hosts are as the scripts ask.\n"));
+    drop(sender);
+}
+
+#[test]
+fn failures_of_many_hosts_share_a_block_and_name_every_host() {
+    let names = ["web1", "web2", "web3", "web4", "web5", "web6"];
+    let failure = Failure::new("no space left on /var");
+    let events = names.map(|host| {
+        let outcome = failed("/var/x", failure.clone());
+        [
+            task(host, "copy", 4, outcome),
+            host_failed(host, "copy", 4, failure.clone()),
+        ]
+    });
+    let text = human(run(
+        Mode::Apply,
+        &names,
+        events.into_iter().flatten().collect(),
+    ));
+    let listed = names.join(", ");
+    // In its block and in the summary; the heading may count them.
+    assert_eq!(text.matches(&listed).count(), 2, "{text}");
+    assert!(
+        text.contains(&format!("failed   {listed}  copy /var/x  (site.rhai:4)\n")),
+        "{text}"
+    );
+}
+
 /// A writer whose reader went away, or whose disk is full.
 struct Closed(io::ErrorKind);
 
@@ -369,26 +409,4 @@ fn a_full_disk_is_an_error() {
     let summary = play(Human::new(full, plain()), three_hosts(Mode::Apply));
     assert!(summary.output_error.is_some());
     assert_eq!(summary.hosts.len(), 3);
-}
-
-#[test]
-#[ignore = "a measurement"]
-fn many_hosts_are_reported_in_time() {
-    let names: Vec<_> = (0..200).map(|n| format!("web{n}")).collect();
-    let names: Vec<_> = names.iter().map(String::as_str).collect();
-    let mut events = Vec::new();
-    for line in 0..500 {
-        for host in &names {
-            events.push(started(host, "template", "/etc/haproxy/haproxy.cfg", line));
-            events.push(task(host, "template", line, haproxy()));
-        }
-    }
-    let events = run(Mode::Apply, &names, events);
-    let start = std::time::Instant::now();
-    human(events.clone());
-    eprintln!("human {:?}", start.elapsed());
-    let start = std::time::Instant::now();
-    let terminal = super::plain::Plain::new(Vec::new(), false);
-    play(terminal, events);
-    eprintln!("plain {:?}", start.elapsed());
 }

@@ -104,7 +104,16 @@ impl HostSummary {
                 self.incomplete.push(at(reason, site.as_ref()));
             }
             Event::HostLost { reason, .. } => self.lost = Some(reason.clone()),
-            _ => {}
+            Event::RunStarted { .. }
+            | Event::PlayStarted { .. }
+            | Event::HostConnected { .. }
+            | Event::TaskStarted { .. }
+            | Event::TaskOutput { .. }
+            | Event::Logged { .. }
+            | Event::HostFinished { .. }
+            | Event::PlayFinished { .. }
+            | Event::PlaySkipped { .. }
+            | Event::RunFinished { .. } => {}
         }
     }
 

@@ -65,7 +65,7 @@ impl Paint {
     }
 
     /// A word in the colour of a verdict.
-    pub fn verdict<'a>(self, verdict: Verdict, text: &'a str) -> StyledObject<&'a str> {
+    pub fn verdict(self, verdict: Verdict, text: &str) -> StyledObject<&str> {
         let style = self.style();
         match verdict {
             Verdict::Ok => style.green(),

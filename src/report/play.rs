@@ -22,6 +22,8 @@ pub(super) struct Play {
     finished: bool,
     /// What each host did.
     tracks: HashMap<String, Vec<Step<Entry>>>,
+    /// How often each host did it.
+    turns: HashMap<(String, Key), usize>,
 }
 
 /// One step of a host.
@@ -47,8 +49,7 @@ impl Play {
         Self {
             name: Some(name.into()),
             hosts: hosts.to_vec(),
-            finished: false,
-            tracks: HashMap::new(),
+            ..Self::default()
         }
     }
 
@@ -86,31 +87,17 @@ impl Play {
                 module,
                 site,
             } => {
+                // The task that failed has told all, if it reached the host.
                 if self.last_failure(host, module, site).is_none() {
                     let block = Block::refused(module, site, failure);
                     self.push_block(host, Some(site), block);
                 }
             }
-            Event::Logged { host, text, site } => {
-                self.push_block(host, Some(site), Block::logged(text, site));
+            other => {
+                if let Some((host, site, block)) = remark(other) {
+                    self.push_block(host, site, block);
+                }
             }
-            Event::ScriptFailed {
-                host,
-                message,
-                site,
-                rendered,
-            } => {
-                let block = Block::script_failed(message, site.as_ref(), rendered);
-                self.push_block(host, site.as_ref(), block);
-            }
-            Event::PlanIncomplete { host, reason, site } => {
-                let block = Block::incomplete(reason, site.as_ref());
-                self.push_block(host, site.as_ref(), block);
-            }
-            Event::HostLost { host, reason, hint } => {
-                self.push_block(host, None, Block::lost(reason, hint.as_deref()));
-            }
-            _ => {}
         }
     }
 
@@ -122,11 +109,10 @@ impl Play {
             .hosts
             .iter()
             .filter_map(|host| Some((host.clone(), self.tracks.remove(host)?)))
-            .map(|(host, steps)| (host, rendered(steps, view)))
             .collect();
         let mut lines = Vec::new();
-        for fold in fold::fold(tracks, |one, other| one == other) {
-            if let Some(block) = fold.item {
+        for fold in fold::fold(tracks, |one, other| one.reads_like(other, view)) {
+            if let Some(block) = fold.item.block(view) {
                 lines.extend(block.lines(&fold.hosts, size, view));
             }
         }
@@ -183,24 +169,68 @@ impl Play {
             Some(site) => (site.file.clone(), site.line, site.column),
             None => (String::new(), 0, 0),
         };
-        let again = |step: &&Step<Entry>| step.key.place == place && step.key.name == name;
-        // The latest turn is the highest one.
-        let last = steps.iter().rev().find(again);
-        let turn = last.map_or(0, |step| step.key.turn + 1);
-        let key = Key { place, name, turn };
+        let mut key = Key {
+            place,
+            name,
+            turn: 0,
+        };
+        let turns = self.turns.entry((host.into(), key.clone())).or_default();
+        key.turn = *turns;
+        *turns += 1;
         steps.push(Step { key, item });
     }
 }
 
-/// The steps as blocks; those nobody wants to read keep their place in the
-/// order only.
-fn rendered(steps: Vec<Step<Entry>>, view: &View) -> Vec<Step<Option<Block>>> {
-    let steps = steps.into_iter().map(|step| Step {
-        key: step.key,
-        item: match step.item {
-            Entry::Task(task) => Block::of_task(task, view),
-            Entry::Block(block) => Some(*block),
-        },
-    });
-    steps.collect()
+/// What there is to say about a host beside its tasks.
+fn remark(event: &Event) -> Option<(&str, Option<&Site>, Block)> {
+    match event {
+        Event::Logged { host, text, site } => Some((host, Some(site), Block::logged(text, site))),
+        Event::ScriptFailed {
+            host,
+            message,
+            site,
+            rendered,
+        } => {
+            let block = Block::script_failed(message, site.as_ref(), rendered);
+            Some((host, site.as_ref(), block))
+        }
+        Event::PlanIncomplete { host, reason, site } => {
+            let block = Block::incomplete(reason, site.as_ref());
+            Some((host, site.as_ref(), block))
+        }
+        Event::HostLost { host, reason, hint } => {
+            Some((host, None, Block::lost(reason, hint.as_deref())))
+        }
+        Event::RunStarted { .. }
+        | Event::PlayStarted { .. }
+        | Event::HostConnected { .. }
+        | Event::TaskStarted { .. }
+        | Event::TaskOutput { .. }
+        | Event::TaskFinished { .. }
+        | Event::FailureCaught { .. }
+        | Event::HostFailed { .. }
+        | Event::HostFinished { .. }
+        | Event::PlayFinished { .. }
+        | Event::PlaySkipped { .. }
+        | Event::RunFinished { .. } => None,
+    }
+}
+
+impl Entry {
+    /// Whether a reader would find the same in both.
+    fn reads_like(&self, other: &Self, view: &View) -> bool {
+        match (self, other) {
+            (Self::Task(one), Self::Task(other)) => one.reads_like(other, view),
+            (Self::Block(one), Self::Block(other)) => one == other,
+            _ => false,
+        }
+    }
+
+    /// The block to show; none for what nobody wants to read.
+    fn block(self, view: &View) -> Option<Block> {
+        match self {
+            Self::Task(task) => Block::of_task(task, view),
+            Self::Block(block) => Some(*block),
+        }
+    }
 }

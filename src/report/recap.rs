@@ -85,7 +85,8 @@ fn stories(summary: &Summary, view: &View) -> Vec<String> {
     }
     let mut lines = Vec::new();
     for (hosts, story) in stories {
-        lines.push(names(&hosts, summary.hosts.len(), view.settings.verbose));
+        let in_full = view.settings.verbose || went_wrong(summary, &hosts);
+        lines.push(names(&hosts, summary.hosts.len(), in_full));
         lines.extend(story.into_iter().map(|line| format!("  {line}")));
     }
     let skipped = summary.skipped.iter();
@@ -97,6 +98,12 @@ fn stories(summary: &Summary, view: &View) -> Vec<String> {
          }| not_run(play, hosts, reason),
     ));
     lines
+}
+
+/// Whether these hosts, which share a story, must be read by name.
+fn went_wrong(summary: &Summary, hosts: &[String]) -> bool {
+    let mut all = summary.hosts.iter();
+    all.any(|host| hosts.contains(&host.host) && !(host.is_well() && host.incomplete.is_empty()))
 }
 
 fn story(host: &HostSummary, view: &View) -> Vec<String> {
