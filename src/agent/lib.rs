@@ -17,6 +17,8 @@ pub mod outcome;
 
 pub mod effect;
 
+pub mod describe;
+
 pub mod content;
 
 pub mod mark;
