@@ -10,33 +10,33 @@ IMAGE_PACKAGES=(systemd systemd-sysv systemd-resolved udev dbus libnss-resolve i
 # age: an older tarball is built again instead of imported.
 IMAGE_MAX_AGE_DAYS=14
 
-# Makes sure that Incus has the image of this recipe, and sets IMAGE to its alias.
+# Makes sure that Incus has the image of this recipe, and prints its alias.
 ensure_image() {
-    local key
-    key=$(recipe_hash)
-    IMAGE=$LAB/$key
-    if incus image info "$IMAGE" >/dev/null 2>&1; then
+    local key built
+    key=$(image_hash)
+    printf '%s\n' "$LAB/$key"
+    if incus image info "$LAB/$key" >/dev/null 2>&1; then
         return
     fi
-    local built=$CACHE_DIR/image-$key
+    built=$CACHE_DIR/image-$key
     if [ -z "$(find "$built/rootfs.tar.zst" -mtime "-$IMAGE_MAX_AGE_DAYS" 2>/dev/null)" ]; then
         build_image "$built"
     fi
-    import_image "$built"
+    import_image "$built" "$LAB/$key"
 }
 
-recipe_hash() {
+image_hash() {
     { cat "$LAB_DIR/image.sh" && debian_sources && apt_settings; } | sha256sum | cut -c 1-16
 }
 
 # An import that was cut off can leave an image without its alias, in which
 # case the same files are refused. It is removed first.
 import_image() {
-    local built=$1 fingerprint
+    local built=$1 alias=$2 fingerprint
     fingerprint=$(cat "$built/metadata.tar.gz" "$built/rootfs.tar.zst" | sha256sum | cut -d ' ' -f 1)
     incus image delete "$fingerprint" >/dev/null 2>&1 || true
     say "Importing the image."
-    incus image import "$built/metadata.tar.gz" "$built/rootfs.tar.zst" --alias "$IMAGE" </dev/null >&2
+    incus image import "$built/metadata.tar.gz" "$built/rootfs.tar.zst" --alias "$alias" </dev/null >&2
 }
 
 # --- Building ---------------------------------------------------------------
@@ -45,17 +45,25 @@ import_image() {
 # final name is complete.
 build_image() {
     local built=$1 work
+    for work in "$CACHE_DIR"/build.??????; do
+        discard_build "$work"
+    done
     work=$(mktemp --directory "$CACHE_DIR/build.XXXXXX")
     # shellcheck disable=SC2064 # The directory is known now and local to this function.
-    trap "rm -rf --one-file-system '$work'" EXIT
+    trap "discard_build '$work'" EXIT
     say "Building the image with debootstrap (about a minute, kept in $CACHE_DIR)."
     bootstrap "$work/rootfs" >"$CACHE_DIR/build.log" 2>&1 \
         || die "Building the image failed: $(tail -n 5 "$CACHE_DIR/build.log") The whole log is $CACHE_DIR/build.log."
-    write_metadata "$work"
-    tar --create --zstd --numeric-owner --xattrs --file "$work/rootfs.tar.zst" --directory "$work/rootfs" .
+    pack "$work" || die "Packing the image in $CACHE_DIR failed, see the message above."
     rm -rf --one-file-system "$work/rootfs" "$built"
     mv "$work" "$built"
     trap - EXIT
+}
+
+# A build that was cut off leaves what debootstrap had mounted.
+discard_build() {
+    umount --lazy "$1/rootfs/proc" "$1/rootfs/sys" 2>/dev/null || true
+    rm -rf --one-file-system "$1"
 }
 
 bootstrap() {
@@ -147,8 +155,10 @@ configure_boot() {
     rm -f "$root/var/lib/dbus/machine-id"
 }
 
-write_metadata() {
+pack() {
     local work=$1
+    tar --create --zstd --numeric-owner --xattrs --file "$work/rootfs.tar.zst" \
+        --directory "$work/rootfs" . || return 1
     mkdir "$work/templates"
     echo '{{ instance.name }}' >"$work/templates/hostname.tpl"
     printf '127.0.0.1 localhost\n127.0.1.1 {{ instance.name }}\n::1 localhost\n' >"$work/templates/hosts.tpl"
@@ -161,6 +171,6 @@ templates:
   /etc/hostname: { when: [create, copy], template: hostname.tpl }
   /etc/hosts: { when: [create, copy], template: hosts.tpl }
 END
-    tar --create --gzip --file "$work/metadata.tar.gz" --directory "$work" metadata.yaml templates
-    rm -r "$work/metadata.yaml" "$work/templates"
+    tar --create --gzip --remove-files --file "$work/metadata.tar.gz" \
+        --directory "$work" metadata.yaml templates
 }

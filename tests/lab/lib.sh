@@ -3,6 +3,11 @@
 # locks, the state directory beside Cargo.toml, and waiting for a host.
 # Sourced by up, clean, twin and down; never run by itself.
 
+# Several of these names are used only by the files that source this one.
+# shellcheck disable=SC2034
+
+shopt -s inherit_errexit
+
 LAB_DIR=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 STATE_DIR=$(cd -- "$LAB_DIR/../.." && pwd)/.lab
 CACHE_DIR=${VEZA_LAB_CACHE:-$HOME/.cache/veza-lab}
@@ -60,8 +65,8 @@ lock_lab() {
         || die "Another command of the lab has held its lock for 15 minutes; see what runs, then try again."
 }
 
-# One command at a time may reset one container. Called in a subshell, whose
-# end gives the lock back.
+# One command at a time may reset one container, or make the image. Called in a
+# subshell, whose end gives the lock back.
 lock_host() {
     exec 9>"/run/lock/$LAB-$1.lock"
     flock --timeout 300 9 \
@@ -86,19 +91,20 @@ prepare_state() {
 # Writes a container's own SSH host keys to known_hosts, under its name and its
 # address. They come through `incus exec`, not over the network they vouch for.
 record_host_keys() {
-    local name=$1 address=$2 fresh
-    fresh=$(mktemp "$KNOWN_HOSTS.XXXXXX")
+    local name=$1 address=$2 keys
+    keys=$(incus exec "$name" -T -- sh -c 'cat /etc/ssh/ssh_host_*_key.pub' </dev/null \
+        | awk -v host="$name,$address" '{ print host, $1, $2 }')
     (
         flock 7
         touch "$KNOWN_HOSTS"
-        awk -v name="$name" -v address="$address" '
-            { split($1, field, ","); if (field[1] != name && field[2] != address) print }
-        ' "$KNOWN_HOSTS"
-        incus exec "$name" -T -- sh -c 'cat /etc/ssh/ssh_host_*_key.pub' </dev/null \
-            | awk -v host="$name,$address" '{ print host, $1, $2 }'
-    ) 7>"$KNOWN_HOSTS.lock" >"$fresh"
-    chmod 644 "$fresh"
-    mv "$fresh" "$KNOWN_HOSTS"
+        {
+            awk -v name="$name" -v address="$address" '
+                { split($1, field, ","); if (field[1] != name && field[2] != address) print }
+            ' "$KNOWN_HOSTS"
+            printf '%s\n' "$keys"
+        } >"$KNOWN_HOSTS.new"
+        mv "$KNOWN_HOSTS.new" "$KNOWN_HOSTS"
+    ) 7>"$KNOWN_HOSTS.lock"
 }
 
 # --- Containers -------------------------------------------------------------
@@ -132,6 +138,7 @@ wait_for_host() {
 # address, or what is still missing when the time is over.
 probe_inside() {
     local name=$1 limit=$2
+    # shellcheck disable=SC2016 # The container's shell expands it.
     timeout "$((limit > 1 ? limit : 1))" incus exec "$name" -T -- sh -c '
         end=$(($(date +%s) + $1))
         while :; do
@@ -158,12 +165,13 @@ speaks_ssh() {
     [ "$(timeout 2 bash -c 'exec 3<>"/dev/tcp/$1/22" && head -c 4 <&3' probe "$1" 2>/dev/null)" = "SSH-" ]
 }
 
-# Puts a container back to its `clean` snapshot and prints its address.
+# Puts a container back to its `clean` snapshot and prints its address. Errors
+# are passed on by hand, for callers try this as one remedy of several.
 reset_host() {
     local name=$1
     incus stop --force "$name" >/dev/null 2>&1 || true
-    incus snapshot restore "$name" clean </dev/null
-    incus start "$name" </dev/null
+    incus snapshot restore "$name" clean </dev/null || return 1
+    incus start "$name" </dev/null || return 1
     wait_for_host "$name"
 }
 
