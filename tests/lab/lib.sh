@@ -122,16 +122,23 @@ our_containers() { incus list --format csv --columns "n,$STAMP:stamp" | sed -n '
 # Prints a container's address once it answers: systemd has finished its boot
 # without a failed unit, the network is configured, and sshd speaks.
 wait_for_host() {
-    local name=$1 limit=${2:-$BOOT_LIMIT} address deadline
+    local name=$1 limit=${2:-$BOOT_LIMIT} answer missing deadline
     deadline=$((SECONDS + limit))
-    until address=$(probe_inside "$name" $((deadline - SECONDS))) && speaks_ssh "$address"; do
+    while :; do
+        if ! answer=$(probe_inside "$name" $((deadline - SECONDS))); then
+            missing=${answer:-incus exec does not get through}
+        elif ! speaks_ssh "$answer"; then
+            missing="sshd is silent on $answer"
+        else
+            printf '%s\n' "$answer"
+            return
+        fi
         if ((SECONDS >= deadline)); then
-            say "$name did not answer within $limit seconds: ${address:-incus exec failed}."
+            say "$name did not answer within $limit seconds: $missing."
             return 1
         fi
         sleep 0.2
     done
-    printf '%s\n' "$address"
 }
 
 # One `incus exec` that waits inside, for each costs some 50 ms. Prints the
@@ -151,7 +158,7 @@ probe_inside() {
             fi
             if [ "$(date +%s)" -ge "$end" ]; then
                 echo "systemd is ${state:-silent}, address is ${address:-missing}," \
-                    "failed units: $(systemctl --failed --plain --no-legend 2>&1 | cut -d" " -f1 | tr "\n" " ")"
+                    "failed units are [$(systemctl --failed --plain --no-legend 2>&1 | cut -d" " -f1 | xargs)]"
                 exit 1
             fi
             sleep 0.1
