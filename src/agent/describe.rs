@@ -73,7 +73,7 @@ impl Effect {
             Self::ChangeGroup { name, gid } => format!("change group {name} to gid {gid}"),
             Self::RemoveGroup { name } => format!("remove group {name}"),
             Self::WriteCrontab { user, content } => write_crontab(user, content.as_deref()),
-            Self::RunCommand { command } => command.describe(),
+            Self::RunCommand { command, .. } => command.describe(),
         }
     }
 }
