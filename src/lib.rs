@@ -1,6 +1,14 @@
 //! The controller's library: scripts become plays, plays meet hosts, events
 //! become output. The program in `main.rs` only parses the command line.
 
+pub mod schema;
+
+pub mod inventory;
+
+pub mod script;
+
+pub mod play;
+
 pub mod template;
 
 pub mod transport;

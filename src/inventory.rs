@@ -1,0 +1,634 @@
+//! Hosts, groups and their variables, and the patterns that select hosts.
+//!
+//! Pure data: it is filled by an env file, and nothing here connects to
+//! anything. A variable's value comes from the most specific place that gives
+//! it; [`Origin`] says which that was.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::report::event::Site;
+use crate::schema::closest;
+use crate::transport::Connection;
+
+/// The group every host belongs to.
+pub const ALL: &str = "all";
+
+/// A machine that can be converged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Host {
+    /// Its name.
+    pub name: String,
+    /// How it is reached.
+    pub connection: Connection,
+    /// Who its tasks run as.
+    pub escalation: Escalation,
+    /// Its own variables.
+    pub vars: Map<String, Value>,
+    /// Where it was declared.
+    pub site: Site,
+}
+
+impl Host {
+    /// Where it is reached, for people and for templates: the SSH address,
+    /// the instance's name, or `localhost`.
+    pub fn address(&self) -> &str {
+        match &self.connection {
+            Connection::Ssh(ssh) => &ssh.address,
+            Connection::Incus(incus) => &incus.instance,
+            Connection::Local => "localhost",
+        }
+    }
+}
+
+/// Who tasks run as; what is not set is left to the next wider place.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Escalation {
+    /// Whether to become another user at all.
+    pub enabled: Option<bool>,
+    /// Which; root when not set.
+    pub user: Option<String>,
+}
+
+impl Escalation {
+    /// This, completed by a wider place's settings.
+    pub fn or(&self, wider: &Self) -> Self {
+        Self {
+            enabled: self.enabled.or(wider.enabled),
+            user: self.user.clone().or_else(|| wider.user.clone()),
+        }
+    }
+
+    /// The user to become, if any: naming one is asking for it.
+    pub fn target(&self) -> Option<&str> {
+        match self.enabled {
+            Some(false) => None,
+            Some(true) => Some(self.user.as_deref().unwrap_or("root")),
+            None => self.user.as_deref(),
+        }
+    }
+}
+
+/// Hosts under one name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    /// Its name.
+    pub name: String,
+    /// Hosts and groups, as declared.
+    pub members: Vec<String>,
+    /// Variables of all its hosts.
+    pub vars: Map<String, Value>,
+    /// Where it was declared.
+    pub site: Site,
+}
+
+/// Where a variable's value was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// `group("all", …)`: the whole environment.
+    Environment,
+    /// A group, by name.
+    Group(String),
+    /// The host itself.
+    Host,
+    /// The play.
+    Play,
+    /// `--set` on the command line.
+    CommandLine,
+}
+
+/// A variable of a host.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Variable {
+    /// Its value.
+    pub value: Value,
+    /// The place the value comes from.
+    pub origin: Origin,
+}
+
+/// Why an inventory or a pattern is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct InventoryError {
+    /// What is wrong, as a sentence without a full stop.
+    pub message: String,
+    /// The word at fault.
+    pub word: String,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+/// All hosts and groups of an environment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Inventory {
+    hosts: Vec<Host>,
+    groups: Vec<Group>,
+    overrides: Map<String, Value>,
+}
+
+impl Inventory {
+    /// The hosts, in the order of their declaration.
+    pub fn hosts(&self) -> &[Host] {
+        &self.hosts
+    }
+
+    /// The declared groups, in order; `all` is among them only when declared.
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// The host of this name.
+    pub fn host(&self, name: &str) -> Option<&Host> {
+        self.hosts.iter().find(|host| host.name == name)
+    }
+
+    /// The group of this name.
+    pub fn group(&self, name: &str) -> Option<&Group> {
+        self.groups.iter().find(|group| group.name == name)
+    }
+
+    /// Sets variables that win over all others.
+    pub fn set_overrides(&mut self, overrides: Map<String, Value>) {
+        self.overrides = overrides;
+    }
+
+    /// Adds a host; its name must be new.
+    pub fn add_host(&mut self, host: Host) -> Result<(), InventoryError> {
+        self.check_name(&host.name)?;
+        if self.group(&host.name).is_some() || host.name == ALL {
+            return Err(InventoryError::taken(&host.name, "group"));
+        }
+        if self.host(&host.name).is_some() {
+            return Err(InventoryError::taken(&host.name, "host"));
+        }
+        self.hosts.push(host);
+        Ok(())
+    }
+
+    /// Adds a group; its name must be new. Members may follow later.
+    pub fn add_group(&mut self, group: Group) -> Result<(), InventoryError> {
+        self.check_name(&group.name)?;
+        if self.host(&group.name).is_some() {
+            return Err(InventoryError::taken(&group.name, "host"));
+        }
+        if self.group(&group.name).is_some() {
+            return Err(InventoryError::taken(&group.name, "group"));
+        }
+        self.groups.push(group);
+        Ok(())
+    }
+
+    fn check_name(&self, name: &str) -> Result<(), InventoryError> {
+        let is_free = |c: char| c.is_alphanumeric() || "-_.:@/".contains(c);
+        if !name.is_empty() && name.chars().all(is_free) {
+            return Ok(());
+        }
+        Err(InventoryError {
+            message: format!("\"{name}\" cannot be the name of a host or group"),
+            word: name.into(),
+            help: Some("A name consists of letters, digits and any of - _ . : @ /".into()),
+        })
+    }
+
+    /// Checks what can be checked only when all is declared, each problem
+    /// with the place of the group at fault.
+    pub fn validate(&self) -> Vec<(Site, InventoryError)> {
+        let mut problems = Vec::new();
+        for group in &self.groups {
+            for member in &group.members {
+                if self.host(member).is_none() && self.group(member).is_none() {
+                    problems.push((group.site.clone(), self.unknown(member, "member")));
+                }
+            }
+            if let Some(chain) = self.cycle(&group.name) {
+                problems.push((
+                    group.site.clone(),
+                    InventoryError::cycle(&group.name, &chain),
+                ));
+            }
+        }
+        problems
+    }
+
+    /// The way from a group back to itself, if there is one.
+    fn cycle(&self, start: &str) -> Option<Vec<String>> {
+        let mut open = vec![vec![start.to_owned()]];
+        let mut seen = BTreeSet::new();
+        while let Some(chain) = open.pop() {
+            let group = chain.last().and_then(|name| self.group(name))?;
+            for member in group.members.iter().filter(|m| self.group(m).is_some()) {
+                let longer = [chain.as_slice(), std::slice::from_ref(member)].concat();
+                if member == start {
+                    return Some(longer);
+                }
+                if seen.insert(member.clone()) {
+                    open.push(longer);
+                }
+            }
+        }
+        None
+    }
+
+    /// The hosts of a group, nested groups included, in the order of the
+    /// group's members.
+    pub fn members(&self, group: &str) -> Vec<&Host> {
+        if group == ALL {
+            return self.hosts.iter().collect();
+        }
+        let mut names = Vec::new();
+        self.collect_members(group, &mut names, &mut BTreeSet::new());
+        names.iter().filter_map(|name| self.host(name)).collect()
+    }
+
+    fn collect_members(&self, name: &str, hosts: &mut Vec<String>, seen: &mut BTreeSet<String>) {
+        if !seen.insert(name.into()) {
+            return;
+        }
+        match self.group(name) {
+            Some(group) => group
+                .members
+                .iter()
+                .for_each(|member| self.collect_members(member, hosts, seen)),
+            None => hosts.push(name.into()),
+        }
+    }
+
+    /// The names of the hosts of every group, `all` included.
+    pub fn host_names_by_group(&self) -> BTreeMap<String, Vec<String>> {
+        let names = |group: &str| {
+            self.members(group)
+                .iter()
+                .map(|host| host.name.clone())
+                .collect()
+        };
+        self.groups
+            .iter()
+            .map(|group| group.name.as_str())
+            .chain([ALL])
+            .map(|group| (group.to_owned(), names(group)))
+            .collect()
+    }
+
+    /// The groups a host is in, wider ones first: `all`, then parents before
+    /// the groups they contain, else in the order of declaration.
+    pub fn groups_of(&self, host: &str) -> Vec<&Group> {
+        let mut found: Vec<_> = self
+            .groups
+            .iter()
+            .filter(|group| {
+                group.name == ALL || self.members(&group.name).iter().any(|m| m.name == host)
+            })
+            .map(|group| (self.depth(&group.name), group))
+            .collect();
+        found.sort_by_key(|(depth, _)| *depth);
+        found.into_iter().map(|(_, group)| group).collect()
+    }
+
+    /// How many groups a group is nested in; 0 for `all`.
+    fn depth(&self, name: &str) -> usize {
+        if name == ALL {
+            return 0;
+        }
+        let mut level = BTreeSet::from([name]);
+        let mut depth = 1;
+        // More levels than groups would be a cycle, which is refused elsewhere.
+        while depth <= self.groups.len() {
+            let parents: BTreeSet<_> = self
+                .groups
+                .iter()
+                .filter(|g| {
+                    g.name != ALL
+                        && g.members
+                            .iter()
+                            .any(|member| level.contains(member.as_str()))
+                })
+                .map(|group| group.name.as_str())
+                .collect();
+            if parents.is_empty() {
+                break;
+            }
+            level = parents;
+            depth += 1;
+        }
+        depth
+    }
+
+    /// The variables of a host in a play, each from the most specific place
+    /// that gives it: the environment, groups, the host, the play, `--set`.
+    pub fn variables(&self, host: &Host, play: &Map<String, Value>) -> BTreeMap<String, Variable> {
+        let mut variables = BTreeMap::new();
+        let mut give = |vars: &Map<String, Value>, origin: Origin| {
+            for (name, value) in vars {
+                let variable = Variable {
+                    value: value.clone(),
+                    origin: origin.clone(),
+                };
+                variables.insert(name.clone(), variable);
+            }
+        };
+        for group in self.groups_of(&host.name) {
+            give(
+                &group.vars,
+                match group.name.as_str() {
+                    ALL => Origin::Environment,
+                    name => Origin::Group(name.into()),
+                },
+            );
+        }
+        give(&host.vars, Origin::Host);
+        give(play, Origin::Play);
+        give(&self.overrides, Origin::CommandLine);
+        variables
+    }
+
+    /// The hosts a pattern selects, in the order of their declaration: names,
+    /// groups and globs separated by commas; `!` in front excludes; `all`.
+    pub fn select(&self, pattern: &str) -> Result<Vec<&Host>, InventoryError> {
+        let terms: Vec<_> = pattern
+            .split(',')
+            .map(str::trim)
+            .filter(|term| !term.is_empty())
+            .collect();
+        if terms.is_empty() {
+            return Err(InventoryError {
+                message: "the pattern names no host".into(),
+                word: pattern.into(),
+                help: Some("Name hosts or groups, such as \"web1,db\", or \"all\".".into()),
+            });
+        }
+        let mut chosen = BTreeSet::new();
+        let mut excluded = BTreeSet::new();
+        if terms.iter().all(|term| term.starts_with('!')) {
+            chosen.extend(self.hosts.iter().map(|host| host.name.as_str()));
+        }
+        for term in terms {
+            match term.strip_prefix('!') {
+                Some(term) => excluded.extend(self.term(term.trim())?),
+                None => chosen.extend(self.term(term)?),
+            }
+        }
+        let is_chosen = |host: &&Host| {
+            chosen.contains(host.name.as_str()) && !excluded.contains(host.name.as_str())
+        };
+        Ok(self.hosts.iter().filter(is_chosen).collect())
+    }
+
+    fn term(&self, term: &str) -> Result<Vec<&str>, InventoryError> {
+        if let Some(host) = self.host(term) {
+            return Ok(vec![&host.name]);
+        }
+        if term == ALL || self.group(term).is_some() {
+            return Ok(self
+                .members(term)
+                .into_iter()
+                .map(|host| host.name.as_str())
+                .collect());
+        }
+        if !term.contains(['*', '?']) {
+            return Err(self.unknown(term, "pattern"));
+        }
+        let hosts = self.hosts.iter().filter(|host| glob(term, &host.name));
+        let groups = self.groups.iter().filter(|group| glob(term, &group.name));
+        let members = groups.flat_map(|group| self.members(&group.name));
+        let found: Vec<_> = hosts
+            .chain(members)
+            .map(|host| host.name.as_str())
+            .collect();
+        match found.is_empty() {
+            true => Err(self.unknown(term, "glob")),
+            false => Ok(found),
+        }
+    }
+
+    fn unknown(&self, word: &str, role: &str) -> InventoryError {
+        let known: Vec<_> = self
+            .hosts
+            .iter()
+            .map(|host| host.name.as_str())
+            .chain(self.groups.iter().map(|group| group.name.as_str()))
+            .collect();
+        let help = match closest(word, known.iter().copied()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None if known.is_empty() => "Declare hosts with host(…) first.".into(),
+            None => format!("known hosts and groups: {}", known.join(", ")),
+        };
+        let message = match role {
+            "glob" => format!("no host or group matches \"{word}\""),
+            _ => format!("there is no host or group \"{word}\""),
+        };
+        InventoryError {
+            message,
+            word: word.into(),
+            help: Some(help),
+        }
+    }
+}
+
+impl InventoryError {
+    fn taken(name: &str, role: &str) -> Self {
+        Self {
+            message: format!("there is already a {role} \"{name}\""),
+            word: name.into(),
+            help: Some("Every host and group needs a name of its own.".into()),
+        }
+    }
+
+    fn cycle(name: &str, chain: &[String]) -> Self {
+        Self {
+            message: format!(
+                "the group \"{name}\" contains itself: {}",
+                chain.join(" → ")
+            ),
+            word: name.into(),
+            help: Some("Take one of these groups out of the members of another.".into()),
+        }
+    }
+}
+
+/// Whether `text` matches a pattern in which `*` stands for any text and `?`
+/// for any character.
+fn glob(pattern: &str, text: &str) -> bool {
+    let text: Vec<char> = text.chars().collect();
+    // The lengths of the prefixes of `text` that the pattern so far matches.
+    let mut reached = BTreeSet::from([0]);
+    for symbol in pattern.chars() {
+        reached = match symbol {
+            '*' => reached
+                .first()
+                .map_or_else(BTreeSet::new, |&from| (from..=text.len()).collect()),
+            _ => reached
+                .into_iter()
+                .filter(|&at| text.get(at).is_some_and(|&c| symbol == '?' || c == symbol))
+                .map(|at| at + 1)
+                .collect(),
+        };
+    }
+    reached.contains(&text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn site() -> Site {
+        Site {
+            file: "envs/test.rhai".into(),
+            line: 1,
+            column: 1,
+        }
+    }
+
+    fn vars(value: Value) -> Map<String, Value> {
+        value.as_object().cloned().expect("variables are a map")
+    }
+
+    fn inventory() -> Inventory {
+        let mut inventory = Inventory::default();
+        for name in ["web1", "web2", "db1", "lb"] {
+            let host = Host {
+                name: name.into(),
+                connection: Connection::Local,
+                escalation: Escalation::default(),
+                vars: vars(if name == "web1" {
+                    json!({ "port": 1 })
+                } else {
+                    json!({})
+                }),
+                site: site(),
+            };
+            inventory.add_host(host).expect("names are new");
+        }
+        for (name, members, given) in [
+            (
+                "web",
+                vec!["web1", "web2"],
+                json!({ "port": 2, "tier": "web" }),
+            ),
+            (
+                "site",
+                vec!["web", "db1"],
+                json!({ "port": 3, "tier": "site", "zone": "eu" }),
+            ),
+            (ALL, vec![], json!({ "zone": "any", "dns": "9.9.9.9" })),
+        ] {
+            let members = members.into_iter().map(Into::into).collect();
+            let group = Group {
+                name: name.into(),
+                members,
+                vars: vars(given),
+                site: site(),
+            };
+            inventory.add_group(group).expect("names are new");
+        }
+        inventory
+    }
+
+    fn selected(pattern: &str) -> Vec<String> {
+        let inventory = inventory();
+        let hosts = inventory.select(pattern).expect("the pattern is right");
+        hosts.into_iter().map(|host| host.name.clone()).collect()
+    }
+
+    #[test]
+    fn patterns_select() {
+        assert_eq!(selected("web"), ["web1", "web2"]);
+        assert_eq!(selected("db1,web2"), ["web2", "db1"]);
+        assert_eq!(selected("all,!web"), ["db1", "lb"]);
+        assert_eq!(selected("!site"), ["lb"]);
+        assert_eq!(selected("w*2, l?"), ["web2", "lb"]);
+    }
+
+    #[test]
+    fn patterns_that_name_nothing_are_refused() {
+        let inventory = inventory();
+        let error = inventory.select("wbe1").expect_err("no such host");
+        assert_eq!(error.message, "there is no host or group \"wbe1\"");
+        assert_eq!(error.help.as_deref(), Some("did you mean \"web1\"?"));
+        assert!(inventory.select("x*").is_err());
+        assert!(inventory.select(" , ").is_err());
+        assert!(inventory.select("all,!nobody").is_err());
+    }
+
+    #[test]
+    fn the_most_specific_value_wins() {
+        let mut inventory = inventory();
+        inventory.set_overrides(vars(json!({ "dns": "1.1.1.1" })));
+        let host = inventory.host("web1").expect("web1 is declared");
+        let found = inventory.variables(host, &vars(json!({ "zone": "play" })));
+        let of = |name: &str| (found[name].value.clone(), found[name].origin.clone());
+        assert_eq!(of("port"), (json!(1), Origin::Host));
+        assert_eq!(of("tier"), (json!("web"), Origin::Group("web".into())));
+        assert_eq!(of("zone"), (json!("play"), Origin::Play));
+        assert_eq!(of("dns"), (json!("1.1.1.1"), Origin::CommandLine));
+        let second = inventory.host("web2").expect("web2 is declared");
+        assert_eq!(
+            inventory.variables(second, &Map::new())["port"].value,
+            json!(2)
+        );
+    }
+
+    #[test]
+    fn members_and_cycles_are_checked() {
+        let mut inventory = inventory();
+        for (name, member) in [("a", "b"), ("b", "a"), ("c", "wbe")] {
+            let members = vec![member.into()];
+            let group = Group {
+                name: name.into(),
+                members,
+                vars: Map::new(),
+                site: site(),
+            };
+            inventory.add_group(group).expect("names are new");
+        }
+        let problems: Vec<_> = inventory
+            .validate()
+            .into_iter()
+            .map(|(_, e)| e.message)
+            .collect();
+        assert_eq!(
+            problems,
+            [
+                "the group \"a\" contains itself: a → b → a",
+                "the group \"b\" contains itself: b → a → b",
+                "there is no host or group \"wbe\"",
+            ]
+        );
+        assert!(inventory.members("a").is_empty());
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut inventory = inventory();
+        let group = Group {
+            name: "web1".into(),
+            members: vec![],
+            vars: Map::new(),
+            site: site(),
+        };
+        assert_eq!(
+            inventory.add_group(group).expect_err("taken").message,
+            "there is already a host \"web1\""
+        );
+    }
+
+    #[test]
+    fn naming_a_user_asks_to_become_it() {
+        let play = Escalation {
+            enabled: Some(true),
+            user: None,
+        };
+        let host = Escalation {
+            enabled: None,
+            user: Some("deploy".into()),
+        };
+        assert_eq!(play.or(&host).target(), Some("deploy"));
+        assert_eq!(play.target(), Some("root"));
+        assert_eq!(host.target(), Some("deploy"));
+        assert_eq!(Escalation::default().target(), None);
+    }
+}

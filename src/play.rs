@@ -1,0 +1,26 @@
+//! A play: which hosts, and what happens on each of them.
+
+use serde_json::{Map, Value};
+
+use crate::inventory::Escalation;
+use crate::report::event::Site;
+use crate::script::Closure;
+
+/// A piece of script and the hosts it runs on.
+#[derive(Clone, Debug)]
+pub struct Play {
+    /// What the report calls it.
+    pub name: String,
+    /// Which hosts; the inventory resolves it.
+    pub pattern: String,
+    /// Words that `--tags` and `--skip-tags` select by; its tasks inherit them.
+    pub tags: Vec<String>,
+    /// Who its tasks run as.
+    pub escalation: Escalation,
+    /// Variables for its hosts.
+    pub vars: Map<String, Value>,
+    /// What happens on each host.
+    pub body: Closure,
+    /// Where it is declared.
+    pub site: Site,
+}

@@ -1,0 +1,73 @@
+//! A piece of script that is kept and called later, on any thread.
+//!
+//! A function pointer alone is not enough: it needs the functions, imports
+//! and constants that surround it, which the runtime state carries. Captured
+//! values are locks inside Rhai; they are copied for every call, so that each
+//! host has its own and none waits for another.
+
+use rhai::{Dynamic, EvalAltResult, FnPtr, GlobalRuntimeState, NativeCallContext, Position};
+
+use super::context::Tag;
+use crate::report::event::Site;
+
+/// A closure of a script with everything it needs to run.
+#[derive(Clone)]
+pub struct Closure {
+    function: FnPtr,
+    state: GlobalRuntimeState,
+    position: Position,
+    site: Site,
+}
+
+impl std::fmt::Debug for Closure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Closure").field("site", &self.site).finish()
+    }
+}
+
+impl Closure {
+    /// Keeps `function` as it is seen by the native function it was given to.
+    pub(super) fn keep(context: &NativeCallContext, mut function: FnPtr, site: Site) -> Self {
+        own(&mut function);
+        Self {
+            function,
+            state: context.global_runtime_state().clone(),
+            position: context.call_position(),
+            site,
+        }
+    }
+
+    /// Where the closure was handed over.
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// Calls it with `tag` as what its native functions find.
+    pub(super) fn call(
+        &self,
+        engine: &rhai::Engine,
+        tag: Tag,
+    ) -> Result<Dynamic, Box<EvalAltResult>> {
+        let mut state = self.state.clone();
+        state.tag = Dynamic::from(tag);
+        state.level = 0;
+        let mut function = self.function.clone();
+        own(&mut function);
+        let source = state.source.clone();
+        let context = NativeCallContext::new_with_all_fields(
+            engine,
+            "play",
+            source.as_deref(),
+            &state,
+            self.position,
+        );
+        function.call_raw(&context, None, [])
+    }
+}
+
+/// Replaces captured values, which are shared, by copies.
+fn own(function: &mut FnPtr) {
+    for value in function.iter_curry_mut() {
+        *value = std::mem::take(value).flatten();
+    }
+}

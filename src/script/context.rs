@@ -1,0 +1,147 @@
+//! What a native function finds behind the engine's tag: an env file that is
+//! being read, or a host that a play runs on.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rhai::{NativeCallContext, Position};
+
+use super::declare::Declarations;
+use super::error::{Failed, fail_script};
+use super::library::Library;
+use super::tasks::{Stop, TaskFailure, Tasks};
+use crate::report::event::Site;
+
+/// What is going on.
+#[derive(Clone)]
+pub(super) enum Tag {
+    /// The env file is read; only declarations are allowed.
+    Declaring(Arc<Declaring>),
+    /// A play runs on a host.
+    Running(Arc<Running>),
+}
+
+/// An env file that is being read.
+pub(super) struct Declaring {
+    pub declarations: Mutex<Declarations>,
+    pub library: Arc<Library>,
+}
+
+/// A play on a host.
+pub(super) struct Running {
+    pub tasks: Arc<dyn Tasks>,
+    pub library: Arc<Library>,
+    tries: Mutex<Tries>,
+}
+
+/// The `try` blocks the script is in, by the depth of the calls they are in.
+#[derive(Default)]
+struct Tries {
+    levels: Vec<usize>,
+    failure: Option<Box<TaskFailure>>,
+}
+
+impl Running {
+    pub fn new(tasks: Arc<dyn Tasks>, library: Arc<Library>) -> Self {
+        Self {
+            tasks,
+            library,
+            tries: Mutex::default(),
+        }
+    }
+
+    fn tries(&self) -> MutexGuard<'_, Tries> {
+        self.tries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A `try` block begins in a function at this depth.
+    pub fn enter_try(&self, level: usize) {
+        let mut tries = self.tries();
+        tries.drop_left(level);
+        tries.levels.push(level);
+    }
+
+    /// The innermost `try` block at this depth ends.
+    pub fn leave_try(&self, level: usize) {
+        let mut tries = self.tries();
+        tries.drop_left(level);
+        if tries.levels.last() == Some(&level) {
+            tries.levels.pop();
+        }
+    }
+
+    /// Whether a failure may be caught by the script. A block that was left
+    /// by `return` at the same depth still counts; that only costs time.
+    pub fn is_in_try(&self, level: usize) -> bool {
+        let mut tries = self.tries();
+        tries.drop_left(level);
+        !tries.levels.is_empty()
+    }
+
+    /// Remembers the failure that is about to be raised.
+    pub fn raised(&self, failure: &TaskFailure) {
+        self.tries().failure = Some(Box::new(failure.clone()));
+    }
+
+    /// The last failure that was raised, once.
+    pub fn take_raised(&self) -> Option<Box<TaskFailure>> {
+        self.tries().failure.take()
+    }
+}
+
+impl Tries {
+    /// Forgets blocks of functions that have returned.
+    fn drop_left(&mut self, level: usize) {
+        self.levels.retain(|&entered| entered <= level);
+    }
+}
+
+/// The tag of the script that makes this call.
+pub(super) fn tag(context: &NativeCallContext) -> Result<Tag, Failed> {
+    let tag = context.tag().and_then(|tag| tag.clone().try_cast::<Tag>());
+    tag.ok_or_else(|| "the script runs outside of veza-play".into())
+}
+
+/// The host that this call is made for.
+pub(super) fn running(context: &NativeCallContext) -> Result<Arc<Running>, Failed> {
+    match tag(context)? {
+        Tag::Running(running) => Ok(running),
+        Tag::Declaring(declaring) => {
+            let problem = declaring.library.problem_at(
+                "outside_of_play",
+                format!(
+                    "`{}` needs a host, but no play is running here",
+                    readable(context.fn_name())
+                ),
+                &site(context, &declaring.library),
+                "not inside a play".into(),
+            );
+            let help = "An env file declares; write this inside the closure of a play(…) or in a function of a role.";
+            Err(fail_script(problem.help(help), context.call_position()))
+        }
+    }
+}
+
+/// A function's name as the script writes it.
+fn readable(name: &str) -> &str {
+    match name.split_once('$') {
+        Some(("get" | "set", property)) => property,
+        Some(_) => "[…]",
+        None => name,
+    }
+}
+
+/// Where the call is written.
+pub(super) fn site(context: &NativeCallContext, library: &Library) -> Site {
+    library.site(context.call_source(), context.call_position())
+}
+
+/// What stops the script, told to the engine.
+pub(super) fn stop(context: &NativeCallContext, running: &Running, stop: Stop) -> Failed {
+    if let Stop::Task(failure) = &stop {
+        running.raised(failure);
+    }
+    super::error::raise(stop, context.call_position())
+}
+
+/// The place of no call at all.
+pub(super) const NOWHERE: Position = Position::NONE;

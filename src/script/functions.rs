@@ -1,0 +1,255 @@
+//! What a script may call beside modules: flow, handlers, and the few helpers
+//! that plain Rhai lacks.
+
+use rhai::{Array, Dynamic, Engine, FnPtr, ImmutableString, Map, NativeCallContext};
+use veza_agent::outcome::Failure;
+
+use super::closure::Closure;
+use super::context::{self, Running, running, site};
+use super::error::{Failed, terminate};
+use super::instrument::{CAUGHT, DECIDED, ENTER_TRY, LEAVE_TRY, TEXT};
+use super::tasks::{Stop, TaskFailure};
+use super::unknown::{Unknown, is_known, undecidable};
+use super::value::{self, Refused};
+
+/// Registers all of them.
+pub(super) fn register(engine: &mut Engine) {
+    engine.register_fn("log", log);
+    engine.register_fn("fail", |context: NativeCallContext, message: Dynamic| {
+        fail(context, message, Dynamic::UNIT)
+    });
+    engine.register_fn(
+        "fail",
+        |context: NativeCallContext, message: Dynamic, hint: ImmutableString| {
+            fail(context, message, hint.into())
+        },
+    );
+    engine.register_fn("assert", |context: NativeCallContext, that: Dynamic| {
+        assert(context, that, Dynamic::UNIT)
+    });
+    engine.register_fn("assert", assert);
+    engine.register_fn("handler", handler);
+    engine.register_fn("flush_handlers", flush_handlers);
+    engine.register_fn("is_known", |value: Dynamic| is_known(&value));
+    engine.register_fn("to_json", to_json);
+    engine.register_fn("join", |list: &mut Array, separator: ImmutableString| {
+        join(list, &separator)
+    });
+    engine.register_fn("join", |list: &mut Array| join(list, ""));
+    engine.register_fn(
+        "get",
+        |map: &mut Map, key: ImmutableString, default: Dynamic| {
+            map.get(key.as_str()).cloned().unwrap_or(default)
+        },
+    );
+    register_instruments(engine);
+}
+
+/// The calls that [`super::instrument`] inserts.
+fn register_instruments(engine: &mut Engine) {
+    engine.register_fn(ENTER_TRY, enter_try);
+    engine.register_fn(
+        LEAVE_TRY,
+        |context: NativeCallContext| -> Result<(), Failed> {
+            if let Ok(running) = running(&context) {
+                running.leave_try(context.call_level());
+            }
+            Ok(())
+        },
+    );
+    engine.register_fn(CAUGHT, caught);
+    engine.register_fn(
+        DECIDED,
+        |context: NativeCallContext, value: Dynamic| match value
+            .read_lock::<Unknown>()
+            .map(|unknown| unknown.clone())
+        {
+            Some(unknown) => Err(undecidable(&context, &unknown)),
+            None => Ok(value),
+        },
+    );
+    engine.register_fn(TEXT, |text: ImmutableString| value::from_text(&text));
+}
+
+/// What an earlier, pipelined task failed with does not belong to this block:
+/// it is told now, past every `catch`.
+fn enter_try(context: NativeCallContext) -> Result<(), Failed> {
+    let Ok(running) = running(&context) else {
+        return Ok(());
+    };
+    let level = context.call_level();
+    if !running.is_in_try(level) {
+        running
+            .tasks
+            .settle()
+            .map_err(|stop| terminate(stop, context.call_position()))?;
+    }
+    running.enter_try(level);
+    Ok(())
+}
+
+fn caught(context: NativeCallContext, error: Dynamic) -> Result<(), Failed> {
+    let Ok(running) = running(&context) else {
+        return Ok(());
+    };
+    running.leave_try(context.call_level());
+    if is_about_an_unknown(&error) {
+        return Err(undecidable(&context, &Unknown::new(Unknown::NAME)));
+    }
+    if let Some(failure) = running.take_raised() {
+        running.tasks.caught(&failure);
+    }
+    Ok(())
+}
+
+/// Whether the engine refused an operation on an unknown: it tells so in a
+/// map, with the names of the types.
+fn is_about_an_unknown(error: &Dynamic) -> bool {
+    let Some(map) = error.read_lock::<Map>() else {
+        return false;
+    };
+    let mentions = |key: &str| {
+        map.get(key)
+            .is_some_and(|value| Unknown::is_named_in(&value.to_string()))
+    };
+    map.contains_key("error") && (mentions("actual") || mentions("function") || mentions("type"))
+}
+
+fn log(context: NativeCallContext, text: Dynamic) -> Result<(), Failed> {
+    let running = running(&context)?;
+    running.tasks.log(
+        &shown(&context, &running, &text)?,
+        site(&context, &running.library),
+    );
+    Ok(())
+}
+
+/// A value as text: strings as they are, all else as JSON.
+fn shown(
+    context: &NativeCallContext,
+    running: &Running,
+    value: &Dynamic,
+) -> Result<String, Failed> {
+    match value::to_json(value, Some(running.tasks.view())) {
+        Ok(serde_json::Value::String(text)) => Ok(text),
+        Ok(serde_json::Value::Null) => Ok("()".into()),
+        Ok(value) => Ok(value.to_string()),
+        Err(Refused::Stop(stop)) => Err(context::stop(context, running, stop)),
+        Err(Refused::Type(_)) => Ok(value.to_string()),
+    }
+}
+
+fn fail(context: NativeCallContext, message: Dynamic, hint: Dynamic) -> Result<Dynamic, Failed> {
+    let running = running(&context)?;
+    let (message, hint) = match message.read_lock::<Map>() {
+        Some(map) => {
+            let of = |key: &str| map.get(key).cloned().unwrap_or_default();
+            (of("message"), of("hint"))
+        }
+        None => (message.clone(), hint),
+    };
+    let mut failure = Failure::new(shown(&context, &running, &message)?);
+    failure.hint = hint.into_string().ok();
+    Err(failed(&context, &running, "fail", failure))
+}
+
+fn assert(context: NativeCallContext, that: Dynamic, message: Dynamic) -> Result<(), Failed> {
+    let running = running(&context)?;
+    let (that, message) = match that.read_lock::<Map>() {
+        Some(map) => {
+            let of = |key: &str| map.get(key).cloned().unwrap_or_default();
+            (of("that"), of("message"))
+        }
+        None => (that.clone(), message),
+    };
+    if let Some(unknown) = that.read_lock::<Unknown>() {
+        return Err(undecidable(&context, &unknown));
+    }
+    match that.as_bool() {
+        Ok(true) => Ok(()),
+        Ok(false) if message.is_unit() => Err(failed(
+            &context,
+            &running,
+            "assert",
+            Failure::new("the assertion does not hold"),
+        )),
+        Ok(false) => {
+            let text = shown(&context, &running, &message)?;
+            Err(failed(&context, &running, "assert", Failure::new(text)))
+        }
+        Err(got) => {
+            let at = site(&context, &running.library);
+            let message = format!("assert needs `true` or `false`, not a {got}");
+            let problem =
+                running
+                    .library
+                    .problem_at("wrong_type", message, &at, "in this call".into());
+            Err(super::error::fail_script(problem, context.call_position()))
+        }
+    }
+}
+
+/// A failure that the script asked for; what it called before comes first.
+fn failed(
+    context: &NativeCallContext,
+    running: &Running,
+    module: &str,
+    failure: Failure,
+) -> Failed {
+    if let Err(stop) = running.tasks.settle() {
+        return context::stop(context, running, stop);
+    }
+    let host = running.tasks.view().name.clone();
+    let site = site(context, &running.library);
+    let failure = TaskFailure {
+        host,
+        module: module.into(),
+        failure,
+        site,
+    };
+    context::stop(context, running, Stop::Task(Box::new(failure)))
+}
+
+fn handler(
+    context: NativeCallContext,
+    name: ImmutableString,
+    closure: FnPtr,
+) -> Result<(), Failed> {
+    let running = running(&context)?;
+    let at = site(&context, &running.library);
+    let closure = Closure::keep(&context, closure, at.clone());
+    let done = running.tasks.handler(&name, closure, at);
+    done.map_err(|stop| context::stop(&context, &running, stop))
+}
+
+fn flush_handlers(context: NativeCallContext) -> Result<(), Failed> {
+    let running = running(&context)?;
+    let done = running
+        .tasks
+        .flush_handlers(site(&context, &running.library));
+    done.map_err(|stop| context::stop(&context, &running, stop))
+}
+
+fn to_json(context: NativeCallContext, value: Dynamic) -> Result<Dynamic, Failed> {
+    let running = running(&context).ok();
+    let view = running.as_ref().map(|running| running.tasks.view());
+    match (value::to_json(&value, view), &running) {
+        (Ok(json), _) => Ok(value::from_text(&json.to_string())),
+        (Err(Refused::Stop(stop)), Some(running)) => Err(context::stop(&context, running, stop)),
+        (Err(Refused::Stop(stop)), None) => Err(terminate(stop, context.call_position())),
+        (Err(Refused::Type(got)), _) => Err(format!("{got} cannot be written as JSON").into()),
+    }
+}
+
+fn join(list: &mut Array, separator: &str) -> Dynamic {
+    let texts: Vec<_> = list.iter().map(ToString::to_string).collect();
+    let unknowns = list.iter().map(|item| {
+        item.read_lock::<Unknown>()
+            .map(|unknown| unknown.text().to_owned())
+    });
+    let texts: Vec<_> = unknowns
+        .zip(texts)
+        .map(|(unknown, text)| unknown.unwrap_or(text))
+        .collect();
+    value::from_text(&texts.join(separator))
+}

@@ -1,0 +1,246 @@
+//! All scripts of a playbook: read once, parsed once, found again by name
+//! when something about them has to be said.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rhai::{AST, Engine, ParseError, ParseErrorType, Position};
+
+use super::catalog::Catalog;
+use super::diagnostics::Problem;
+use super::instrument;
+use super::project::{ImportError, Project};
+use super::source::{Source, token_end};
+use crate::report::event::Site;
+
+/// The scripts of a playbook and what they may use.
+pub(super) struct Library {
+    pub project: Project,
+    pub catalog: Arc<Catalog>,
+    /// Parses without looking for undefined variables.
+    parser: Engine,
+    main: String,
+    functions: BTreeSet<String>,
+    parsed: Mutex<BTreeMap<String, Result<Arc<Parsed>, String>>>,
+    imports: Mutex<BTreeMap<String, String>>,
+}
+
+/// A file of script and its syntax tree.
+pub(super) struct Parsed {
+    pub source: Source,
+    /// The tree of the original text, without any optimization.
+    pub tree: Result<AST, ParseError>,
+}
+
+impl Library {
+    pub fn new(
+        project: Project,
+        main: String,
+        catalog: Arc<Catalog>,
+        parser: Engine,
+        functions: BTreeSet<String>,
+    ) -> Self {
+        Self {
+            project,
+            catalog,
+            parser,
+            main,
+            functions,
+            parsed: Mutex::default(),
+            imports: Mutex::default(),
+        }
+    }
+
+    /// The env file.
+    pub fn main(&self) -> Option<&str> {
+        Some(&self.main)
+    }
+
+    /// The names of all functions a script may call.
+    pub fn functions(&self) -> &BTreeSet<String> {
+        &self.functions
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Result<Arc<Parsed>, String>>> {
+        self.parsed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The file of this name, read and parsed.
+    pub fn parsed(&self, id: &str) -> Result<Arc<Parsed>, String> {
+        if let Some(known) = self.all().get(id) {
+            return known.clone();
+        }
+        let parsed = self.parse(id).map(Arc::new);
+        self.all().entry(id.into()).or_insert(parsed).clone()
+    }
+
+    fn parse(&self, id: &str) -> Result<Parsed, String> {
+        let text = self.project.read(id)?;
+        let source = Source::new(id, text).map_err(|why| format!("cannot read {id}: {why}"))?;
+        let tree = self.parser.compile(source.script());
+        let source = match &tree {
+            Ok(tree) => {
+                let insertions = instrument::insertions(&source, tree);
+                source.with_insertions(insertions)
+            }
+            Err(_) => source,
+        };
+        Ok(Parsed { source, tree })
+    }
+
+    /// The file that an import means; which one it was is remembered.
+    pub fn resolve(&self, name: &str, from: Option<&str>) -> Result<String, ImportError> {
+        let id = self.project.resolve(name, from.unwrap_or(&self.main))?;
+        let mut imports = self.imports.lock().unwrap_or_else(PoisonError::into_inner);
+        imports.insert(name.into(), id.clone());
+        Ok(id)
+    }
+
+    /// What was imported, and which file that was.
+    pub fn imports(&self) -> BTreeMap<String, String> {
+        self.imports
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn known(&self, id: &str) -> Option<Arc<Parsed>> {
+        self.all().get(id).and_then(|parsed| parsed.clone().ok())
+    }
+
+    /// What the engine calls a position, as a place in the original text.
+    pub fn site(&self, source: Option<&str>, position: Position) -> Site {
+        let file = source
+            .filter(|source| !source.is_empty())
+            .unwrap_or(&self.main);
+        let known = self.known(file);
+        let original = known
+            .as_ref()
+            .map_or(position, |parsed| parsed.source.original(position));
+        // The engine places the reading of a field at the dot before it.
+        let is_dot = known.is_some_and(|parsed| parsed.source.is_dot(original));
+        Site {
+            file: file.into(),
+            line: original.line().unwrap_or(0),
+            column: original.position().unwrap_or(0) + usize::from(is_dot),
+        }
+    }
+
+    /// A problem with the token at this place underlined.
+    pub fn problem_at(
+        &self,
+        code: &'static str,
+        message: String,
+        site: &Site,
+        label: String,
+    ) -> Problem {
+        let problem = Problem::new(code, message);
+        match self.known(&site.file) {
+            Some(parsed) if site.line > 0 => {
+                let source = &parsed.source;
+                problem.at(
+                    source,
+                    source.span_at(source.offset(site.line, site.column)),
+                    label,
+                )
+            }
+            _ => problem,
+        }
+    }
+
+    /// The string with this word in the call that starts at a place.
+    pub fn site_of_string(&self, call: &Site, word: &str) -> Option<Site> {
+        let parsed = self.known(&call.file)?;
+        let source = &parsed.source;
+        let mut at = source.offset(call.line, call.column);
+        let mut depth = 0usize;
+        loop {
+            let end = token_end(source.text(), at);
+            let token = source
+                .text()
+                .get(at..end)
+                .filter(|token| !token.is_empty())?;
+            match token {
+                "(" | "[" | "{" | "#{" => depth += 1,
+                ")" if depth == 1 => return None,
+                ")" | "]" | "}" => depth = depth.checked_sub(1)?,
+                _ if token.starts_with(['"', '`']) && token.contains(word) => {
+                    let (line, column) = source.line_and_column(at);
+                    return Some(Site {
+                        file: call.file.clone(),
+                        line,
+                        column,
+                    });
+                }
+                _ => {}
+            }
+            at = end;
+        }
+    }
+
+    /// A syntax error in words.
+    pub fn syntax_problem(
+        &self,
+        file: Option<&str>,
+        error: &ParseErrorType,
+        position: Position,
+    ) -> Problem {
+        let site = self.site(file, position);
+        let (code, message, label) = match error {
+            ParseErrorType::VariableUndefined(name) => (
+                "undefined_variable",
+                format!("there is no variable `{name}`"),
+                "not defined".into(),
+            ),
+            other => (
+                "syntax",
+                format!("the script cannot be read: {}", lower(&other.to_string())),
+                "here".to_owned(),
+            ),
+        };
+        let problem = self.problem_at(code, message, &site, label);
+        match syntax_help(&error.to_string()) {
+            Some(help) => problem.help(help),
+            None => problem,
+        }
+    }
+
+    /// Words that are keys of a map somewhere in a file.
+    pub fn words(&self, file: &str) -> BTreeSet<String> {
+        let Some(parsed) = self.known(file) else {
+            return BTreeSet::new();
+        };
+        let is_word = |c: char| c.is_alphanumeric() || c == '_';
+        parsed
+            .source
+            .text()
+            .split(':')
+            .map(|before| before.rsplit(|c| !is_word(c)).next().unwrap_or_default())
+            .filter(|word| !word.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+fn lower(text: &str) -> String {
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) => first.to_lowercase().chain(letters).collect(),
+        None => String::new(),
+    }
+}
+
+/// What people most often meant by what the parser does not accept.
+fn syntax_help(message: &str) -> Option<&'static str> {
+    let has = |text: &str| message.contains(text);
+    match () {
+        () if has("';'") => Some("The statement before this one is not closed: end it with `;`."),
+        () if has("'print'") || has("'debug'") => Some("Write `log(…)` to say something."),
+        () if has("'null'") || has("'nil'") || has("'void'") => Some("Write `()` for no value."),
+        () if has("'and'") => Some("Write `&&`."),
+        () if has("'#'") => Some("A comment starts with `//`, a map with `#{`."),
+        () if has("'eval'") => Some("A script cannot build and run other scripts."),
+        () if has("character") => Some("A string is written in double quotes."),
+        () => None,
+    }
+}

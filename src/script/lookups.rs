@@ -1,0 +1,183 @@
+//! `host`, `vars`, `facts` and `groups`: names that every script sees and that
+//! stand for the host the script runs on, at the moment they are read.
+//!
+//! They are stand-ins without content. A closure captures them when it is
+//! made, before any host is there; so what they mean is looked up behind the
+//! engine's tag, each time.
+
+use std::sync::Arc;
+
+use rhai::{Dynamic, Engine, ImmutableString, NativeCallContext};
+use serde_json::{Map, Value, json};
+
+use super::context::{Running, running, site};
+use super::error::{Failed, fail_script};
+use super::tasks::View;
+use super::value;
+use crate::schema::closest;
+
+/// One of the names every script sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lookup {
+    /// The host itself: name, address, groups.
+    Host,
+    /// Its variables.
+    Vars,
+    /// What its agent found out.
+    Facts,
+    /// The hosts of all groups.
+    Groups,
+}
+
+/// The names every script sees.
+pub(super) const NAMES: [&str; 4] = ["host", "vars", "facts", "groups"];
+
+impl Lookup {
+    /// What a name stands for.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "host" => Some(Self::Host),
+            "vars" => Some(Self::Vars),
+            "facts" => Some(Self::Facts),
+            "groups" => Some(Self::Groups),
+            _ => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Vars => "vars",
+            Self::Facts => "facts",
+            Self::Groups => "groups",
+        }
+    }
+
+    /// All it holds, as data.
+    pub fn to_json(self, view: &View) -> Value {
+        match self {
+            Self::Host => {
+                json!({ "name": view.name, "address": view.address, "groups": view.groups })
+            }
+            Self::Vars => Value::Object(view.vars.clone()),
+            Self::Facts => Value::Object(view.facts.clone()),
+            Self::Groups => json!(*view.hosts_by_group),
+        }
+    }
+
+    fn keys(self, view: &View) -> Vec<String> {
+        let of = |map: &Map<String, Value>| map.keys().cloned().collect();
+        match self {
+            Self::Host => ["name", "address", "groups"].map(Into::into).to_vec(),
+            Self::Vars => of(&view.vars),
+            Self::Facts => of(&view.facts),
+            Self::Groups => view.hosts_by_group.keys().cloned().collect(),
+        }
+    }
+
+    fn get(self, view: &View, key: &str) -> Option<Dynamic> {
+        let names = |names: &[String]| {
+            names
+                .iter()
+                .map(|name| name.as_str().into())
+                .collect::<rhai::Array>()
+                .into()
+        };
+        match (self, key) {
+            (Self::Host, "name") => Some(view.name.as_str().into()),
+            (Self::Host, "address") => Some(view.address.as_str().into()),
+            (Self::Host, "groups") => Some(names(&view.groups)),
+            (Self::Host, _) => None,
+            (Self::Vars, _) => view.vars.get(key).map(value::from_json),
+            (Self::Facts, _) => view.facts.get(key).map(value::from_json),
+            (Self::Groups, _) => view.hosts_by_group.get(key).map(|hosts| names(hosts)),
+        }
+    }
+
+    fn missing(self, context: &NativeCallContext, running: &Running, key: &str) -> Failed {
+        let view = running.tasks.view();
+        let message = match self {
+            Self::Vars => format!("the variable `{key}` is not defined for {}", view.name),
+            Self::Groups => format!("there is no group `{key}`"),
+            _ => format!("`{}` has no `{key}`", self.name()),
+        };
+        let known = self.keys(view);
+        let help = match closest(key, known.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{}.{near}`?", self.name()),
+            None if self == Self::Vars => {
+                format!(
+                    "Define it with `vars: #{{ {key}: … }}` on the host or a group, or read it with `vars.get(\"{key}\", default)`."
+                )
+            }
+            None => format!("known: {}", known.join(", ")),
+        };
+        let at = site(context, &running.library);
+        let problem =
+            running
+                .library
+                .problem_at("undefined_variable", message, &at, "not defined".into());
+        fail_script(problem.help(help), context.call_position())
+    }
+}
+
+/// Teaches the engine to read the stand-ins.
+pub(super) fn register(engine: &mut Engine) {
+    engine.register_type_with_name::<Lookup>("lookup");
+    engine.register_indexer_get(read);
+    engine.register_fn(
+        "get",
+        |context: NativeCallContext, lookup: &mut Lookup, key: ImmutableString| {
+            get_or(context, lookup, key, Dynamic::UNIT)
+        },
+    );
+    engine.register_fn("get", get_or);
+    engine.register_fn("contains", contains);
+    engine.register_fn(
+        "keys",
+        |context: NativeCallContext, lookup: &mut Lookup| -> Result<rhai::Array, Failed> {
+            let running = running(&context)?;
+            Ok(lookup
+                .keys(running.tasks.view())
+                .into_iter()
+                .map(Dynamic::from)
+                .collect())
+        },
+    );
+    for name in ["to_string", "to_debug"] {
+        engine.register_fn(
+            name,
+            |context: NativeCallContext, lookup: &mut Lookup| -> Result<String, Failed> {
+                Ok(lookup.to_json(running(&context)?.tasks.view()).to_string())
+            },
+        );
+    }
+}
+
+fn read(
+    context: NativeCallContext,
+    lookup: &mut Lookup,
+    key: ImmutableString,
+) -> Result<Dynamic, Failed> {
+    let running: Arc<Running> = running(&context)?;
+    let found = lookup.get(running.tasks.view(), &key);
+    found.ok_or_else(|| lookup.missing(&context, &running, &key))
+}
+
+fn get_or(
+    context: NativeCallContext,
+    lookup: &mut Lookup,
+    key: ImmutableString,
+    default: Dynamic,
+) -> Result<Dynamic, Failed> {
+    Ok(lookup
+        .get(running(&context)?.tasks.view(), &key)
+        .unwrap_or(default))
+}
+
+fn contains(
+    context: NativeCallContext,
+    lookup: &mut Lookup,
+    key: ImmutableString,
+) -> Result<bool, Failed> {
+    Ok(lookup.get(running(&context)?.tasks.view(), &key).is_some())
+}

@@ -1,0 +1,249 @@
+//! Scripts: an env file becomes an inventory and plays, and a play's closure
+//! runs on a host.
+//!
+//! Start at [`Playbook::load`]: it checks the env file and all it imports
+//! without running them, reports every problem at once, then evaluates the
+//! declarations. [`Playbook::call`] later runs a play's closure for one host;
+//! many threads may do so at once. Nothing here connects to anything.
+
+pub mod project;
+
+pub mod source;
+
+mod instrument;
+
+pub mod diagnostics;
+
+pub mod catalog;
+
+mod library;
+
+mod engine;
+
+mod resolver;
+
+mod declare;
+
+mod options;
+
+pub mod tasks;
+
+mod closure;
+
+mod context;
+
+mod lookups;
+
+mod calls;
+
+mod functions;
+
+mod unknown;
+
+mod value;
+
+mod error;
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rhai::Engine;
+use serde_json::{Map, Value};
+
+pub use closure::Closure;
+pub use declare::schemas as declaration_schemas;
+
+use crate::inventory::Inventory;
+use crate::play::Play;
+use catalog::Catalog;
+use context::{Declaring, Running, Tag};
+use declare::Declarations;
+use diagnostics::Problem;
+use library::Library;
+use project::Project;
+use tasks::{Stop, Tasks};
+
+/// How much stack a thread needs that calls closures: scripts may nest calls
+/// 64 levels deep.
+pub const STACK_SIZE: usize = 16 << 20;
+
+/// An env file that was read, with all that is needed to run its plays.
+pub struct Playbook {
+    library: Arc<Library>,
+    engine: Engine,
+    inventory: Inventory,
+    plays: Vec<Play>,
+}
+
+/// What the command line sets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Overrides {
+    /// Variables that win over all others: `--set`.
+    pub vars: Map<String, Value>,
+}
+
+impl Overrides {
+    /// Reads `KEY=VALUE` pairs. A value is JSON if it can be read as such
+    /// (`8080`, `true`, `["a"]`), else it is text.
+    pub fn parse<'a>(pairs: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
+        let mut vars = Map::new();
+        for pair in pairs {
+            let Some((key, value)) = pair.split_once('=').filter(|(key, _)| !key.is_empty()) else {
+                return Err(format!("\"{pair}\" is not of the form KEY=VALUE"));
+            };
+            let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+            vars.insert(key.into(), value);
+        }
+        Ok(Self { vars })
+    }
+}
+
+impl Playbook {
+    /// Reads an env file. All problems of the file, its imports and its roles
+    /// are reported together, and nothing has been connected to.
+    pub fn load(
+        path: &Path,
+        overrides: &Overrides,
+        catalog: Arc<Catalog>,
+    ) -> Result<Self, Vec<Problem>> {
+        let (project, main) = Project::of(path).map_err(|why| vec![Problem::new("import", why)])?;
+        let functions = engine::function_names(&catalog);
+        let library = Arc::new(Library::new(
+            project,
+            main,
+            catalog,
+            engine::bare(),
+            functions,
+        ));
+        Self::evaluate(library, overrides)
+    }
+
+    /// Runs the declarations of the env file.
+    fn evaluate(library: Arc<Library>, overrides: &Overrides) -> Result<Self, Vec<Problem>> {
+        let declaring = Arc::new(Declaring {
+            declarations: Mutex::default(),
+            library: library.clone(),
+        });
+        let engine = engine::complete(&library, Tag::Declaring(declaring.clone()));
+        let main = library.main().unwrap_or_default().to_owned();
+        let parsed = library
+            .parsed(&main)
+            .map_err(|why| vec![Problem::new("import", why)])?;
+        let text = parsed.source.instrumented();
+        let run = guarded(|| {
+            let mut tree = engine.compile_with_scope(&engine::names(), text)?;
+            tree.set_source(main.as_str());
+            engine.run_ast(&tree)
+        });
+        let declarations = std::mem::take(
+            &mut *declaring
+                .declarations
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        let Declarations {
+            mut inventory,
+            plays,
+            mut problems,
+        } = declarations;
+        match run {
+            Err(panic) => problems.push(panic),
+            Ok(Err(error)) => problems.push(match error::stop_of(error, &library, None, "") {
+                Stop::Script(problem) => *problem,
+                Stop::Task(failed) => library.problem_at(
+                    "script",
+                    failed.failure.message,
+                    &failed.site,
+                    "thrown here".into(),
+                ),
+                other => Problem::new("script", other.to_string()),
+            }),
+            Ok(Ok(())) => problems.extend(check_patterns(&declaring, &inventory, &plays)),
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        inventory.set_overrides(overrides.vars.clone());
+        Ok(Self {
+            library,
+            engine,
+            inventory,
+            plays,
+        })
+    }
+
+    /// The hosts and groups.
+    pub fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+
+    /// The plays, in the order in which they run.
+    pub fn plays(&self) -> &[Play] {
+        &self.plays
+    }
+
+    /// The project's files.
+    pub fn project(&self) -> &Project {
+        &self.library.project
+    }
+
+    /// The env file, as the project calls it.
+    pub fn file(&self) -> &str {
+        self.library.main().unwrap_or_default()
+    }
+
+    /// What was imported, and which file that was: for `-v`.
+    pub fn imports(&self) -> BTreeMap<String, String> {
+        self.library.imports()
+    }
+
+    /// Runs a closure for one host. Many threads may do so at once; each has
+    /// its own copy of what the closure captured.
+    pub fn call(&self, closure: &Closure, tasks: Arc<dyn Tasks>) -> Result<(), Stop> {
+        let running = Arc::new(Running::new(tasks, self.library.clone()));
+        let tag = Tag::Running(running.clone());
+        match guarded(|| closure.call(&self.engine, tag)) {
+            Err(panic) => Err(Stop::Script(Box::new(panic))),
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => {
+                let raised = running.take_raised();
+                let host = running.tasks.view().name.clone();
+                Err(error::stop_of(error, &self.library, raised, &host))
+            }
+        }
+    }
+}
+
+/// Plays on hosts that are not there, and groups with such members.
+fn check_patterns(declaring: &Declaring, inventory: &Inventory, plays: &[Play]) -> Vec<Problem> {
+    let groups = inventory.validate();
+    let patterns = plays
+        .iter()
+        .filter_map(|play| Some((play.site.clone(), inventory.select(&play.pattern).err()?)));
+    groups
+        .into_iter()
+        .chain(patterns)
+        .map(|(site, error)| declare::inventory_problem(declaring, &site, error))
+        .collect()
+}
+
+/// Runs engine code; a panic in it is a bug to report, not an end.
+fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, Problem> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
+        let text = panic_text(&*panic);
+        Problem::new("bug", format!("the script engine broke down: {text}"))
+            .help("This is a bug of veza-play; please report it with the script.")
+    })
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".into())
+}
+
+#[cfg(test)]
+mod tests;

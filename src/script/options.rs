@@ -1,0 +1,299 @@
+//! The options of a role: declared once, then checked, completed and
+//! documented like the arguments of a module.
+//!
+//! ```rhai
+//! const OPTIONS = options(#{
+//!     listen: port().or(80).doc("Where clients connect."),
+//!     servers: list(#{ name: string().required(), weight: integer().or(1) }),
+//! });
+//! fn role(given) { let o = global::OPTIONS.fill(given); … }
+//! ```
+
+use std::any::TypeId;
+use std::sync::Arc;
+
+use rhai::{Array, Dynamic, Engine, ImmutableString, Map, NativeCallContext};
+
+use super::context::{Tag, site, tag};
+use super::diagnostics::Problem;
+use super::error::{Failed, fail_script, raise};
+use super::library::Library;
+use super::tasks::View;
+use super::value::{self, Refused};
+use crate::schema::check::{Issue, Part};
+use crate::schema::{Field, Kind, Schema};
+
+/// One option while it is described.
+#[derive(Clone, Debug)]
+struct Spec(Field);
+
+/// The options of a role.
+#[derive(Clone, Debug)]
+pub(super) struct Options(Arc<Schema>);
+
+impl Options {
+    /// What they are, for checks and documentation.
+    pub fn schema(&self) -> &Arc<Schema> {
+        &self.0
+    }
+}
+
+/// The most words a choice can list without brackets.
+const MOST_WORDS: usize = 12;
+
+/// Registers what describes options.
+pub(super) fn register(engine: &mut Engine) {
+    engine
+        .register_type_with_name::<Spec>("option")
+        .register_type_with_name::<Options>("options");
+    register_kinds(engine);
+    engine.register_fn(
+        "or",
+        |context: NativeCallContext, spec: Spec, default: Dynamic| or(&context, spec, &default),
+    );
+    engine.register_fn("required", |spec: Spec| {
+        Spec(Field {
+            required: true,
+            ..spec.0
+        })
+    });
+    engine.register_fn("doc", |spec: Spec, doc: ImmutableString| {
+        Spec(Field {
+            doc: doc.into(),
+            ..spec.0
+        })
+    });
+    engine.register_fn("secret", |spec: Spec| {
+        Spec(Field {
+            secret: true,
+            ..spec.0
+        })
+    });
+    engine.register_fn("options", options);
+    engine.register_fn("fill", fill);
+    engine.register_fn(
+        "fill",
+        |context: NativeCallContext, options: &mut Options, _: ()| {
+            fill(context, options, Map::new())
+        },
+    );
+}
+
+fn register_kinds(engine: &mut Engine) {
+    let plain = [
+        ("string", Kind::String),
+        ("integer", Kind::integer()),
+        ("number", Kind::Number),
+        ("boolean", Kind::Boolean),
+        ("port", Kind::port()),
+        ("path", Kind::Path),
+        ("mode", Kind::Mode),
+        ("duration", Kind::Duration),
+        ("any", Kind::Any),
+    ];
+    for (name, kind) in plain {
+        engine.register_fn(name, move || spec(kind.clone()));
+    }
+    engine.register_fn("integer", |min: i64, max: i64| {
+        spec(Kind::Integer {
+            min: Some(min),
+            max: Some(max),
+        })
+    });
+    engine.register_fn("list", |context: NativeCallContext, item: Dynamic| {
+        Ok::<_, Failed>(spec(Kind::List(Box::new(kind(&context, &item)?))))
+    });
+    engine.register_fn("map", |context: NativeCallContext, item: Dynamic| {
+        Ok::<_, Failed>(spec(Kind::Map(Box::new(kind(&context, &item)?))))
+    });
+    engine.register_fn("choice", |words: Array| {
+        choice(&words.iter().collect::<Vec<_>>()).map(Dynamic::from)
+    });
+    for count in 1..=MOST_WORDS {
+        let types = vec![TypeId::of::<ImmutableString>(); count];
+        engine.register_raw_fn("choice", types, |_, words| {
+            choice(&words.iter().map(|word| &**word).collect::<Vec<_>>()).map(Dynamic::from)
+        });
+    }
+}
+
+fn spec(kind: Kind) -> Spec {
+    Spec(Field::new("", kind))
+}
+
+fn choice(words: &[&Dynamic]) -> Result<Spec, Failed> {
+    let word = |word: &&Dynamic| match (*word).clone().into_string() {
+        Ok(word) => Ok((word, String::new())),
+        Err(got) => Err(Failed::from(format!(
+            "a choice is between strings, not a {got}"
+        ))),
+    };
+    Ok(spec(Kind::Choice(
+        words.iter().map(word).collect::<Result<_, _>>()?,
+    )))
+}
+
+/// The kind that `string()` stands for; a map describes a map with these keys.
+fn kind(context: &NativeCallContext, item: &Dynamic) -> Result<Kind, Failed> {
+    if let Some(spec) = item.read_lock::<Spec>() {
+        return Ok(spec.0.kind.clone());
+    }
+    match item.read_lock::<Map>() {
+        Some(map) => Ok(Kind::Record(fields(context, &map)?)),
+        None => Err(format!(
+            "this takes a kind of value such as string(), not a {}",
+            item.type_name()
+        )
+        .into()),
+    }
+}
+
+fn fields(context: &NativeCallContext, map: &Map) -> Result<Vec<Field>, Failed> {
+    let field = |(name, item): (&rhai::Identifier, &Dynamic)| {
+        let name = name.to_string();
+        match item.read_lock::<Spec>() {
+            Some(spec) => Ok(Field {
+                name,
+                ..spec.0.clone()
+            }),
+            None => Ok(Field::new(name, kind(context, item)?)),
+        }
+    };
+    map.iter().map(field).collect()
+}
+
+fn or(context: &NativeCallContext, spec: Spec, default: &Dynamic) -> Result<Spec, Failed> {
+    let json = json(context, "default", default, None)?;
+    let field = Field {
+        name: "default".into(),
+        ..spec.0.clone()
+    };
+    let schema = Schema {
+        name: "the option".into(),
+        fields: vec![field],
+        ..Schema::default()
+    };
+    let given = [("default".to_owned(), (), Part::of(&json))];
+    match schema.check(&given, &(), false).into_iter().next() {
+        Some(issue) => Err(refuse(context, issue)),
+        None => Ok(Spec(Field {
+            default: Some(json),
+            required: false,
+            ..spec.0
+        })),
+    }
+}
+
+fn options(context: NativeCallContext, map: Map) -> Result<Options, Failed> {
+    let name = context
+        .call_source()
+        .map_or_else(|| "options".into(), role_name);
+    let fields = fields(&context, &map)?;
+    Ok(Options(Arc::new(Schema {
+        name,
+        fields,
+        ..Schema::default()
+    })))
+}
+
+/// `haproxy` for `roles/haproxy/role.rhai` and `roles/haproxy.rhai`.
+pub(super) fn role_name(id: &str) -> String {
+    let path = id.trim_end_matches(".rhai").trim_end_matches("/role");
+    path.rsplit('/').next().unwrap_or(path).into()
+}
+
+/// The values given, checked, with defaults for those that are not. An option
+/// without a default that is not given is `()`.
+fn fill(context: NativeCallContext, options: &mut Options, given: Map) -> Result<Map, Failed> {
+    let schema = options.schema();
+    let view = match tag(&context)? {
+        Tag::Running(running) => Some(running),
+        Tag::Declaring(_) => None,
+    };
+    let view = view.as_ref().map(|running| running.tasks.view());
+    let mut parts = Vec::new();
+    for (name, value) in &given {
+        parts.push((
+            name.to_string(),
+            (),
+            Part::of(&json(&context, name, value, view)?),
+        ));
+    }
+    match schema.check(&parts, &(), false).into_iter().next() {
+        Some(issue) => Err(refuse(&context, issue)),
+        None => Ok(completed(&schema.fields, given)),
+    }
+}
+
+fn completed(fields: &[Field], given: Map) -> Map {
+    let mut filled = Map::new();
+    for field in fields {
+        let value = given
+            .get(field.name.as_str())
+            .filter(|value| !value.is_unit())
+            .cloned();
+        let value = match (value, &field.default) {
+            (Some(value), _) => completed_value(&field.kind, value),
+            (None, Some(default)) => value::from_json(default),
+            (None, None) => Dynamic::UNIT,
+        };
+        filled.insert(field.name.as_str().into(), value);
+    }
+    filled
+}
+
+fn completed_value(kind: &Kind, value: Dynamic) -> Dynamic {
+    let value = value.flatten();
+    match kind {
+        Kind::Record(fields) if value.is_map() => completed(fields, value.cast::<Map>()).into(),
+        Kind::List(item) if value.is_array() => {
+            let items = value.cast::<Array>().into_iter();
+            items
+                .map(|value| completed_value(item, value))
+                .collect::<Array>()
+                .into()
+        }
+        Kind::Map(item) if value.is_map() => {
+            let entries = value.cast::<Map>().into_iter();
+            entries
+                .map(|(key, value)| (key, completed_value(item, value)))
+                .collect::<Map>()
+                .into()
+        }
+        _ => value,
+    }
+}
+
+fn json(
+    context: &NativeCallContext,
+    name: &str,
+    value: &Dynamic,
+    view: Option<&View>,
+) -> Result<serde_json::Value, Failed> {
+    value::to_json(value, view).map_err(|refused| match refused {
+        Refused::Stop(stop) => raise(stop, context.call_position()),
+        Refused::Type(got) => format!("the option `{name}` cannot be {got}").into(),
+    })
+}
+
+fn refuse(context: &NativeCallContext, issue: Issue<()>) -> Failed {
+    let library: Option<Arc<Library>> = match tag(context) {
+        Ok(Tag::Running(running)) => Some(running.library.clone()),
+        Ok(Tag::Declaring(declaring)) => Some(declaring.library.clone()),
+        Err(_) => None,
+    };
+    let problem = match library {
+        Some(library) => library.problem_at(
+            issue.code,
+            issue.message,
+            &site(context, &library),
+            issue.label,
+        ),
+        None => Problem::new(issue.code, issue.message),
+    };
+    let problem = match issue.help {
+        Some(help) => problem.help(help),
+        None => problem,
+    };
+    fail_script(problem, context.call_position())
+}

@@ -1,0 +1,135 @@
+//! What a script's calls need of the run: one [`Tasks`] for each host in a
+//! play.
+//!
+//! The script side checks a call and hands it over; it never sees an agent, a
+//! plan or an event. The run side never sees Rhai beyond [`Closure`], which it
+//! keeps and gives back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use veza_agent::outcome::{Failure, Outcome};
+
+use super::closure::Closure;
+use super::diagnostics::Problem;
+use crate::inventory::Escalation;
+use crate::report::event::Site;
+use crate::schema::Schema;
+
+/// The run, as the script on one host sees it.
+pub trait Tasks: Send + Sync {
+    /// What the script may read about its host.
+    fn view(&self) -> &View;
+
+    /// Hands over a call whose arguments have been checked. Without
+    /// `synchronous` it returns before the task is done; the failure of an
+    /// earlier one may be returned instead, which then stops the script.
+    fn call(&self, call: Call) -> Result<TaskId, Stop>;
+
+    /// Waits for a task and returns what came of it. A failed one is
+    /// [`Stop::Task`], each time it is asked for.
+    fn result(&self, task: TaskId) -> Result<Arc<Outcome>, Stop>;
+
+    /// Waits for all tasks handed over so far; the first failure is returned.
+    fn settle(&self) -> Result<(), Stop>;
+
+    /// Tells that the script caught a failure and goes on.
+    fn caught(&self, stopped: &TaskFailure);
+
+    /// Says something to the reader of the run, in order with the tasks.
+    fn log(&self, text: &str, site: Site);
+
+    /// Defines what to do once at the end of the play if `name` is notified.
+    /// A later definition of the same name wins.
+    fn handler(&self, name: &str, closure: Closure, site: Site) -> Result<(), Stop>;
+
+    /// Runs the notified handlers now.
+    fn flush_handlers(&self, site: Site) -> Result<(), Stop>;
+}
+
+/// A task that was handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskId(pub u64);
+
+/// A call to a module.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Which module, and what it takes.
+    pub schema: Arc<Schema>,
+    /// The arguments by their names (aliases resolved), without defaults.
+    pub arguments: Map<String, Value>,
+    /// What every call may carry.
+    pub options: CallOptions,
+    /// Where it is written.
+    pub site: Site,
+    /// Whether the task must be done before `call` returns: inside `try`.
+    pub synchronous: bool,
+}
+
+/// What every call may carry beside the module's own arguments.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CallOptions {
+    /// Handlers to run at the end of the play if the task changes something.
+    pub notify: Vec<String>,
+    /// Words that `--tags` and `--skip-tags` select by.
+    pub tags: Vec<String>,
+    /// Who the task runs as, where that differs from the play.
+    pub escalation: Escalation,
+}
+
+/// What a script may read about its host.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// The host's name.
+    pub name: String,
+    /// Where it is reached.
+    pub address: String,
+    /// The groups it is in, wider ones first.
+    pub groups: Vec<String>,
+    /// Its variables.
+    pub vars: Map<String, Value>,
+    /// What its agent found out about it.
+    pub facts: Map<String, Value>,
+    /// The hosts of every group of the inventory.
+    pub hosts_by_group: Arc<BTreeMap<String, Vec<String>>>,
+}
+
+/// Why a script does not go on.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Stop {
+    /// A task failed; a script may catch it.
+    #[error("{}", .0.failure)]
+    Task(Box<TaskFailure>),
+    /// The script itself is wrong.
+    #[error("{0}")]
+    Script(Box<Problem>),
+    /// A dry run would have to guess which way the script goes.
+    #[error("the script depends on {origin}, which is known only after apply")]
+    Undecidable {
+        /// What is not known, such as ``stdout of command `id` ``.
+        origin: String,
+        /// Where the script depends on it.
+        site: Option<Site>,
+    },
+    /// The host can no longer be reached; the run has said so already.
+    #[error("the host is lost")]
+    HostLost,
+    /// The run was told to end.
+    #[error("the run was cancelled")]
+    Cancelled,
+}
+
+/// A task that failed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskFailure {
+    /// The host it failed on.
+    pub host: String,
+    /// The module, or `assert`, `fail` or `throw`.
+    pub module: String,
+    /// Why.
+    pub failure: Failure,
+    /// Where the call is written.
+    pub site: Site,
+}
