@@ -52,29 +52,16 @@ pub fn home() -> Option<PathBuf> {
     std::env::home_dir().filter(|home| home.is_absolute())
 }
 
-/// Tries the methods in order; an error lists what was tried.
-pub fn log_in(
-    session: &Session,
-    deadline: &Deadline,
-    server: &Ssh,
-    user: &str,
-) -> Result<(), Unreachable> {
-    let mut notes = Vec::new();
-    for method in methods(server) {
-        let attempt = Attempt {
-            session,
-            deadline,
-            user,
-        };
-        match attempt
-            .with(&method)
-            .map_err(|cut| interrupted(cut, &notes))?
-        {
-            Answer::Accepted => return Ok(()),
-            Answer::Refused(note) => notes.extend(note),
-        }
-    }
-    Err(refused(session, deadline, user, &notes))
+/// A login that is under way.
+pub struct Login<'a> {
+    /// The session, past its key exchange.
+    pub session: &'a Session,
+    /// When it must be done.
+    pub deadline: &'a Deadline,
+    /// Who logs in.
+    pub user: &'a str,
+    /// The socket of the SSH agent.
+    pub key_agent: Option<&'a Path>,
 }
 
 /// Keys that were named come first, because a server counts the attempts and
@@ -93,14 +80,19 @@ fn methods(server: &Ssh) -> Vec<Method> {
     std::iter::once(Method::Agent).chain(usual).collect()
 }
 
-/// What every method needs.
-struct Attempt<'a> {
-    session: &'a Session,
-    deadline: &'a Deadline,
-    user: &'a str,
-}
+impl Login<'_> {
+    /// Tries the methods in order; an error lists what was tried.
+    pub fn run(&self, server: &Ssh) -> Result<(), Unreachable> {
+        let mut notes = Vec::new();
+        for method in methods(server) {
+            match self.with(&method).map_err(|cut| interrupted(cut, &notes))? {
+                Answer::Accepted => return Ok(()),
+                Answer::Refused(note) => notes.extend(note),
+            }
+        }
+        Err(self.refused(&notes))
+    }
 
-impl Attempt<'_> {
     fn with(&self, method: &Method) -> Result<Answer, Cut> {
         match method {
             Method::KeyFile { path, named } => self.with_key_file(path, *named),
@@ -145,10 +137,11 @@ impl Attempt<'_> {
 
     fn with_agent(&self) -> Result<Answer, Cut> {
         let note = |what: &str| Ok(Answer::Refused(Some(format!("SSH agent ({what})"))));
-        if std::env::var_os("SSH_AUTH_SOCK").is_none() {
+        let Some(socket) = self.key_agent else {
             return note("none is running");
-        }
+        };
         let mut agent = self.session.agent().map_err(Cut::Failed)?;
+        agent.set_identity_path(socket).map_err(Cut::Failed)?;
         let listed = agent.connect().and_then(|()| agent.list_identities());
         let keys = match listed.and_then(|()| agent.identities()) {
             Ok(keys) if keys.is_empty() => return note("it holds no key"),
@@ -169,6 +162,26 @@ impl Attempt<'_> {
             1 => "its key was refused".to_owned(),
             count => format!("its {count} keys were refused"),
         })
+    }
+
+    fn refused(&self, notes: &[String]) -> Unreachable {
+        let user = self.user;
+        let methods = self
+            .deadline
+            .run(self.session, || self.session.auth_methods(user));
+        let accepted = match methods {
+            Ok(methods) if !methods.is_empty() => {
+                format!("; the server accepts {}", methods.replace(',', ", "))
+            }
+            _ => String::new(),
+        };
+        Unreachable::new(format!(
+        "the server refuses to let {user} in; tried: {}{accepted}",
+        list(notes)
+    ))
+    .hint(format!(
+        "put the public key into ~{user}/.ssh/authorized_keys on the host, or name the right private key"
+    ))
     }
 }
 
@@ -211,23 +224,6 @@ fn is_encrypted(text: &[u8]) -> bool {
     // A magic word, then the name of the cipher as a counted string.
     key.strip_prefix(b"openssh-key-v1\0")
         .is_some_and(|rest| rest.len() >= 4 && !rest[4..].starts_with(b"none"))
-}
-
-fn refused(session: &Session, deadline: &Deadline, user: &str, notes: &[String]) -> Unreachable {
-    let methods = deadline.run(session, || session.auth_methods(user));
-    let accepted = match methods {
-        Ok(methods) if !methods.is_empty() => {
-            format!("; the server accepts {}", methods.replace(',', ", "))
-        }
-        _ => String::new(),
-    };
-    Unreachable::new(format!(
-        "the server refuses to let {user} in; tried: {}{accepted}",
-        list(notes)
-    ))
-    .hint(format!(
-        "put the public key into ~{user}/.ssh/authorized_keys on the host, or name the right private key"
-    ))
 }
 
 fn interrupted(cut: Cut, notes: &[String]) -> Unreachable {

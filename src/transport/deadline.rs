@@ -89,6 +89,11 @@ pub fn interest(session: &Session) -> PollFlags {
     }
 }
 
+/// Whether a packet is only half sent.
+pub fn is_sending(session: &Session) -> bool {
+    interest(session).contains(PollFlags::OUT)
+}
+
 /// Waits until something happens or `patience` is over; a signal is no news.
 pub fn wait_for(waiting: &mut [PollFd<'_>], patience: Duration) -> io::Result<usize> {
     let end = Instant::now() + patience;

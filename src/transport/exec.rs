@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags};
 use ssh2::{Channel, Session};
 
-use super::deadline::{is_not_yet, wait_for};
+use super::deadline::{is_not_yet, is_sending, wait_for};
 use super::{End, Ending};
 
 /// Smaller writes cost a packet each: 4 KiB was measured five times slower.
@@ -110,7 +110,7 @@ impl Exec {
         match std::mem::replace(&mut self.stage, Stage::Done) {
             Stage::Opening => self.open(session),
             Stage::Starting(channel) => self.start(channel),
-            Stage::Running(channel) => self.pump(channel),
+            Stage::Running(channel) => self.pump(session, channel),
             Stage::Done => Ok(false),
         }
     }
@@ -156,15 +156,19 @@ impl Exec {
         }
     }
 
-    fn pump(&mut self, mut channel: Channel) -> Result<bool, String> {
+    fn pump(&mut self, session: &Session, mut channel: Channel) -> Result<bool, String> {
         let moved = self.pump_input(&mut channel)? | self.pump_output(&mut channel)?;
-        if self.is_over(&mut channel)? {
-            self.input = None;
-            self.ending.finish(end_of(&channel));
-            return Ok(true);
-        }
-        self.stage = Stage::Running(channel);
-        Ok(moved)
+        let end = match self.is_deserted() {
+            true => close(session, &mut channel),
+            false => self.end(&mut channel)?,
+        };
+        let Some(end) = end else {
+            self.stage = Stage::Running(channel);
+            return Ok(moved);
+        };
+        self.input = None;
+        self.ending.finish(end);
+        Ok(true)
     }
 
     fn pump_input(&mut self, channel: &mut Channel) -> Result<bool, String> {
@@ -250,23 +254,32 @@ impl Exec {
         }
     }
 
-    /// Whether the command has ended and all it said was handed over, or
-    /// nobody is left to speak and listen to it.
-    fn is_over(&mut self, channel: &mut Channel) -> Result<bool, String> {
-        self.deserted |= self.output.as_ref().is_some_and(is_deserted);
-        let closed = if self.deserted && self.eof_sent {
-            channel.close()
-        } else if channel.eof() && self.to_user.is_empty() {
-            self.output = None;
-            channel.wait_close()
-        } else {
-            return Ok(false);
-        };
-        match closed {
-            Ok(()) => Ok(true),
-            Err(error) if is_not_yet(&error) => Ok(false),
+    /// Whether nobody is left to speak to the command and to listen to it.
+    fn is_deserted(&mut self) -> bool {
+        self.deserted |= self.output.as_ref().is_some_and(is_unread);
+        self.deserted && self.eof_sent
+    }
+
+    /// How the command ended, once all it said was handed over.
+    fn end(&mut self, channel: &mut Channel) -> Result<Option<End>, String> {
+        if !channel.eof() || !self.to_user.is_empty() {
+            return Ok(None);
+        }
+        self.output = None;
+        match channel.wait_close() {
+            Ok(()) => Ok(Some(end_of(channel))),
+            Err(error) if is_not_yet(&error) => Ok(None),
             Err(error) => Err(error.message().to_owned()),
         }
+    }
+}
+
+/// Closes a channel without waiting for the server to agree: it does so only
+/// when the command has ended, which may be never.
+fn close(session: &Session, channel: &mut Channel) -> Option<End> {
+    match channel.close() {
+        Err(error) if is_not_yet(&error) && is_sending(session) => None,
+        _ => Some(End::Lost("nobody listened to it any more".to_owned())),
     }
 }
 
@@ -280,7 +293,7 @@ fn unless_not_yet(read: io::Result<usize>) -> Result<usize, String> {
 
 /// Whether the other end of a pipe was closed, which a writer with nothing to
 /// write is told by `poll` alone.
-fn is_deserted(output: &PipeWriter) -> bool {
+fn is_unread(output: &PipeWriter) -> bool {
     let mut end = [PollFd::new(output, PollFlags::empty())];
     let _ = wait_for(&mut end, Duration::ZERO);
     end[0].revents().contains(PollFlags::ERR)

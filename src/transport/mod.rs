@@ -131,7 +131,10 @@ pub trait Transport: Send {
 /// Opens the way to a host and logs in; starts nothing there yet.
 pub fn connect(connection: &Connection) -> Result<Box<dyn Transport>, Unreachable> {
     match connection {
-        Connection::Ssh(server) => Ok(Box::new(ssh::SshTransport::connect(server)?)),
+        Connection::Ssh(server) => Ok(Box::new(ssh::SshTransport::connect(
+            server,
+            &ssh::Surroundings::default(),
+        )?)),
         Connection::Incus(instance) => Ok(Box::new(incus::IncusTransport::new(instance)?)),
         Connection::Local => Ok(Box::new(local::LocalTransport::default())),
     }

@@ -18,7 +18,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use ssh2::Session;
 
-use super::deadline::{acknowledge_at_once, interest, wait_for};
+use super::deadline::{acknowledge_at_once, interest, is_sending, wait_for};
 use super::exec::Exec;
 use super::{End, Ending, Pipe};
 
@@ -30,7 +30,7 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// The handle of the thread. Dropping it ends the thread and the connection.
 pub struct Multiplexer {
-    orders: Option<Sender<Box<Exec>>>,
+    orders: Option<Sender<Exec>>,
     wake: Option<PipeWriter>,
     thread: Option<JoinHandle<()>>,
 }
@@ -75,13 +75,13 @@ impl Multiplexer {
         set_nonblocking(&to_user).map_err(failed)?;
         let (started, answer) = mpsc::channel();
         let ending = Ending::default();
-        self.order(Box::new(Exec::new(
+        self.order(Exec::new(
             command,
             from_user,
             to_user,
             ending.clone(),
             started,
-        )));
+        ));
         match answer.recv_timeout(patience) {
             Ok(answer) => answer?,
             Err(mpsc::RecvTimeoutError::Timeout) => {
@@ -101,11 +101,13 @@ impl Multiplexer {
         })
     }
 
-    fn order(&mut self, exec: Box<Exec>) {
+    fn order(&mut self, exec: Exec) {
         use std::io::Write;
         // Where the thread has ended, the answer is disconnected and says so.
-        let _ = self.orders.as_ref().map(|orders| orders.send(exec));
-        let _ = self.wake.as_mut().map(|wake| wake.write(&[1]));
+        if let (Some(orders), Some(wake)) = (&self.orders, &mut self.wake) {
+            let _ = orders.send(exec);
+            let _ = wake.write(&[1]);
+        }
     }
 }
 
@@ -124,9 +126,9 @@ impl Drop for Multiplexer {
 struct Carrier {
     session: Session,
     socket: TcpStream,
-    inbox: Receiver<Box<Exec>>,
+    inbox: Receiver<Exec>,
     woken: PipeReader,
-    execs: Vec<Box<Exec>>,
+    execs: Vec<Exec>,
     heard: Instant,
     probed: Instant,
     probe: Duration,
@@ -219,7 +221,7 @@ impl Carrier {
         }
         // A packet that is only half sent must be finished by its own sender,
         // so nothing is put between.
-        let idle = interest(&self.session) == PollFlags::IN;
+        let idle = !is_sending(&self.session);
         if idle && silence >= self.probe && self.probed.elapsed() >= self.probe {
             self.probed = Instant::now();
             self.session

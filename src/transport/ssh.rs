@@ -5,17 +5,34 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use ssh2::{MethodType, Session};
 
+use super::auth::{Login, user_name};
 use super::deadline::{Cut, Deadline};
 use super::host_key::HostKeys;
 use super::multiplexer::Multiplexer;
-use super::{Pipe, Ssh, Transport, Unreachable, auth, quote};
+use super::{Pipe, Ssh, Transport, Unreachable, quote};
 
-/// How long a server may be silent before it is asked whether it is there.
-const PROBE: Duration = Duration::from_secs(15);
+/// What a connection takes from its surroundings.
+pub struct Surroundings {
+    /// The socket of the SSH agent.
+    pub key_agent: Option<PathBuf>,
+    /// How long a server may be silent before it is asked whether it is still
+    /// there. It is given up after three times that.
+    pub probe: Duration,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self {
+            key_agent: std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from),
+            probe: Duration::from_secs(15),
+        }
+    }
+}
 
 /// Starts commands on channels of one SSH connection.
 pub struct SshTransport {
@@ -26,14 +43,8 @@ pub struct SshTransport {
 
 impl SshTransport {
     /// Connects and logs in.
-    pub fn connect(server: &Ssh) -> Result<Self, Unreachable> {
-        Self::connect_watched(server, PROBE)
-    }
-
-    /// The same, asking a server that was silent for `probe` whether it is
-    /// still there, and giving it up after three times that.
-    pub fn connect_watched(server: &Ssh, probe: Duration) -> Result<Self, Unreachable> {
-        let user = auth::user_name(server)?;
+    pub fn connect(server: &Ssh, around: &Surroundings) -> Result<Self, Unreachable> {
+        let user = user_name(server)?;
         let name = full_name(&user, server);
         let end = Instant::now() + server.timeout;
         let host_keys = HostKeys::of(server)?;
@@ -41,9 +52,16 @@ impl SshTransport {
         let failed = |error: io::Error| Unreachable::new(format!("{name}: {error}"));
         let deadline = Deadline::new(socket.try_clone().map_err(failed)?, end);
         let session = greet(server, &host_keys, &deadline, &socket).map_err(|e| named(&name, e))?;
-        auth::log_in(&session, &deadline, server, &user).map_err(|e| named(&name, e))?;
+        Login {
+            session: &session,
+            deadline: &deadline,
+            user: &user,
+            key_agent: around.key_agent.as_deref(),
+        }
+        .run(server)
+        .map_err(|e| named(&name, e))?;
         Ok(Self {
-            connection: Multiplexer::start(session, socket, probe).map_err(failed)?,
+            connection: Multiplexer::start(session, socket, around.probe).map_err(failed)?,
             patience: server.timeout,
             name,
         })

@@ -389,6 +389,53 @@ fn standard_error_explains_too() {
     assert!(error.reason.contains("`out of order`"), "{error}");
 }
 
+/// Logs in as a user that may do nothing.
+struct AsNobody(LocalTransport);
+
+impl Transport for AsNobody {
+    fn open(&mut self, command: &str) -> Result<Pipe, Unreachable> {
+        let as_nobody = "exec setpriv --reuid=65534 --regid=65534 --clear-groups -- /bin/sh -c";
+        self.0.open(&format!("{as_nobody} {}", quote(command)))
+    }
+
+    fn name(&self) -> &str {
+        "nobody@localhost"
+    }
+}
+
+#[test]
+fn sudo_without_a_rule_is_reported_as_such() {
+    if !is_root() || Command::new("sudo").arg("-V").output().is_err() {
+        return skip("becoming another user takes root and sudo");
+    }
+    let transport = &mut AsNobody(LocalTransport::default());
+    let root = Become {
+        user: "root".into(),
+    };
+    let error = start_agent(transport, &agent(), Some(&root), &[])
+        .map(drop)
+        .unwrap_err();
+    assert!(
+        error
+            .reason
+            .starts_with("nobody@localhost: cannot become root: sudo asks"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_user_without_a_home_falls_to_a_temporary_directory() {
+    if !is_root() {
+        return skip("logging in as another user takes root");
+    }
+    let transport = &mut AsNobody(LocalTransport::default());
+    let pipe = start_agent(transport, &agent(), None, &[]).unwrap();
+    let file = started_in(Path::new("/var/tmp/veza-play-65534"));
+    assert_eq!(fs::metadata(&file).unwrap().uid(), 65534);
+    drop(pipe);
+    fs::remove_file(file).unwrap();
+}
+
 #[test]
 fn sudo_that_asks_for_a_password_is_named() {
     let error = sudo_complaint("sudo: a password is required\n", "root", "web").unwrap();

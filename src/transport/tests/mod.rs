@@ -1,18 +1,20 @@
 //! The SSH transport against a real sshd.
 
+mod lab;
+mod speed;
 mod sshd;
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use sshd::Sshd;
 
-use super::bootstrap::{AgentBinary, start_agent_in};
-use super::ssh::SshTransport;
-use super::{Connection, End, Ssh, Transport, Unreachable, connect, quote};
+use super::bootstrap::{AgentBinary, start_agent, start_agent_in};
+use super::ssh::{SshTransport, Surroundings};
+use super::{Connection, End, Pipe, Ssh, Transport, Unreachable, connect, quote};
 
 fn refusal(server: Ssh) -> Unreachable {
     connect(&Connection::Ssh(server)).map(drop).unwrap_err()
@@ -216,67 +218,184 @@ fn a_silent_server_and_a_closed_port_are_told_apart() {
 #[test]
 fn a_server_that_falls_silent_is_lost() {
     let Some(sshd) = Sshd::start() else { return };
-    let probe = Duration::from_secs(2);
     let cable = Cable::to(&sshd.connection());
-    let server = Ssh {
-        port: cable.port,
-        ..sshd.connection()
+    // libssh2 asks every two seconds at most.
+    let around = Surroundings {
+        probe: Duration::from_secs(2),
+        ..Surroundings::default()
     };
-    // The known key is that of the server's own port.
-    let known = std::fs::read_to_string(sshd.file("known_hosts")).unwrap();
-    sshd.write_known_hosts(
-        &known.replace(&sshd.connection().port.to_string(), &cable.port.to_string()),
-    );
-    let mut transport = SshTransport::connect_watched(&server, probe).unwrap();
+    let mut transport = SshTransport::connect(&cable.end(&sshd), &around).unwrap();
     let pipe = transport.open("exec cat").unwrap();
     // An idle server answers the questions.
-    assert_eq!(pipe.ending.wait(probe * 7 / 2), None);
+    assert_eq!(pipe.ending.wait(Duration::from_secs(7)), None);
     cable.cut();
-    let end = pipe.ending.wait(probe * 5);
+    let end = pipe.ending.wait(Duration::from_secs(10));
     assert!(
         matches!(&end, Some(End::Lost(why)) if why.contains("has not answered")),
         "{end:?}"
     );
 }
 
-/// Carries one connection until it is cut: then it stays open and silent.
+/// Carries one connection until it is cut, which leaves it open and silent, or
+/// torn, which closes it.
 struct Cable {
     port: u16,
-    is_cut: Arc<AtomicBool>,
+    state: Arc<AtomicU8>,
 }
+
+const WHOLE: u8 = 0;
+const CUT: u8 = 1;
+const TORN: u8 = 2;
 
 impl Cable {
     fn to(server: &Ssh) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (is_cut, target) = (Arc::new(AtomicBool::new(false)), server.port);
-        let cut = Arc::clone(&is_cut);
+        let (state, target) = (Arc::new(AtomicU8::new(WHOLE)), server.port);
+        let watched = Arc::clone(&state);
         std::thread::spawn(move || {
             let (near, _) = listener.accept().unwrap();
             let far = TcpStream::connect(("127.0.0.1", target)).unwrap();
-            let back = (
-                far.try_clone().unwrap(),
-                near.try_clone().unwrap(),
-                Arc::clone(&cut),
-            );
-            std::thread::spawn(move || carry(back.0, back.1, &back.2));
-            carry(near, far, &cut);
+            let (far_too, near_too) = (far.try_clone().unwrap(), near.try_clone().unwrap());
+            let watched_too = Arc::clone(&watched);
+            std::thread::spawn(move || carry(far_too, near_too, &watched_too));
+            carry(near, far, &watched);
         });
-        Self { port, is_cut }
+        Self { port, state }
+    }
+
+    /// How to log in through the cable; the server's key is made known there.
+    fn end(&self, sshd: &Sshd) -> Ssh {
+        let server = sshd.connection();
+        let known = std::fs::read_to_string(sshd.file("known_hosts")).unwrap();
+        let (old, new) = (format!(":{}", server.port), format!(":{}", self.port));
+        sshd.write_known_hosts(&known.replace(&old, &new));
+        Ssh {
+            port: self.port,
+            ..server
+        }
     }
 
     fn cut(&self) {
-        self.is_cut.store(true, Ordering::SeqCst);
+        self.state.store(CUT, Ordering::SeqCst);
+    }
+
+    fn tear(&self) {
+        self.state.store(TORN, Ordering::SeqCst);
     }
 }
 
-fn carry(mut from: TcpStream, mut to: TcpStream, is_cut: &AtomicBool) {
+fn carry(mut from: TcpStream, mut to: TcpStream, state: &AtomicU8) {
     let mut buffer = [0; 4096];
-    while let Ok(size @ 1..) = from.read(&mut buffer) {
-        if !is_cut.load(Ordering::SeqCst) && to.write_all(&buffer[..size]).is_err() {
-            return;
+    from.set_read_timeout(Some(Duration::from_millis(20)))
+        .unwrap();
+    while state.load(Ordering::SeqCst) != TORN {
+        match from.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(_) if state.load(Ordering::SeqCst) == CUT => {}
+            Ok(size) => to.write_all(&buffer[..size]).unwrap(),
+            Err(_) => {}
         }
     }
+    let _ = from.shutdown(Shutdown::Both);
+}
+
+#[test]
+fn a_dead_server_is_noticed_at_once() {
+    let Some(sshd) = Sshd::start() else { return };
+    let cable = Cable::to(&sshd.connection());
+    let server = cable.end(&sshd);
+    let mut transport = connect(&Connection::Ssh(server)).unwrap();
+    let mut pipe = transport.open("exec cat").unwrap();
+    cable.tear();
+    assert_eq!(pipe.output.read(&mut [0; 8]).unwrap(), 0);
+    let end = pipe.ending.wait(Duration::from_secs(2));
+    assert!(
+        matches!(&end, Some(End::Lost(why)) if why.contains("was lost")),
+        "{end:?}"
+    );
+    let error = transport.open("true").map(drop).unwrap_err();
+    assert!(error.reason.contains("already closed"), "{error}");
+}
+
+#[test]
+fn a_command_that_nobody_listens_to_is_closed() {
+    let Some(sshd) = Sshd::start() else { return };
+    let mut transport = connect(&Connection::Ssh(sshd.connection())).unwrap();
+    let Pipe {
+        input,
+        output,
+        ending,
+    } = transport.open("sleep 2; echo late").unwrap();
+    drop((input, output));
+    assert!(ending.wait(Duration::from_millis(1500)).is_some());
+    // The connection goes on.
+    let pipe = transport.open("exit 7").unwrap();
+    assert_eq!(
+        pipe.ending.wait(Duration::from_secs(2)),
+        Some(End::Exited(7))
+    );
+}
+
+#[test]
+fn a_server_that_is_out_of_sessions_says_so() {
+    let Some(sshd) = Sshd::start() else { return };
+    let mut transport = connect(&Connection::Ssh(sshd.connection())).unwrap();
+    let pipes: Vec<_> = (0..10)
+        .map(|_| transport.open("exec cat").unwrap())
+        .collect();
+    let error = transport.open("exec cat").map(drop).unwrap_err();
+    assert!(error.reason.contains("refused a channel"), "{error}");
+    drop(pipes);
+}
+
+#[test]
+fn keys_of_the_agent_are_used_and_counted() {
+    let Some(sshd) = Sshd::start() else { return };
+    let Some(agent) = sshd::KeyAgent::start(&sshd) else {
+        return;
+    };
+    let nothing_named = Ssh {
+        identity_files: vec![sshd.file("missing")],
+        ..sshd.connection()
+    };
+    agent.add(&sshd.strange_key(""));
+    let around = Surroundings {
+        key_agent: Some(agent.socket.clone()),
+        ..Surroundings::default()
+    };
+    let with_agent = |server: &Ssh| SshTransport::connect(server, &around);
+    let error = with_agent(&nothing_named).map(drop).unwrap_err();
+    assert!(
+        error.reason.contains("SSH agent (its key was refused)"),
+        "{error}"
+    );
+    agent.add(&sshd.file("key"));
+    with_agent(&nothing_named).unwrap();
+}
+
+#[test]
+fn an_account_that_may_not_log_in_is_reported_with_its_words() {
+    let Some(sshd) = Sshd::start() else { return };
+    if sshd::user() != "root" {
+        return;
+    }
+    let server = Ssh {
+        user: Some("nobody".into()),
+        ..sshd.connection()
+    };
+    let agent = AgentBinary::new(b"".as_slice(), None);
+    let mut transport = connect(&Connection::Ssh(server)).unwrap();
+    let error = start_agent(&mut *transport, &agent, None, &[])
+        .map(drop)
+        .unwrap_err();
+    assert!(
+        error
+            .reason
+            .contains("`This account is currently not available.`"),
+        "{error}"
+    );
+    assert!(error.reason.starts_with("nobody@127.0.0.1:"), "{error}");
 }
 
 #[test]

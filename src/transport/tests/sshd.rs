@@ -117,6 +117,49 @@ impl Drop for Sshd {
     }
 }
 
+/// An ssh-agent of the tests' own.
+pub struct KeyAgent {
+    /// Where it listens.
+    pub socket: PathBuf,
+    program: Child,
+}
+
+impl KeyAgent {
+    /// Starts an agent without keys beside a server's files.
+    pub fn start(sshd: &Sshd) -> Option<Self> {
+        let socket = sshd.file("agent.sock");
+        let program = Command::new("ssh-agent")
+            .args(["-D", "-a"])
+            .arg(&socket)
+            .stdout(Stdio::null())
+            .spawn()
+            .ok()?;
+        let end = Instant::now() + Duration::from_secs(5);
+        while !socket.exists() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Some(Self { socket, program })
+    }
+
+    /// Gives it a key.
+    pub fn add(&self, key: &Path) {
+        let added = Command::new("ssh-add")
+            .arg("-q")
+            .arg(key)
+            .env("SSH_AUTH_SOCK", &self.socket)
+            .status()
+            .unwrap();
+        assert!(added.success());
+    }
+}
+
+impl Drop for KeyAgent {
+    fn drop(&mut self) {
+        let _ = self.program.kill();
+        let _ = self.program.wait();
+    }
+}
+
 /// Who runs the tests.
 pub fn user() -> String {
     let output = Command::new("id").arg("-un").output().unwrap();
