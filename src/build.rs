@@ -4,7 +4,10 @@
 //! lock otherwise), and without the flags and wrappers of the outer build.
 //! `VEZA_AGENT` names an agent built elsewhere, to be embedded instead.
 
-#![expect(clippy::print_stdout, reason = "cargo reads what a build script prints")]
+#![expect(
+    clippy::print_stdout,
+    reason = "cargo reads what a build script prints"
+)]
 
 use std::env;
 use std::error::Error;
@@ -33,7 +36,14 @@ fn build(directory: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let target = target()?;
     let mut cargo = Command::new(env::var_os("CARGO").ok_or("CARGO is not set")?);
     cargo
-        .args(["build", "--locked", "--package", "veza-agent", "--bin", "veza-agent"])
+        .args([
+            "build",
+            "--locked",
+            "--package",
+            "veza-agent",
+            "--bin",
+            "veza-agent",
+        ])
         .args(["--profile", "agent", "--target", &target, "--target-dir"])
         .arg(directory);
     for (name, _) in env::vars_os() {
@@ -41,7 +51,10 @@ fn build(directory: &Path) -> Result<PathBuf, Box<dyn Error>> {
             cargo.env_remove(name);
         }
     }
-    let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", target.to_uppercase().replace('-', "_"));
+    let flags = format!(
+        "CARGO_TARGET_{}_RUSTFLAGS",
+        target.to_uppercase().replace('-', "_")
+    );
     cargo.env(flags, "-C target-feature=+crt-static");
     if !cargo.status()?.success() {
         return Err(format!(
@@ -56,8 +69,9 @@ fn build(directory: &Path) -> Result<PathBuf, Box<dyn Error>> {
 /// musl makes the smaller program, where it is installed.
 fn target() -> Result<String, Box<dyn Error>> {
     let rustc = env::var_os("RUSTC").ok_or("RUSTC is not set")?;
-    let output =
-        Command::new(rustc).args(["--print", "target-libdir", "--target", MUSL]).output()?;
+    let output = Command::new(rustc)
+        .args(["--print", "target-libdir", "--target", MUSL])
+        .output()?;
     let directory = String::from_utf8(output.stdout)?;
     let host = env::var("HOST")?;
     match host.starts_with("x86_64") && Path::new(directory.trim()).is_dir() {
@@ -68,7 +82,13 @@ fn target() -> Result<String, Box<dyn Error>> {
 
 /// Whether a variable of the outer build would change the inner one.
 fn leaks(name: &str) -> bool {
-    let prefixes = ["CARGO_CFG_", "CARGO_FEATURE_", "CARGO_PKG_", "CARGO_PROFILE_", "DEP_"];
+    let prefixes = [
+        "CARGO_CFG_",
+        "CARGO_FEATURE_",
+        "CARGO_PKG_",
+        "CARGO_PROFILE_",
+        "DEP_",
+    ];
     let names = [
         "CARGO_BUILD_TARGET",
         "CARGO_BUILD_TARGET_DIR",

@@ -146,7 +146,7 @@ impl Bars {
             let text = format!("{count} {}", recap::word(verdict, self.mode));
             total.push_str(&format!(", {}", self.paint.verdict(verdict, &text)));
         }
-        total + &elapsed(now.duration_since(self.begun).as_secs())
+        total + elapsed(now.duration_since(self.begun).as_secs()).as_str()
     }
 }
 

@@ -122,7 +122,7 @@ impl HostSummary {
         let what = format!("{module} {}", outcome.title);
         match outcome.verdict {
             Verdict::Ok | Verdict::Skipped => {}
-            Verdict::Changed => self.changed.push(what + &deeds(outcome, mode)),
+            Verdict::Changed => self.changed.push(what + deeds(outcome, mode).as_str()),
             Verdict::Unknown => self.unknown.push(what),
             Verdict::Failed => {
                 let failure = outcome.failure.as_ref();

@@ -31,8 +31,14 @@ pub struct TemplateError {
 }
 
 impl TemplateError {
-    pub(super) fn new(template: &Prepared, message: String, range: Option<Range<usize>>) -> TemplateError {
-        let line = range.as_ref().map(|range| line_of(&template.shown, range.start));
+    pub(super) fn new(
+        template: &Prepared,
+        message: String,
+        range: Option<Range<usize>>,
+    ) -> TemplateError {
+        let line = range
+            .as_ref()
+            .map(|range| line_of(&template.shown, range.start));
         let mut error = TemplateError {
             message,
             source_code: NamedSource::new(&template.name, template.shown.clone()),
@@ -80,8 +86,12 @@ impl TemplateError {
         context: Option<&Map<String, Value>>,
     ) -> TemplateError {
         let error = innermost(error);
-        let template = error.name().map_or(library.main(), |name| library.get(name));
-        let range = error.range().or_else(|| line_range(template, error.line()?));
+        let template = error
+            .name()
+            .map_or(library.main(), |name| library.get(name));
+        let range = error
+            .range()
+            .or_else(|| line_range(template, error.line()?));
         let place = range.map(|range| template.original(range));
         let explained = |message: String| TemplateError::new(template, message, place.clone());
         let detail = error.detail().unwrap_or_default();
@@ -163,7 +173,9 @@ fn unknown_name(
         ErrorKind::UnknownFilter => ("filter", &templates.filters, &template.rewritten.filters),
         _ => ("test", &templates.tests, &template.rewritten.tests),
     };
-    let unknown = mentions.iter().find(|mention| !known.contains(&mention.name));
+    let unknown = mentions
+        .iter()
+        .find(|mention| !known.contains(&mention.name));
     let Some(mention) = unknown else {
         let message = format!("There is no such {what}");
         return TemplateError::new(template, message, place);
@@ -171,7 +183,12 @@ fn unknown_name(
     let near = nearest(&mention.name, known.iter().map(String::as_str));
     let help = near.map(|near| format!("did you mean `{near}`?"));
     let message = format!("There is no {what} `{}`", mention.name);
-    TemplateError::new(template, message, Some(template.shown_range(&mention.range))).with_help(help)
+    TemplateError::new(
+        template,
+        message,
+        Some(template.shown_range(&mention.range)),
+    )
+    .with_help(help)
 }
 
 fn undefined(
@@ -180,8 +197,15 @@ fn undefined(
     detail: &str,
     context: &Map<String, Value>,
 ) -> TemplateError {
-    let Some((chain, missing)) = place.as_ref().and_then(|place| culprit(template, place, context)) else {
-        let message = if detail.is_empty() { "A value is undefined".into() } else { sentence(detail) };
+    let Some((chain, missing)) = place
+        .as_ref()
+        .and_then(|place| culprit(template, place, context))
+    else {
+        let message = if detail.is_empty() {
+            "A value is undefined".into()
+        } else {
+            sentence(detail)
+        };
         return TemplateError::new(template, message, place);
     };
     let range = template.shown_range(&chain.range);
@@ -201,17 +225,25 @@ fn culprit<'t>(
 ) -> Option<(&'t Chain, Option<String>)> {
     let chains = &template.rewritten.chains;
     let shown = |chain: &Chain| template.shown_range(&chain.range);
-    let overlaps = |chain: &&Chain| shown(chain).start < place.end && place.start < shown(chain).end;
+    let overlaps =
+        |chain: &&Chain| shown(chain).start < place.end && place.start < shown(chain).end;
     let same_line = |chain: &&Chain| {
         line_of(&template.shown, shown(chain).start) == line_of(&template.shown, place.start)
     };
-    let missing = |chain: &'t Chain| missing_step(template, chain, context).map(|help| (chain, help));
+    let missing =
+        |chain: &'t Chain| missing_step(template, chain, context).map(|help| (chain, help));
     chains
         .iter()
         .filter(overlaps)
         .find_map(missing)
         .or_else(|| chains.iter().filter(same_line).find_map(missing))
-        .or_else(|| chains.iter().filter(overlaps).max_by_key(|c| c.range.len()).map(|c| (c, None)))
+        .or_else(|| {
+            chains
+                .iter()
+                .filter(overlaps)
+                .max_by_key(|c| c.range.len())
+                .map(|c| (c, None))
+        })
 }
 
 /// Whether the context lacks a step of `chain`, and what to write instead.
@@ -269,6 +301,8 @@ fn line_range(template: &Prepared, line: usize) -> Option<Range<usize>> {
         Some(before) => text.match_indices('\n').nth(before)?.0 + 1,
         None => 0,
     };
-    let end = text[start..].find('\n').map_or(text.len(), |length| start + length);
+    let end = text[start..]
+        .find('\n')
+        .map_or(text.len(), |length| start + length);
     Some(start..end)
 }

@@ -54,7 +54,10 @@ where
     env.add_test(name, move |state: &mut State, args: Rest<ValueOrKwargs>| {
         let args: Vec<Value> = args.0.into_iter().map(ValueOrKwargs::into_value).collect();
         if let Some(origin) = args.iter().find_map(origin) {
-            return Err(Error::new(ErrorKind::InvalidOperation, format!("{UNDECIDED}{origin}")));
+            return Err(Error::new(
+                ErrorKind::InvalidOperation,
+                format!("{UNDECIDED}{origin}"),
+            ));
         }
         call(&inner, state, &args)
     });
@@ -74,7 +77,11 @@ fn call(inner: &Value, state: &mut State, args: &[Value]) -> Result<Value, Error
     let is_plain_list = result.kind() == ValueKind::Seq
         && !result.is_tuple()
         && result.downcast_object_ref::<List>().is_none();
-    if is_plain_list { Ok(List::new(result.try_iter()?)) } else { Ok(result) }
+    if is_plain_list {
+        Ok(List::new(result.try_iter()?))
+    } else {
+        Ok(result)
+    }
 }
 
 /// Where the first unknown text in `value` will come from.

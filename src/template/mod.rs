@@ -8,8 +8,8 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde_json::{Map, Value};
 
 mod header;
-mod scan;
 mod rewrite;
+mod scan;
 
 mod error;
 
@@ -125,7 +125,9 @@ impl Templates {
             name: mention.name.clone(),
             range: main.shown_range(&mention.range),
         });
-        Ok(Checked { includes: includes.collect() })
+        Ok(Checked {
+            includes: includes.collect(),
+        })
     }
 
     fn environment(&self, library: &Library) -> Result<Environment<'static>, TemplateError> {
@@ -217,7 +219,11 @@ impl Library {
         let main = prepare(&source.name, shown, settings, header);
         if let Some(problem) = problem {
             let line = 0..main.shown.lines().next().map_or(0, str::len);
-            return Err(TemplateError::new(&main, format!("In the `#jinja2:` line, {problem}"), Some(line)));
+            return Err(TemplateError::new(
+                &main,
+                format!("In the `#jinja2:` line, {problem}"),
+                Some(line),
+            ));
         }
         Ok(Library {
             main,
@@ -287,5 +293,9 @@ fn prepare(name: &str, shown: String, settings: Settings, header: usize) -> Prep
 
 fn uniform_newlines(text: &str, newline: &str) -> String {
     let unix = text.replace("\r\n", "\n").replace('\r', "\n");
-    if newline == "\n" { unix } else { unix.replace('\n', newline) }
+    if newline == "\n" {
+        unix
+    } else {
+        unix.replace('\n', newline)
+    }
 }

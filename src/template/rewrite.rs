@@ -181,7 +181,12 @@ impl<'t> Rewriter<'t> {
 
     fn insert(&mut self, at: usize, inserted: impl Into<String>, stands_for: Range<usize>) {
         let inserted = inserted.into();
-        self.out.edits.push(Edit { at, removed: 0, inserted, stands_for });
+        self.out.edits.push(Edit {
+            at,
+            removed: 0,
+            inserted,
+            stands_for,
+        });
     }
 
     fn tag(&mut self, tag: &Tag) {
@@ -242,7 +247,8 @@ impl<'t> Rewriter<'t> {
     }
 
     fn include(&mut self, tokens: &[Token]) {
-        let constant = |token: &&Token| matches!(self.str(token), "[" | "," | "]") || token.kind == Kind::Text;
+        let constant =
+            |token: &&Token| matches!(self.str(token), "[" | "," | "]") || token.kind == Kind::Text;
         let names: Vec<Mention> = tokens
             .iter()
             .take_while(constant)
@@ -318,8 +324,15 @@ impl<'t> Rewriter<'t> {
         level.wants_operand = false;
         let is_variable = token.kind == Kind::Name
             && !matches!(text, "true" | "True" | "false" | "False" | "none" | "None");
-        let step = if is_variable { Step::Name(text.to_owned()) } else { Step::Dynamic };
-        level.chain = Some(Chain { range: token.range.clone(), steps: vec![step] });
+        let step = if is_variable {
+            Step::Name(text.to_owned())
+        } else {
+            Step::Dynamic
+        };
+        level.chain = Some(Chain {
+            range: token.range.clone(),
+            steps: vec![step],
+        });
         1
     }
 
@@ -376,7 +389,11 @@ impl<'t> Rewriter<'t> {
             _ => level.term = None,
         }
         let is_word = token.kind == Kind::Name && !is_binary(text);
-        if is_word { self.operand(levels, token) } else { 1 }
+        if is_word {
+            self.operand(levels, token)
+        } else {
+            1
+        }
     }
 
     fn attribute(&mut self, level: &mut Level, tokens: &[Token]) -> usize {
@@ -396,7 +413,9 @@ impl<'t> Rewriter<'t> {
                 // What is undefined, if anything, is the value before it.
                 self.out.chains.push(chain.clone());
             }
-            chain.steps.push(if is_method { Step::Dynamic } else { step });
+            chain
+                .steps
+                .push(if is_method { Step::Dynamic } else { step });
             chain.range.end = name.range.end;
         }
         2
@@ -449,7 +468,14 @@ impl<'t> Rewriter<'t> {
         }
     }
 
-    fn close(&mut self, levels: &mut Vec<Level>, token: &Token, last_end: usize, tokens: &[Token], at: usize) {
+    fn close(
+        &mut self,
+        levels: &mut Vec<Level>,
+        token: &Token,
+        last_end: usize,
+        tokens: &[Token],
+        at: usize,
+    ) {
         let Some(mut inner) = levels.pop() else {
             return;
         };
@@ -477,7 +503,12 @@ impl<'t> Rewriter<'t> {
                 chain.steps.push(index.map_or(Step::Dynamic, constant_step));
                 chain.range.end = range.end;
             }
-            (_, chain) => *chain = Some(Chain { range, steps: vec![Step::Dynamic] }),
+            (_, chain) => {
+                *chain = Some(Chain {
+                    range,
+                    steps: vec![Step::Dynamic],
+                })
+            }
         }
     }
 
@@ -490,8 +521,12 @@ impl<'t> Rewriter<'t> {
     fn dotted_name(&self, tokens: &[Token]) -> usize {
         let mut length = usize::from(tokens.first().is_some_and(|token| token.kind == Kind::Name));
         while length > 0
-            && tokens.get(length).is_some_and(|token| self.str(token) == ".")
-            && tokens.get(length + 1).is_some_and(|token| token.kind == Kind::Name)
+            && tokens
+                .get(length)
+                .is_some_and(|token| self.str(token) == ".")
+            && tokens
+                .get(length + 1)
+                .is_some_and(|token| token.kind == Kind::Name)
         {
             length += 2;
         }
@@ -526,8 +561,30 @@ impl<'t> Rewriter<'t> {
 fn is_binary(text: &str) -> bool {
     matches!(
         text,
-        "and" | "or" | "if" | "else" | "in" | "not" | "is" | "+" | "-" | "*" | "/" | "//" | "%"
-            | "**" | "~" | "==" | "!=" | "<" | "<=" | ">" | ">=" | "," | ":" | "="
+        "and"
+            | "or"
+            | "if"
+            | "else"
+            | "in"
+            | "not"
+            | "is"
+            | "+"
+            | "-"
+            | "*"
+            | "/"
+            | "//"
+            | "%"
+            | "**"
+            | "~"
+            | "=="
+            | "!="
+            | "<"
+            | "<="
+            | ">"
+            | ">="
+            | ","
+            | ":"
+            | "="
     )
 }
 
@@ -536,7 +593,11 @@ fn constant_step(text: &str) -> Step {
         return Step::Index(index);
     }
     let is_text = text.len() >= 2 && text.starts_with(['"', '\'']) && !text.contains('\\');
-    if is_text { Step::Name(text[1..text.len() - 1].to_owned()) } else { Step::Dynamic }
+    if is_text {
+        Step::Name(text[1..text.len() - 1].to_owned())
+    } else {
+        Step::Dynamic
+    }
 }
 
 #[cfg(test)]
@@ -552,18 +613,36 @@ mod tests {
         for (template, expected) in [
             ("{{ a }}", "{{ a }}"),
             ("{{ a.b.c }}", "{{ ((a|__chain).b|__chain).c }}"),
-            ("{{ a['x'].c | default(1) }}", "{{ ((a|__chain)['x']|__chain).c | default(1) }}"),
-            ("{{ a.b.split('x')[0] }}", "{{ ((a|__chain).b.split('x')|__chain)[0] }}"),
+            (
+                "{{ a['x'].c | default(1) }}",
+                "{{ ((a|__chain)['x']|__chain).c | default(1) }}",
+            ),
+            (
+                "{{ a.b.split('x')[0] }}",
+                "{{ ((a|__chain).b.split('x')|__chain)[0] }}",
+            ),
             ("{{ (a or b).c }}", "{{ ((a or b)|__chain).c }}"),
             ("{{ [a, 1] }}", "{{ ([a, 1]|__list) }}"),
             ("{{ '%s' % x }}", "{{ (('%s' )|__modulo( x)) }}"),
-            ("{{ 1 + a*2 % b + 3 }}", "{{ 1 + ((a*2 )|__modulo( b)) + 3 }}"),
-            ("{{ x % y|int and z }}", "{{ ((x )|__modulo( y|int)) and z }}"),
+            (
+                "{{ 1 + a*2 % b + 3 }}",
+                "{{ 1 + ((a*2 )|__modulo( b)) + 3 }}",
+            ),
+            (
+                "{{ x % y|int and z }}",
+                "{{ ((x )|__modulo( y|int)) and z }}",
+            ),
             ("{% set n.x = a.b %}", "{% set n.x = (a|__chain).b %}"),
             ("{{ x | ansible.builtin.bool }}", "{{ x | bool }}"),
-            ("{{ x is divisibleby 3 and a.b }}", "{{ x is divisibleby 3 and (a|__chain).b }}"),
+            (
+                "{{ x is divisibleby 3 and a.b }}",
+                "{{ x is divisibleby 3 and (a|__chain).b }}",
+            ),
             ("{% raw %}\nx{% endraw %}", "{% raw +%}\nx{% endraw %}"),
-            ("{% for h in g.x if h.y recursive %}", "{% for h in (g|__chain).x if (h|__chain).y recursive %}"),
+            (
+                "{% for h in g.x if h.y recursive %}",
+                "{% for h in (g|__chain).x if (h|__chain).y recursive %}",
+            ),
         ] {
             assert_eq!(rewrite(template).text, expected);
         }
@@ -585,6 +664,9 @@ mod tests {
         let chain = &rewritten.chains[0];
         assert_eq!(chain.range, 3..14);
         let name = |text: &str| Step::Name(text.into());
-        assert_eq!(chain.steps, [name("a"), name("b"), name("c"), Step::Index(0)]);
+        assert_eq!(
+            chain.steps,
+            [name("a"), name("b"), name("c"), Step::Index(0)]
+        );
     }
 }

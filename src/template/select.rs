@@ -16,9 +16,12 @@ pub fn register(env: &mut Environment) {
         ("selectattr", true, true),
         ("rejectattr", true, false),
     ] {
-        env.add_filter(name, move |state: &mut State, value: Value, args: Rest<ValueOrKwargs>| {
-            choose(state, &value, &values(args), by_attribute, wanted)
-        });
+        env.add_filter(
+            name,
+            move |state: &mut State, value: Value, args: Rest<ValueOrKwargs>| {
+                choose(state, &value, &values(args), by_attribute, wanted)
+            },
+        );
     }
     env.add_filter("first", |value: &Value| end_item(value, false));
     env.add_filter("last", |value: &Value| end_item(value, true));
@@ -63,14 +66,20 @@ fn map(state: &mut State, value: Value, args: Rest<ValueOrKwargs>) -> Result<Vec
         kwargs.assert_all_used()?;
         let mapped = items.iter().map(|item| {
             let found = attribute(item, &path);
-            if found.is_undefined() { default.clone().unwrap_or_default() } else { found }
+            if found.is_undefined() {
+                default.clone().unwrap_or_default()
+            } else {
+                found
+            }
         });
         return Ok(mapped.collect());
     }
     let Some((name, rest)) = args.split_first() else {
         return Err(invalid("`map` needs a filter or an attribute"));
     };
-    let name = name.as_str().ok_or_else(|| invalid("the filter of `map` must be a text"))?;
+    let name = name
+        .as_str()
+        .ok_or_else(|| invalid("the filter of `map` must be a text"))?;
     let name = name.rsplit('.').next().unwrap_or(name);
     let mut mapped = Vec::new();
     for item in items {
@@ -108,7 +117,9 @@ fn passes(state: &mut State, subject: Value, args: &[Value]) -> Result<bool, Err
         super::python::refuse_undefined(&subject)?;
         return Ok(subject.is_true());
     };
-    let test = test.as_str().ok_or_else(|| invalid("the test must be named by a text"))?;
+    let test = test
+        .as_str()
+        .ok_or_else(|| invalid("the test must be named by a text"))?;
     let test = test.rsplit('.').next().unwrap_or(test);
     let mut arguments = vec![subject];
     arguments.extend_from_slice(rest);

@@ -22,6 +22,8 @@ mod template;
 
 mod tree;
 
+pub use arguments::SourceFile;
+
 /// Every module, by name.
 pub const ALL: &[ModuleInfo] = &[
     action::<command::CommandCall>(),
