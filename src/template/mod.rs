@@ -20,7 +20,20 @@ mod methods;
 mod python;
 
 mod builtins;
+mod conditions;
+mod dicts;
+mod hashes;
+mod json;
+mod network;
+mod numbers;
+mod paths;
+mod regex;
 mod select;
+mod sets;
+mod strings;
+mod yaml;
+mod yaml_read;
+mod yaml_scalar;
 
 pub use error::TemplateError;
 
@@ -81,7 +94,23 @@ impl Templates {
         minijinja_contrib::add_to_environment(&mut env);
         containers::register(&mut env);
         builtins::register(&mut env);
-        select::register(&mut env);
+        for register in [
+            select::register,
+            strings::register,
+            numbers::register,
+            regex::register,
+            json::register,
+            yaml::register,
+            yaml_read::register,
+            sets::register,
+            dicts::register,
+            paths::register,
+            network::register,
+            hashes::register,
+            conditions::register,
+        ] {
+            register(&mut env);
+        }
         Templates {
             env,
             filters: BTreeSet::new(),

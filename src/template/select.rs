@@ -126,3 +126,17 @@ fn end_item(value: &Value, last: bool) -> Result<Value, Error> {
     let item = if last { items.last() } else { items.first() };
     Ok(item.cloned().unwrap_or_default())
 }
+
+/// An item picked at random, as far as the clock is random.
+pub fn any_item(value: &Value) -> Result<Value, Error> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let seed = now.map(|now| now.subsec_nanos() as usize / 64).unwrap_or_default();
+    if let Some(end) = value.as_usize().filter(|end| *end > 0) {
+        return Ok(Value::from(seed % end));
+    }
+    let items = super::builtins::items(value)?;
+    match items.len() {
+        0 => Err(invalid("an empty list has no random item")),
+        length => Ok(items[seed % length].clone()),
+    }
+}
