@@ -40,7 +40,7 @@ fn register_minijinja(env: &mut Environment) {
     add_reader(env, "sum", filters::sum);
     add_reader(env, "min", filters::min);
     add_reader(env, "max", filters::max);
-    add_reader(env, "sort", filters::sort);
+    add_reader(env, "sort", sort);
     add_reader(env, "groupby", filters::groupby);
     for name in ["e", "escape", "forceescape"] {
         add_reader(env, name, filters::escape);
@@ -250,17 +250,50 @@ fn round(value: &Value, args: Rest<Value>, kwargs: Kwargs) -> Result<Value, Erro
     let method = argument(1, "method")?.map_or_else(|| "common".to_owned(), |value| python::text(&value));
     kwargs.assert_all_used()?;
     let number = f64::try_from(value.clone()).map_err(|_| invalid("`round` needs a number"))?;
+    if method == "common" && value.is_integer() && precision >= 0 {
+        return Ok(value.clone());
+    }
     let scale = 10f64.powi(i32::try_from(precision).unwrap_or_default());
     Ok(Value::from(match method.as_str() {
         "ceil" => (number * scale).ceil() / scale,
         "floor" => (number * scale).floor() / scale,
-        "common" if precision < 0 => (number * scale).round_ties_even() / scale,
+        "common" if precision < 0 => {
+            let rounded = (number * scale).round_ties_even() / scale;
+            let whole = truncated(rounded).filter(|_| value.is_integer());
+            return Ok(whole.unwrap_or_else(|| Value::from(rounded)));
+        }
         // Formatting rounds half to even, exactly, as Python does.
         "common" => format!("{number:.*}", usize::try_from(precision).unwrap_or_default())
             .parse()
             .unwrap_or(number),
         _ => return Err(invalid("`round` knows the methods common, ceil and floor")),
     }))
+}
+
+/// minijinja sorts anything; Python refuses what has no order.
+fn sort(state: &mut State, value: Value, args: Rest<Value>, kwargs: Kwargs) -> Result<Value, Error> {
+    let argument = |index: usize, name: &str| match args.get(index) {
+        Some(value) => Ok(Some(value.clone())),
+        None => kwargs.get::<Option<Value>>(name),
+    };
+    let reverse = argument(0, "reverse")?.is_some_and(|value| value.is_true());
+    let case_sensitive = argument(1, "case_sensitive")?.is_some_and(|value| value.is_true());
+    let attribute = argument(2, "attribute")?;
+    kwargs.assert_all_used()?;
+    let items = list(&value)?;
+    let subject = |item: &Value| match &attribute {
+        Some(path) => super::select::attribute(item, path),
+        None => item.clone(),
+    };
+    let subjects: Vec<Value> = items.iter().map(subject).collect();
+    subjects.iter().try_for_each(python::refuse_undefined)?;
+    let several = attribute.as_ref().and_then(Value::as_str).is_some_and(|path| path.contains(','));
+    if !several && !python::have_order(subjects.iter()) {
+        return Err(invalid("values of different types cannot be sorted"));
+    }
+    let mut named = vec![("reverse", Value::from(reverse)), ("case_sensitive", Value::from(case_sensitive))];
+    named.extend(attribute.map(|path| ("attribute", path)));
+    filters::sort(state, Value::from(items), Kwargs::from_iter(named))
 }
 
 fn trim(value: &Value, chars: Option<&str>) -> String {

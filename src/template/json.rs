@@ -96,7 +96,10 @@ fn write(out: &mut String, value: &Value, style: &Style, depth: usize) -> Result
             })?;
         }
         ValueKind::Map => {
-            let pairs = sorted_pairs(value, style.sort_keys)?;
+            let mut pairs = pairs(value)?;
+            if style.sort_keys && !sort_pairs(&mut pairs) {
+                return Err(invalid("keys of different types cannot be sorted"));
+            }
             write_all(out, ('{', '}'), &pairs, style, depth, |out, (key, item)| {
                 write_text(out, &key_text(key)?, style.ensure_ascii);
                 out.push_str(&style.key_separator);
@@ -139,17 +142,18 @@ fn break_line(out: &mut String, style: &Style, depth: usize) {
     }
 }
 
-/// The pairs of a dict, by key when they are to be sorted.
-pub fn sorted_pairs(value: &Value, sort: bool) -> Result<Vec<(Value, Value)>, Error> {
-    let mut pairs = Vec::new();
-    for key in value.try_iter()? {
-        let item = value.get_item(&key)?;
-        pairs.push((key, item));
-    }
-    if sort {
+/// The pairs of a dict in their order.
+pub fn pairs(value: &Value) -> Result<Vec<(Value, Value)>, Error> {
+    value.try_iter()?.map(|key| Ok((key.clone(), value.get_item(&key)?))).collect()
+}
+
+/// Sorts `pairs` by key; false when the keys have no common order.
+pub fn sort_pairs(pairs: &mut [(Value, Value)]) -> bool {
+    let sortable = python::have_order(pairs.iter().map(|(key, _)| key));
+    if sortable {
         pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
     }
-    Ok(pairs)
+    sortable
 }
 
 fn key_text(key: &Value) -> Result<String, Error> {

@@ -152,6 +152,18 @@ pub fn quoted(text: &str) -> String {
     out
 }
 
+/// Whether Python can put `values` in order: all texts, or all numbers, or
+/// all lists.
+pub fn have_order<'v>(values: impl Iterator<Item = &'v Value>) -> bool {
+    let kinds = values.map(|value| match value.kind() {
+        ValueKind::Bool => ValueKind::Number,
+        kind => kind,
+    });
+    let mut kinds = kinds.peekable();
+    let first = kinds.peek().copied();
+    kinds.all(|kind| Some(kind) == first && !matches!(kind, ValueKind::None | ValueKind::Map))
+}
+
 /// Python's name of the type of `value`.
 pub fn type_name(value: &Value) -> &'static str {
     match value.kind() {

@@ -5,7 +5,7 @@ use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Environment, Error, Value};
 
 use super::builtins::invalid;
-use super::json::sorted_pairs;
+use super::json::{pairs, sort_pairs};
 use super::marks::add_mover;
 use super::python;
 use super::yaml_scalar::{Analysis, Meaning, analyze, is_break, is_printable, meaning};
@@ -97,7 +97,11 @@ impl Emitter {
                 }
             }
             ValueKind::Map => {
-                let pairs = sorted_pairs(value, self.sort_keys)?;
+                let mut pairs = pairs(value)?;
+                if self.sort_keys {
+                    // Keys without a common order stay as they are.
+                    sort_pairs(&mut pairs);
+                }
                 if self.in_brackets(pairs.iter().flat_map(|(key, value)| [key, value])) {
                     self.flow_map(&pairs)
                 } else {
