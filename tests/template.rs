@@ -10,7 +10,26 @@ use veza_play::template::{Source, Templates};
 
 /// Expressions whose result differs on purpose, and what we answer. The doc
 /// comment of `template` says why.
-const DIFFERENT: &[(&str, Option<&str>)] = &[];
+const DIFFERENT: &[(&str, Option<&str>)] = &[
+    (
+        "<{{ users | groupby('uid') }}>",
+        Some(
+            "<[[1, [{'name': 'al', 'uid': 1, 'groups': ['y'], 'shell': '/bin/sh'}]], [2, [{'name': 'bob', 'uid': 2, 'groups': ['x', 'y']}]]]>",
+        ),
+    ),
+    ("<{{ 'x'.encode() | b64encode }}>", None),
+    ("<{{ lipsum is defined }}>", Some("<False>")),
+    ("<{{ '2024-01-02 03:04:05' | to_datetime }}>", None),
+    ("<{{ ('2024-01-02' | to_datetime('%Y-%m-%d')).year }}>", None),
+    ("<{{ '%Y-%m-%d' | strftime(0, utc=true) }}>", None),
+    ("<{{ [1, 2, 3, 4] | random(seed='x') in [1, 2, 3, 4] }}>", None),
+    ("<{% macro m(a) %}{{ varargs }}{{ kwargs }}{% endmacro %}{{ m(1, 2, x=3) }}>", None),
+    ("<{% for i in l %}{% if loop.index == 2 %}{% break %}{% endif %}{{ i }}{% endfor %}>", Some("<3>")),
+    ("<{% do l.append(1) %}{{ l }}>", Some("<[3, 1, 2, 1]>")),
+    ("<{{ lookup('env', 'HOME') | length > 0 }}>", None),
+    ("<{{ now().year > 2000 }}>", None),
+    ("<{{ omit | default('o') }}>", Some("<o>")),
+];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/templates")
@@ -159,4 +178,138 @@ fn ask(python: &str, jobs: &[Value]) -> Vec<Value> {
 fn diff(expected: &str, ours: &str) -> String {
     let diff = similar::TextDiff::from_lines(expected, ours);
     diff.unified_diff().header("Ansible", "ours").to_string()
+}
+
+fn render(text: &str, context: Value) -> Result<String, String> {
+    let source = Source { name: "x.j2".into(), text: text.into() };
+    let lib = |name: &str| (name == "lib.j2").then(|| Source { name: "lib.j2".into(), text: "\n{{ typpo }}\n".into() });
+    let rendered = Templates::new().render(&source, &object(&context), &lib);
+    rendered.map_err(|error| {
+        let handler = miette::GraphicalReportHandler::new_themed(miette::GraphicalTheme::unicode_nocolor());
+        let mut out = String::new();
+        handler.render_report(&mut out, &error).unwrap();
+        out
+    })
+}
+
+#[test]
+fn an_undefined_variable_is_shown_with_its_place_and_a_near_name() {
+    let context = json!({"server": {"address": "10.0.0.1", "port": 1}, "typo": 1});
+    for (text, expected) in [
+        ("a\n{{ sever.port }}", ["`sever.port` is undefined", "x.j2:2:4", "did you mean `server`?"]),
+        ("{{ 1 }}\n\n b {{ server.addres | upper }}", ["`server.addres` is undefined", "x.j2:3:7", "`address`?"]),
+        ("{% if server['prt'] == 1 %}{% endif %}", ["`server['prt']` is undefined", "x.j2:1:7", "`port`?"]),
+        ("{% include 'lib.j2' %}", ["`typpo` is undefined", "lib.j2:2:4", "did you mean `typo`?"]),
+        ("{% for x in [1] %}{{ x.y }}{% endfor %}", ["`x.y` is undefined", "x.j2:1:22", "| default("]),
+        ("é {{ [server.x, 1] }}", ["`server.x` is undefined", "x.j2:1", "| default("]),
+        ("{{ server.port | uper }}", ["There is no filter `uper`", "x.j2:1:18", "did you mean `upper`?"]),
+        ("{{ 1 is matc('x') }}", ["There is no test `matc`", "x.j2:1:9", "did you mean `match`?"]),
+        ("{{ server.port.foo('x') }}", ["foo", "x.j2:1", ""]),
+        ("{{ lookup('env', 'X') }}", ["There is no function `lookup`", "x.j2:1", "pass their values"]),
+        ("{{ 'a' < 1 }}", ["types str and int have no order", "x.j2:1:4", ""]),
+        ("a\n{% if %}", ["", "x.j2:2", ""]),
+        ("{% include 'gone.j2' %}", ["gone.j2", "x.j2:1", ""]),
+        ("#jinja2: trim_block: True\nx", ["`trim_block` is not a setting", "x.j2:1", ""]),
+    ] {
+        let shown = render(text, context.clone()).unwrap_err();
+        for part in expected {
+            assert!(shown.contains(part), "{text}: no `{part}` in\n{shown}");
+        }
+    }
+}
+
+#[test]
+fn an_error_shows_no_values() {
+    let context = json!({"secret": "hunter2hunter2", "list": ["hunter2hunter2"], "n": 5});
+    for text in [
+        "{{ secret + n }}",
+        "{{ secret | from_json }}",
+        "{{ secret | from_yaml }}{{ secret | b64decode }}",
+        "{{ secret.nosuch() }}",
+        "{{ '%d' % secret }}",
+        "{{ secret | regex_replace('(') }}",
+        "{{ list | items2dict }}",
+        "{{ n | combine(secret) }}",
+        "{{ secret | human_to_bytes }}",
+        "{{ [n][secret] }}",
+        "{{ secret is version('1', secret) }}",
+        "{% include secret %}",
+        "{{ secret | map(secret) | list }}",
+        "{{ secret | hash(secret) }}",
+        "{{ secret | round }}",
+        "{{ n | ipaddr(secret) }}{{ secret | round(secret) }}",
+        "{{ {'k': 1} | combine({}, list_merge=secret) }}",
+    ] {
+        let shown = render(text, context.clone()).unwrap_err();
+        assert!(!shown.contains("hunter2hunter2"), "{text}:\n{shown}");
+    }
+}
+
+#[test]
+fn an_unknown_text_passes_whole_or_spoils_the_result() {
+    let mark = veza_agent::mark::unknown("stdout of `id`");
+    let context = json!({"u": mark, "x": "known", "m": {"k": mark}, "l": ["b", mark]});
+    for (text, expected) in [
+        ("a {{ u }} b", format!("a {mark} b")),
+        ("{{ u | default('x') }} {{ m.k }} {{ l | join(',') }}", format!("{mark} {mark} b,{mark}")),
+        ("{{ m | to_json }} {{ l | length }}", format!("{{\"k\": \"{mark}\"}} 2")),
+        ("{{ m | to_nice_yaml }}", format!("k: {mark}\n")),
+        ("{{ 'x' ~ u ~ 'y' }}", format!("x{mark}y")),
+        ("{{ u | b64encode }}{{ u | upper }}", format!("{mark}{mark}")),
+        ("{{ ('pre ' ~ u) | hash('sha256') }}", mark.clone()),
+        ("{{ u | length }} {{ u | int }} {{ u | bool }}", format!("{mark} {mark} {mark}")),
+        ("{{ x | regex_replace('k', u) }} {{ u | regex_search('x') }}", format!("{mark} {mark}")),
+        ("{{ u.split(',') }} {{ u | quote }} {{ l | sort }} {{ u | first }}", format!("{mark} {mark} {mark} {mark}")),
+        ("{{ 'b' in l }} {{ 'k' in m }} {{ 'z' in m }}", "True True False".into()),
+        ("{{ u | ternary(1, 2) }}{{ '%s!' % u }}", format!("{mark}{mark}")),
+    ] {
+        assert_eq!(render(text, context.clone()).unwrap(), expected, "{text}");
+    }
+    let source = |text: &str| Source { name: "x.j2".into(), text: text.into() };
+    for text in ["{% if u == 'root' %}x{% endif %}", "{{ u is match('r') }}", "{{ u > 'a' }}", "{{ 'x' in l }}", "{{ 'r' not in u }}"] {
+        let error = Templates::new().render(&source(text), &object(&context), &|_| None).unwrap_err();
+        assert_eq!(error.unknown_origin(), Some("stdout of `id`"), "{text}");
+    }
+}
+
+#[test]
+fn the_check_needs_no_context() {
+    let check = |text: &str| Templates::new().check(&Source { name: "x.j2".into(), text: text.into() });
+    let text = "{{ a.b | default(c) }}{% include 'one.j2' %}{% import \"two.j2\" as t %}";
+    let includes = check(text).unwrap().includes;
+    assert_eq!(includes.iter().map(|include| &*include.name).collect::<Vec<_>>(), ["one.j2", "two.j2"]);
+    assert_eq!(&text[includes[0].range.clone()], "'one.j2'");
+    for wrong in ["{{ a | nosuch }}", "{% if x %}", "{{ 'x }}", "{{ a is nosuch }}", "{% for %}", "{{ a.b[ }}"] {
+        assert!(check(wrong).is_err(), "{wrong}");
+    }
+    let both = check("{{ a | nosuch }} {{ a is nosuch }}").unwrap_err();
+    assert_eq!(both.len(), 2, "all that is wrong is told together");
+}
+
+#[test]
+fn one_set_of_templates_serves_many_threads() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    let templates = Templates::new();
+    shared(&templates);
+    std::thread::scope(|scope| {
+        for n in 0..8 {
+            let templates = &templates;
+            scope.spawn(move || {
+                let source = Source { name: "x".into(), text: "{% set _ = l.append(n) %}{{ l }}".into() };
+                let context = object(&json!({"n": n, "l": [0]}));
+                for _ in 0..50 {
+                    let rendered = templates.render(&source, &context, &|_| None).unwrap();
+                    assert_eq!(rendered, format!("[0, {n}]"));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_template_that_includes_itself_ends_with_an_error() {
+    let text = "{% include 'lib.j2' %}";
+    let source = Source { name: "lib.j2".into(), text: text.into() };
+    let found = |_: &str| Some(Source { name: "lib.j2".into(), text: text.into() });
+    assert!(Templates::new().render(&source, &Map::new(), &found).is_err());
 }

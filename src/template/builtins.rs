@@ -2,53 +2,53 @@
 //! the ones that differ from Python's.
 
 use minijinja::value::{Kwargs, Rest, ValueKind, from_args};
-use minijinja::{Environment, Error, ErrorKind, State, Value, filters};
+use minijinja::{Error, ErrorKind, State, Value, filters};
 
-use super::marks::{add_mover, add_reader};
+use super::marks::Registry;
 use super::python;
 
 /// Adds the filters of this file.
-pub fn register(env: &mut Environment) {
+pub fn register(registry: &mut Registry) {
     for name in ["default", "d"] {
-        env.add_filter(name, default);
+        registry.filter(name, default);
     }
     for name in ["length", "count"] {
-        add_mover(env, name, length);
+        registry.mover(name, length);
     }
-    register_minijinja(env);
-    add_mover(env, "list", list);
-    add_reader(env, "string", |value: &Value| python::text(value));
-    add_reader(env, "int", int);
-    add_reader(env, "float", float);
-    add_mover(env, "join", join);
-    add_mover(env, "indent", indent);
-    add_reader(env, "replace", replace);
-    add_reader(env, "center", center);
-    add_reader(env, "wordcount", wordcount);
-    add_reader(env, "urlencode", urlencode);
-    add_reader(env, "round", round);
-    add_reader(env, "trim", trim);
-    add_reader(env, "reverse", reverse);
+    register_minijinja(registry);
+    registry.mover("list", list);
+    registry.reader("string", |value: &Value| python::text(value));
+    registry.reader("int", int);
+    registry.reader("float", float);
+    registry.mover("join", join);
+    registry.mover("indent", indent);
+    registry.reader("replace", replace);
+    registry.reader("center", center);
+    registry.reader("wordcount", wordcount);
+    registry.reader("urlencode", urlencode);
+    registry.reader("round", round);
+    registry.reader("trim", trim);
+    registry.reader("reverse", reverse);
 }
 
-fn register_minijinja(env: &mut Environment) {
-    add_reader(env, "upper", filters::upper);
-    add_reader(env, "lower", filters::lower);
-    add_reader(env, "title", title);
-    add_reader(env, "capitalize", filters::capitalize);
-    add_reader(env, "abs", filters::abs);
-    add_reader(env, "sum", filters::sum);
-    add_reader(env, "min", filters::min);
-    add_reader(env, "max", filters::max);
-    add_reader(env, "sort", sort);
-    add_reader(env, "groupby", filters::groupby);
+fn register_minijinja(registry: &mut Registry) {
+    registry.reader("upper", filters::upper);
+    registry.reader("lower", filters::lower);
+    registry.reader("title", title);
+    registry.reader("capitalize", filters::capitalize);
+    registry.reader("abs", filters::abs);
+    registry.reader("sum", filters::sum);
+    registry.reader("min", filters::min);
+    registry.reader("max", filters::max);
+    registry.reader("sort", sort);
+    registry.reader("groupby", filters::groupby);
     for name in ["e", "escape", "forceescape"] {
-        add_reader(env, name, filters::escape);
+        registry.reader(name, filters::escape);
     }
-    add_mover(env, "dictsort", filters::dictsort);
-    add_mover(env, "items", filters::items);
-    add_mover(env, "batch", filters::batch);
-    add_mover(env, "slice", filters::slice);
+    registry.mover("dictsort", filters::dictsort);
+    registry.mover("items", filters::items);
+    registry.mover("batch", filters::batch);
+    registry.mover("slice", filters::slice);
 }
 
 /// `default(value, boolean)`; the only filter that takes undefined values.

@@ -2,20 +2,20 @@
 
 use indexmap::IndexMap;
 use minijinja::value::{Kwargs, Rest, ValueKind};
-use minijinja::{Environment, Error, Value};
+use minijinja::{Error, Value};
 
 use super::builtins::{invalid, items};
 use super::containers::{Dict, List};
-use super::marks::add_mover;
+use super::marks::Registry;
 use super::python;
 
 /// Adds the filters of this file.
-pub fn register(env: &mut Environment) {
-    add_mover(env, "combine", combine);
-    add_mover(env, "dict2items", dict_to_items);
-    add_mover(env, "items2dict", items_to_dict);
-    add_mover(env, "rekey_on_member", rekey);
-    add_mover(env, "dict", pairs_to_dict);
+pub fn register(registry: &mut Registry) {
+    registry.mover("combine", combine);
+    registry.mover("dict2items", dict_to_items);
+    registry.mover("items2dict", items_to_dict);
+    registry.mover("rekey_on_member", rekey);
+    registry.mover("dict", pairs_to_dict);
 }
 
 type Pairs = IndexMap<Value, Value>;

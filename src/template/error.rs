@@ -89,16 +89,17 @@ impl TemplateError {
             ErrorKind::UndefinedError => {
                 undefined(template, place, detail, context.unwrap_or(&Map::new()))
             }
-            ErrorKind::UnknownFilter | ErrorKind::UnknownTest => {
-                unknown_name(error, template, templates, place)
-            }
+            // One that a variable names, for `map`, is not in the text.
+            ErrorKind::UnknownFilter | ErrorKind::UnknownTest => unknown_names(template, templates)
+                .into_iter()
+                .next()
+                .unwrap_or_else(|| explained("There is no such filter or test".into())),
             ErrorKind::UnknownFunction => {
                 let name = detail.split(' ').next().unwrap_or_default();
                 explained(format!("There is no function `{name}`")).with_help(Some(
                     "Ansible's lookups are not available in templates; pass their values as variables".into(),
                 ))
             }
-            ErrorKind::TemplateNotFound => explained(sentence(detail)),
             _ => {
                 let mut explained = explained(message(error, detail, context));
                 explained.unknown = super::marks::origin_in_error(detail);
@@ -153,25 +154,22 @@ fn sentence(text: &str) -> String {
     }
 }
 
-fn unknown_name(
-    error: &minijinja::Error,
-    template: &Prepared,
-    templates: &Templates,
-    place: Option<Range<usize>>,
-) -> TemplateError {
-    let (what, known, mentions) = match error.kind() {
-        ErrorKind::UnknownFilter => ("filter", &templates.filters, &template.rewritten.filters),
-        _ => ("test", &templates.tests, &template.rewritten.tests),
-    };
-    let unknown = mentions.iter().find(|mention| !known.contains(&mention.name));
-    let Some(mention) = unknown else {
-        let message = format!("There is no such {what}");
-        return TemplateError::new(template, message, place);
-    };
-    let near = nearest(&mention.name, known.iter().map(String::as_str));
-    let help = near.map(|near| format!("did you mean `{near}`?"));
-    let message = format!("There is no {what} `{}`", mention.name);
-    TemplateError::new(template, message, Some(template.shown_range(&mention.range))).with_help(help)
+/// The filters and tests that `template` names and that do not exist.
+pub(super) fn unknown_names(template: &Prepared, templates: &Templates) -> Vec<TemplateError> {
+    let rewritten = &template.rewritten;
+    let filters = (&rewritten.filters, "filter", &templates.filters);
+    let tests = (&rewritten.tests, "test", &templates.tests);
+    let mut errors = Vec::new();
+    for (mentions, what, known) in [filters, tests] {
+        for mention in mentions.iter().filter(|mention| !known.contains(&mention.name)) {
+            let message = format!("There is no {what} `{}`", mention.name);
+            let range = template.shown_range(&mention.range);
+            let near = nearest(&mention.name, known.iter().map(String::as_str));
+            let help = near.map(|near| format!("did you mean `{near}`?"));
+            errors.push(TemplateError::new(template, message, Some(range)).with_help(help));
+        }
+    }
+    errors
 }
 
 fn undefined(

@@ -1,23 +1,23 @@
 //! Filters that give the checksum of a text.
 
-use minijinja::{Environment, Error, Value};
+use minijinja::{Error, Value};
 use sha1::{Digest, Sha1};
 use sha2::{Sha224, Sha256, Sha384, Sha512};
 
 use super::builtins::invalid;
-use super::marks::add_reader;
+use super::marks::Registry;
 use super::python;
 
 /// Adds the filters of this file.
-pub fn register(env: &mut Environment) {
-    add_reader(env, "hash", |value: &Value, kind: Option<&str>| {
+pub fn register(registry: &mut Registry) {
+    registry.reader("hash", |value: &Value, kind: Option<&str>| {
         hash(&python::text(value), kind.unwrap_or("sha1"))
     });
-    add_reader(env, "md5", |value: &Value| hex::<md5::Md5>(&python::text(value)));
+    registry.reader("md5", |value: &Value| hex::<md5::Md5>(&python::text(value)));
     for name in ["sha1", "checksum"] {
-        add_reader(env, name, |value: &Value| hex::<Sha1>(&python::text(value)));
+        registry.reader(name, |value: &Value| hex::<Sha1>(&python::text(value)));
     }
-    add_reader(env, "to_uuid", |value: &Value| uuid(&python::text(value)));
+    registry.reader("to_uuid", |value: &Value| uuid(&python::text(value)));
 }
 
 fn hash(text: &str, kind: &str) -> Result<String, Error> {

@@ -1,18 +1,18 @@
 //! JSON as Python's `json.dumps` writes it.
 
 use minijinja::value::{Kwargs, Rest, ValueKind};
-use minijinja::{Environment, Error, Value};
+use minijinja::{Error, Value};
 
 use super::builtins::invalid;
-use super::marks::{add_mover, add_reader};
+use super::marks::Registry;
 use super::{context, python};
 
 /// Adds the filters of this file.
-pub fn register(env: &mut Environment) {
-    add_mover(env, "to_json", to_json);
-    add_mover(env, "to_nice_json", to_nice_json);
-    add_mover(env, "tojson", tojson);
-    add_reader(env, "from_json", from_json);
+pub fn register(registry: &mut Registry) {
+    registry.mover("to_json", to_json);
+    registry.mover("to_nice_json", to_nice_json);
+    registry.mover("tojson", tojson);
+    registry.reader("from_json", from_json);
 }
 
 struct Style {

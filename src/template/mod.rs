@@ -38,7 +38,17 @@ mod yaml_scalar;
 pub use error::TemplateError;
 
 use header::Settings;
+use marks::Registry;
 use rewrite::Rewritten;
+
+/// The filters of minijinja and minijinja-contrib that are used as they are.
+const OWN_FILTERS: [&str; 6] = ["chain", "lines", "pluralize", "pprint", "safe", "striptags"];
+
+/// The tests of minijinja that are used as they are.
+const OWN_TESTS: [&str; 21] = [
+    "boolean", "defined", "divisibleby", "endingwith", "escaped", "even", "false", "filter", "float", "int",
+    "integer", "mapping", "none", "odd", "safe", "sameas", "startingwith", "string", "test", "true", "undefined",
+];
 
 const MAIN: &str = "<main>";
 
@@ -92,9 +102,12 @@ impl Templates {
         // Only this keeps the places of errors.
         env.set_debug(true);
         minijinja_contrib::add_to_environment(&mut env);
-        containers::register(&mut env);
-        builtins::register(&mut env);
+        // It would print every variable, secrets among them.
+        env.remove_global("debug");
+        let mut registry = Registry::new(env, &OWN_FILTERS, &OWN_TESTS);
         for register in [
+            containers::register,
+            builtins::register,
             select::register,
             strings::register,
             numbers::register,
@@ -109,13 +122,10 @@ impl Templates {
             hashes::register,
             conditions::register,
         ] {
-            register(&mut env);
+            register(&mut registry);
         }
-        Templates {
-            env,
-            filters: BTreeSet::new(),
-            tests: BTreeSet::new(),
-        }
+        let (env, filters, tests) = registry.finish();
+        Templates { env, filters, tests }
     }
 
     /// Renders `source`. `find` resolves the names that it and its includes
@@ -141,14 +151,18 @@ impl Templates {
         }
     }
 
-    /// Finds what is wrong with `source` whatever its variables are: its
+    /// Finds all that is wrong with `source` whatever its variables are: its
     /// syntax, and filters and tests that do not exist.
-    pub fn check(&self, source: &Source) -> Result<Checked, TemplateError> {
-        let library = Library::new(source)?;
+    pub fn check(&self, source: &Source) -> Result<Checked, Vec<TemplateError>> {
+        let library = Library::new(source).map_err(|error| vec![error])?;
         let main = library.main();
-        let env = self.environment(&library)?;
+        let env = self.environment(&library).map_err(|error| vec![error])?;
         if let Err(error) = env.template_from_named_str(MAIN, &main.rewritten.text) {
-            return Err(TemplateError::explain(&error, &library, self, None));
+            return Err(vec![TemplateError::explain(&error, &library, self, None)]);
+        }
+        let unknown = error::unknown_names(main, self);
+        if !unknown.is_empty() {
+            return Err(unknown);
         }
         let includes = main.rewritten.includes.iter().map(|mention| Include {
             name: mention.name.clone(),

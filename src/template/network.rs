@@ -5,18 +5,18 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use minijinja::value::ValueKind;
-use minijinja::{Environment, Error, Value};
+use minijinja::{Error, Value};
 
 use super::builtins::{invalid, items};
-use super::marks::add_reader;
+use super::marks::Registry;
 use super::python;
 
 /// Adds the filters of this file.
-pub fn register(env: &mut Environment) {
-    add_reader(env, "ipaddr", |value: &Value, query: Option<Value>| filter(value, query, None));
-    add_reader(env, "ipv4", |value: &Value, query: Option<Value>| filter(value, query, Some(4)));
-    add_reader(env, "ipv6", |value: &Value, query: Option<Value>| filter(value, query, Some(6)));
-    add_reader(env, "ipwrap", ip_wrap);
+pub fn register(registry: &mut Registry) {
+    registry.reader("ipaddr", |value: &Value, query: Option<Value>| filter(value, query, None));
+    registry.reader("ipv4", |value: &Value, query: Option<Value>| filter(value, query, Some(4)));
+    registry.reader("ipv6", |value: &Value, query: Option<Value>| filter(value, query, Some(6)));
+    registry.reader("ipwrap", ip_wrap);
 }
 
 /// An address, with the length of its prefix.

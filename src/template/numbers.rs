@@ -2,20 +2,20 @@
 
 use minijinja::formatting::{FormatStyle, format};
 use minijinja::value::{Kwargs, Rest, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, Value};
+use minijinja::{Error, ErrorKind, Value};
 
 use super::builtins::invalid;
-use super::marks::{add_mover, add_reader};
+use super::marks::Registry;
 use super::{python, rewrite};
 
 /// Adds the filters of this file.
-pub fn register(env: &mut Environment) {
-    add_reader(env, "bool", |value: &Value| truth(value));
-    env.add_filter("ternary", ternary);
-    env.add_filter("mandatory", mandatory);
-    env.add_filter("type_debug", |value: &Value| python::type_name(value));
-    add_reader(env, rewrite::MODULO, modulo);
-    add_reader(env, "log", |value: &Value, base: Option<f64>| {
+pub fn register(registry: &mut Registry) {
+    registry.reader("bool", |value: &Value| truth(value));
+    registry.filter("ternary", ternary);
+    registry.filter("mandatory", mandatory);
+    registry.filter("type_debug", |value: &Value| python::type_name(value));
+    registry.reader(rewrite::MODULO, modulo);
+    registry.reader("log", |value: &Value, base: Option<f64>| {
         let number = float(value)?;
         Ok::<_, Error>(match base {
             Some(10.0) => number.log10(),
@@ -23,15 +23,15 @@ pub fn register(env: &mut Environment) {
             None => number.ln(),
         })
     });
-    add_reader(env, "pow", |value: &Value, power: f64| Ok::<_, Error>(float(value)?.powf(power)));
-    add_reader(env, "root", |value: &Value, base: Option<f64>| {
+    registry.reader("pow", |value: &Value, power: f64| Ok::<_, Error>(float(value)?.powf(power)));
+    registry.reader("root", |value: &Value, base: Option<f64>| {
         let base = base.unwrap_or(2.0);
         Ok::<_, Error>(if base == 2.0 { float(value)?.sqrt() } else { float(value)?.powf(1.0 / base) })
     });
-    add_reader(env, "human_readable", human_readable);
-    add_reader(env, "human_to_bytes", human_to_bytes);
-    add_reader(env, "filesizeformat", filesizeformat);
-    add_mover(env, "random", |value: &Value| super::select::any_item(value));
+    registry.reader("human_readable", human_readable);
+    registry.reader("human_to_bytes", human_to_bytes);
+    registry.reader("filesizeformat", filesizeformat);
+    registry.mover("random", |value: &Value| super::select::any_item(value));
 }
 
 fn float(value: &Value) -> Result<f64, Error> {

@@ -1,28 +1,28 @@
 //! Filters of paths and URLs. They look at the text only, never at files.
 
 use minijinja::value::Kwargs;
-use minijinja::{Environment, Error, Value};
+use minijinja::{Error, Value};
 
 use super::builtins::{invalid, items};
-use super::marks::add_reader;
+use super::marks::Registry;
 use super::python;
 
 /// Adds the filters of this file.
-pub fn register(env: &mut Environment) {
-    add_reader(env, "basename", |value: &Value| split_path(&python::text(value)).1);
-    add_reader(env, "dirname", |value: &Value| split_path(&python::text(value)).0);
-    add_reader(env, "splitext", |value: &Value| {
+pub fn register(registry: &mut Registry) {
+    registry.reader("basename", |value: &Value| split_path(&python::text(value)).1);
+    registry.reader("dirname", |value: &Value| split_path(&python::text(value)).0);
+    registry.reader("splitext", |value: &Value| {
         let (root, extension) = split_extension(&python::text(value));
         vec![root, extension]
     });
-    add_reader(env, "path_join", path_join);
-    add_reader(env, "normpath", |value: &Value| normal(&python::text(value)));
-    add_reader(env, "relpath", relative);
-    add_reader(env, "commonpath", common);
-    add_reader(env, "win_basename", |value: &Value| windows(&python::text(value)).1);
-    add_reader(env, "win_dirname", |value: &Value| windows(&python::text(value)).0);
-    add_reader(env, "urlsplit", url_split);
-    add_reader(env, "urldecode", |value: &Value| url_decode(&python::text(value)));
+    registry.reader("path_join", path_join);
+    registry.reader("normpath", |value: &Value| normal(&python::text(value)));
+    registry.reader("relpath", relative);
+    registry.reader("commonpath", common);
+    registry.reader("win_basename", |value: &Value| windows(&python::text(value)).1);
+    registry.reader("win_dirname", |value: &Value| windows(&python::text(value)).0);
+    registry.reader("urlsplit", url_split);
+    registry.reader("urldecode", |value: &Value| url_decode(&python::text(value)));
 }
 
 fn split_path(path: &str) -> (String, String) {

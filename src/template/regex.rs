@@ -6,28 +6,28 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use fancy_regex::{Captures, Regex};
 use minijinja::value::{Kwargs, Rest};
-use minijinja::{Environment, Error, Value};
+use minijinja::{Error, Value};
 
 use super::builtins::invalid;
-use super::marks::{add_reader, add_test};
+use super::marks::Registry;
 use super::python;
 
 /// More expressions than this are not kept, in case a template builds them.
 const KEPT: usize = 1000;
 
 /// Adds the filters and tests of this file.
-pub fn register(env: &mut Environment) {
-    add_reader(env, "regex_replace", replace);
-    add_reader(env, "regex_search", search);
-    add_reader(env, "regex_findall", find_all);
-    add_reader(env, "regex_escape", escape);
-    add_test(env, "match", |value: &Value, pattern: Option<&str>, args: Rest<Value>, kwargs: Kwargs| {
+pub fn register(registry: &mut Registry) {
+    registry.reader("regex_replace", replace);
+    registry.reader("regex_search", search);
+    registry.reader("regex_findall", find_all);
+    registry.reader("regex_escape", escape);
+    registry.test("match", |value: &Value, pattern: Option<&str>, args: Rest<Value>, kwargs: Kwargs| {
         test(value, pattern, &args, &kwargs, "match")
     });
-    add_test(env, "search", |value: &Value, pattern: Option<&str>, args: Rest<Value>, kwargs: Kwargs| {
+    registry.test("search", |value: &Value, pattern: Option<&str>, args: Rest<Value>, kwargs: Kwargs| {
         test(value, pattern, &args, &kwargs, "search")
     });
-    add_test(env, "regex", |value: &Value, pattern: Option<&str>, args: Rest<Value>, kwargs: Kwargs| {
+    registry.test("regex", |value: &Value, pattern: Option<&str>, args: Rest<Value>, kwargs: Kwargs| {
         let kind: Option<String> = kwargs.get("match_type")?;
         test(value, pattern, &args, &kwargs, kind.as_deref().unwrap_or("search"))
     });

@@ -1,11 +1,12 @@
 //! Rewrites the expressions of a template so that minijinja evaluates them as
 //! Ansible does, and remembers where everything was.
 //!
-//! Three forms change. `a.b` becomes `(a|chain).b`, where the filter turns an
+//! Four forms change. `a.b` becomes `(a|chain).b`, where the filter turns an
 //! undefined `a` into a thing whose every attribute is undefined: undefined
 //! values chain, and stay strict wherever they are used. `[a]` and `{…}` pass
 //! through a filter that refuses undefined parts and makes them mutable, as
-//! Python's are. `a % b` becomes a filter, which also formats text.
+//! Python's are. `a % b` becomes a filter, which also formats text. `a < b`
+//! becomes a test, which refuses what has no order or is not known yet.
 //!
 //! Nothing that is inserted holds a newline, so line numbers stay right, and
 //! `original` maps a place in the new text back to the old one.
@@ -24,6 +25,18 @@ pub const LIST: &str = "__list";
 pub const DICT: &str = "__dict";
 /// The name of the filter that stands for the operator `%`.
 pub const MODULO: &str = "__modulo";
+
+/// The operators that become tests, with the names of these.
+pub const COMPARISONS: [(&str, &str); 8] = [
+    ("in", "__in"),
+    ("not", "__not_in"),
+    ("==", "__eq"),
+    ("!=", "__ne"),
+    ("<", "__lt"),
+    ("<=", "__le"),
+    (">", "__gt"),
+    (">=", "__ge"),
+];
 
 /// One step of a chain such as `a.b[0]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,7 +165,18 @@ struct Level {
     /// The start of the current product, which is what `%` applies to.
     term: Option<usize>,
     in_modulo: bool,
+    /// The start of the current operand of a comparison.
+    side: Option<usize>,
+    comparison: Option<Comparison>,
     after_test: bool,
+}
+
+/// A comparison whose right side is being read.
+struct Comparison {
+    start: usize,
+    operator: Range<usize>,
+    /// Its test; none for one of several in a row.
+    test: Option<&'static str>,
 }
 
 impl Level {
@@ -164,6 +188,8 @@ impl Level {
             chain: None,
             term: None,
             in_modulo: false,
+            side: None,
+            comparison: None,
             after_test: false,
         }
     }
@@ -285,8 +311,7 @@ impl<'t> Rewriter<'t> {
             last_end = tokens[at.min(tokens.len()) - 1].range.end;
         }
         while let Some(mut level) = levels.pop() {
-            self.end_term(&mut level, last_end);
-            self.end_chain(&mut level);
+            self.end_level(&mut level, last_end);
         }
     }
 
@@ -299,7 +324,7 @@ impl<'t> Rewriter<'t> {
         let bracket = match text {
             "not" | "*" | "**" => return 1,
             "," | ":" | "=" => {
-                level.term = None;
+                (level.term, level.side) = (None, None);
                 return 1;
             }
             "(" => Some(Bracket::Group),
@@ -308,6 +333,7 @@ impl<'t> Rewriter<'t> {
             _ => None,
         };
         level.term.get_or_insert(start);
+        level.side.get_or_insert(start);
         if let Some(bracket) = bracket {
             levels.push(Level::new(bracket, start));
             return 1;
@@ -373,7 +399,20 @@ impl<'t> Rewriter<'t> {
         match text {
             "*" | "/" | "//" => {}
             "%" => self.modulo(level, token, last_end),
-            _ => level.term = None,
+            "+" | "-" | "~" => level.term = None,
+            _ => match COMPARISONS.iter().find(|(operator, _)| *operator == text) {
+                Some((_, test)) => {
+                    // `not` between operands goes on with `in`.
+                    let length = if text == "not" { tokens.len().min(2) } else { 1 };
+                    let end = tokens[length - 1].range.end;
+                    compare(level, token.range.start..end, last_end, test);
+                    return length;
+                }
+                None => {
+                    self.end_comparison(level, last_end);
+                    (level.term, level.side) = (None, None);
+                }
+            },
         }
         let is_word = token.kind == Kind::Name && !is_binary(text);
         if is_word { self.operand(levels, token) } else { 1 }
@@ -441,6 +480,26 @@ impl<'t> Rewriter<'t> {
         }
     }
 
+    fn end_comparison(&mut self, level: &mut Level, end: usize) {
+        let Some(Comparison { start, operator, test: Some(test) }) = level.comparison.take() else {
+            return;
+        };
+        self.insert(start, "((", start..start);
+        self.out.edits.push(Edit {
+            at: operator.start,
+            removed: operator.len(),
+            inserted: format!(") is {test}("),
+            stands_for: start..end,
+        });
+        self.insert(end, "))", end..end);
+    }
+
+    fn end_level(&mut self, level: &mut Level, end: usize) {
+        self.end_term(level, end);
+        self.end_comparison(level, end);
+        self.end_chain(level);
+    }
+
     fn end_chain(&mut self, level: &mut Level) {
         if let Some(chain) = level.chain.take()
             && matches!(chain.steps[..], [Step::Name(_), ..])
@@ -453,8 +512,7 @@ impl<'t> Rewriter<'t> {
         let Some(mut inner) = levels.pop() else {
             return;
         };
-        self.end_term(&mut inner, last_end);
-        self.end_chain(&mut inner);
+        self.end_level(&mut inner, last_end);
         let Some(outer) = levels.last_mut() else {
             return;
         };
@@ -523,6 +581,15 @@ impl<'t> Rewriter<'t> {
     }
 }
 
+/// Begins a comparison, or finds that there are several in a row, which
+/// minijinja evaluates itself.
+fn compare(level: &mut Level, operator: Range<usize>, last_end: usize, test: &'static str) {
+    let test = level.comparison.is_none().then_some(test);
+    let start = level.side.take().unwrap_or(last_end);
+    level.comparison = Some(Comparison { start, operator, test });
+    level.term = None;
+}
+
 fn is_binary(text: &str) -> bool {
     matches!(
         text,
@@ -551,6 +618,11 @@ mod tests {
     fn chains_lists_and_modulo_are_rewritten() {
         for (template, expected) in [
             ("{{ a }}", "{{ a }}"),
+            ("{{ a == 1 and b<2 }}", "{{ ((a ) is __eq( 1)) and ((b) is __lt(2)) }}"),
+            ("{{ 1 < a < 3 or 'x' not in a == b }}", "{{ 1 < a < 3 or 'x' not in a == b }}"),
+            ("{{ not a in b }}", "{{ not ((a ) is __in( b)) }}"),
+            ("{{ a not  in b.c and d }}", "{{ ((a ) is __not_in( (b|__chain).c)) and d }}"),
+            ("{{ a.b % 2 == [1] }}", "{{ (((((a|__chain).b )|__modulo( 2)) ) is __eq( ([1]|__list))) }}"),
             ("{{ a.b.c }}", "{{ ((a|__chain).b|__chain).c }}"),
             ("{{ a['x'].c | default(1) }}", "{{ ((a|__chain)['x']|__chain).c | default(1) }}"),
             ("{{ a.b.split('x')[0] }}", "{{ ((a|__chain).b.split('x')|__chain)[0] }}"),

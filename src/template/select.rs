@@ -3,26 +3,27 @@
 //! item on; only what uses it refuses it.
 
 use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs, from_args};
-use minijinja::{Environment, Error, State, Value};
+use minijinja::{Error, State, Value};
 
+use super::marks::Registry;
 use super::builtins::invalid;
 
 /// Adds the filters of this file.
-pub fn register(env: &mut Environment) {
-    env.add_filter("map", map);
+pub fn register(registry: &mut Registry) {
+    registry.filter("map", map);
     for (name, by_attribute, wanted) in [
         ("select", false, true),
         ("reject", false, false),
         ("selectattr", true, true),
         ("rejectattr", true, false),
     ] {
-        env.add_filter(name, move |state: &mut State, value: Value, args: Rest<ValueOrKwargs>| {
+        registry.filter(name, move |state: &mut State, value: Value, args: Rest<ValueOrKwargs>| {
             choose(state, &value, &values(args), by_attribute, wanted)
         });
     }
-    env.add_filter("first", |value: &Value| end_item(value, false));
-    env.add_filter("last", |value: &Value| end_item(value, true));
-    env.add_filter("attr", |value: &Value, name: &Value| attribute(value, name));
+    registry.filter("first", |value: &Value| end_item(value, false));
+    registry.filter("last", |value: &Value| end_item(value, true));
+    registry.filter("attr", |value: &Value, name: &Value| attribute(value, name));
 }
 
 fn values(args: Rest<ValueOrKwargs>) -> Vec<Value> {

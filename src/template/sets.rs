@@ -4,48 +4,48 @@
 //! changes from run to run; ours keep the order of the first appearance.
 
 use minijinja::value::{Kwargs, Rest, ValueKind};
-use minijinja::{Environment, Error, State, Value};
+use minijinja::{Error, State, Value};
 
 use super::builtins::{invalid, items};
 use super::containers::List;
-use super::marks::{add_mover, add_reader};
+use super::marks::Registry;
 use super::{python, select};
 
 /// Adds the filters of this file.
-pub fn register(env: &mut Environment) {
-    add_reader(env, "unique", unique);
-    add_reader(env, "union", |a: &Value, b: &Value| {
+pub fn register(registry: &mut Registry) {
+    registry.reader("unique", unique);
+    registry.reader("union", |a: &Value, b: &Value| {
         Ok::<_, Error>(distinct(items(a)?.into_iter().chain(items(b)?)))
     });
-    add_reader(env, "difference", |a: &Value, b: &Value| without(a, b));
-    add_reader(env, "intersect", |a: &Value, b: &Value| {
+    registry.reader("difference", |a: &Value, b: &Value| without(a, b));
+    registry.reader("intersect", |a: &Value, b: &Value| {
         let b = items(b)?;
         Ok::<_, Error>(distinct(items(a)?.into_iter().filter(|item| b.contains(item))))
     });
-    add_reader(env, "symmetric_difference", |a: &Value, b: &Value| {
+    registry.reader("symmetric_difference", |a: &Value, b: &Value| {
         let (mut left, right) = (without(a, b)?, without(b, a)?);
         left.extend(right);
         Ok::<_, Error>(left)
     });
-    add_mover(env, "flatten", flatten);
-    add_mover(env, "zip", |value: &Value, others: Rest<Value>| zip(value, &others, None));
-    add_mover(env, "zip_longest", |value: &Value, others: Rest<Value>, kwargs: Kwargs| {
+    registry.mover("flatten", flatten);
+    registry.mover("zip", |value: &Value, others: Rest<Value>| zip(value, &others, None));
+    registry.mover("zip_longest", |value: &Value, others: Rest<Value>, kwargs: Kwargs| {
         let fill = kwargs.get::<Option<Value>>("fillvalue")?.unwrap_or(Value::from(()));
         kwargs.assert_all_used()?;
         zip(value, &others, Some(&fill))
     });
-    add_mover(env, "product", product);
-    add_mover(env, "permutations", |value: &Value, count: Option<usize>| {
+    registry.mover("product", product);
+    registry.mover("permutations", |value: &Value, count: Option<usize>| {
         let items = items(value)?;
         let count = count.unwrap_or(items.len());
         chosen(&items, count, |picked, next| !picked.contains(&next))
     });
-    add_mover(env, "combinations", |value: &Value, count: usize| {
+    registry.mover("combinations", |value: &Value, count: usize| {
         chosen(&items(value)?, count, |picked, next| picked.last().is_none_or(|last| *last < next))
     });
-    add_mover(env, "extract", extract);
-    add_mover(env, "subelements", subelements);
-    add_mover(env, "shuffle", |value: &Value| items(value));
+    registry.mover("extract", extract);
+    registry.mover("subelements", subelements);
+    registry.mover("shuffle", |value: &Value| items(value));
 }
 
 fn distinct(items: impl IntoIterator<Item = Value>) -> Vec<Value> {

@@ -4,24 +4,24 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use minijinja::value::{Kwargs, Rest};
-use minijinja::{Environment, Error, Value};
+use minijinja::{Error, Value};
 
 use super::builtins::invalid;
-use super::marks::add_reader;
+use super::marks::Registry;
 use super::python;
 
 /// Adds the filters of this file.
-pub fn register(env: &mut Environment) {
-    add_reader(env, "b64encode", b64encode);
-    add_reader(env, "b64decode", b64decode);
-    add_reader(env, "quote", |value: &Value| {
+pub fn register(registry: &mut Registry) {
+    registry.reader("b64encode", b64encode);
+    registry.reader("b64decode", b64decode);
+    registry.reader("quote", |value: &Value| {
         quote(&if value.is_none() { String::new() } else { python::text(value) })
     });
-    add_reader(env, "comment", comment);
-    add_reader(env, "truncate", truncate);
-    add_reader(env, "wordwrap", wordwrap);
-    add_reader(env, "split", split);
-    add_reader(env, "format", |value: &Value, args: Rest<Value>, kwargs: Kwargs| {
+    registry.reader("comment", comment);
+    registry.reader("truncate", truncate);
+    registry.reader("wordwrap", wordwrap);
+    registry.reader("split", split);
+    registry.reader("format", |value: &Value, args: Rest<Value>, kwargs: Kwargs| {
         let names: Vec<String> = kwargs.args().map(str::to_owned).collect();
         if names.is_empty() {
             return super::numbers::percent_format(&python::text(value), &args.iter().cloned().collect());

@@ -2,18 +2,18 @@
 //! same order, quotes, folds and indents.
 
 use minijinja::value::{Kwargs, Rest, ValueKind};
-use minijinja::{Environment, Error, Value};
+use minijinja::{Error, Value};
 
 use super::builtins::invalid;
 use super::json::{pairs, sort_pairs};
-use super::marks::add_mover;
+use super::marks::Registry;
 use super::python;
 use super::yaml_scalar::{Analysis, Meaning, analyze, is_break, is_printable, meaning};
 
 /// Adds the filters of this file.
-pub fn register(env: &mut Environment) {
-    add_mover(env, "to_yaml", |value: &Value, kwargs: Kwargs| dump(value, &kwargs, None, 2));
-    add_mover(env, "to_nice_yaml", |value: &Value, args: Rest<Value>, kwargs: Kwargs| {
+pub fn register(registry: &mut Registry) {
+    registry.mover("to_yaml", |value: &Value, kwargs: Kwargs| dump(value, &kwargs, None, 2));
+    registry.mover("to_nice_yaml", |value: &Value, args: Rest<Value>, kwargs: Kwargs| {
         let indent = args.first().and_then(Value::as_usize);
         dump(value, &kwargs, Some(false), indent.unwrap_or(4))
     });

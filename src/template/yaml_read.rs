@@ -4,24 +4,24 @@ use std::collections::HashMap;
 
 use indexmap::IndexMap;
 use minijinja::value::ValueKind;
-use minijinja::{Environment, Error, Value};
+use minijinja::{Error, Value};
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
 use super::builtins::invalid;
 use super::containers::{Dict, List};
-use super::marks::add_reader;
+use super::marks::Registry;
 use super::yaml_scalar::{Meaning, meaning};
 
 /// Deeper nesting than this is refused before the stack ends.
 const DEEPEST: usize = 200;
 
 /// Adds the filters of this file.
-pub fn register(env: &mut Environment) {
-    add_reader(env, "from_yaml", |value: &Value| match value.as_str() {
+pub fn register(registry: &mut Registry) {
+    registry.reader("from_yaml", |value: &Value| match value.as_str() {
         Some(text) => Ok(read(text)?.into_iter().next().unwrap_or(Value::from(()))),
         None => Ok(value.clone()),
     });
-    add_reader(env, "from_yaml_all", |value: &Value| match value.as_str() {
+    registry.reader("from_yaml_all", |value: &Value| match value.as_str() {
         Some(text) => Ok(Value::from(read(text)?)),
         None => Ok::<_, Error>(value.clone()),
     });
