@@ -411,7 +411,6 @@ fn duration(value: &Value) -> Option<Duration> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u32 = digits.parse().ok()?;
     match &text[digits.len()..] {
-        "ms" => Some(Duration::from_millis(number.into())),
         "" | "s" => Some(Duration::from_secs(number.into())),
         "m" => Some(Duration::from_secs(60) * number),
         "h" => Some(Duration::from_secs(3600) * number),

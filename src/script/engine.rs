@@ -87,7 +87,6 @@ pub(super) fn function_names(catalog: &Catalog) -> BTreeSet<String> {
 }
 
 /// All functions of an engine, with their numbers of arguments.
-#[expect(deprecated, reason = "the function is only marked as not yet stable")]
 pub(super) fn functions_of(engine: &Engine) -> BTreeSet<(String, usize)> {
     let pair =
         |info: rhai::FuncInfo| Some((info.metadata.name.to_string(), info.metadata.num_params));

@@ -44,6 +44,8 @@ mod value;
 
 mod error;
 
+mod lint;
+
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -121,23 +123,16 @@ impl Playbook {
         Self::evaluate(library, overrides)
     }
 
-    /// Runs the declarations of the env file.
+    /// Checks everything, then runs the declarations of the env file.
     fn evaluate(library: Arc<Library>, overrides: &Overrides) -> Result<Self, Vec<Problem>> {
         let declaring = Arc::new(Declaring {
             declarations: Mutex::default(),
             library: library.clone(),
         });
         let engine = engine::complete(&library, Tag::Declaring(declaring.clone()));
-        let main = library.main().unwrap_or_default().to_owned();
-        let parsed = library
-            .parsed(&main)
-            .map_err(|why| vec![Problem::new("import", why)])?;
-        let text = parsed.source.instrumented();
-        let run = guarded(|| {
-            let mut tree = engine.compile_with_scope(&engine::names(), text)?;
-            tree.set_source(main.as_str());
-            engine.run_ast(&tree)
-        });
+        let mut problems =
+            guarded(|| lint::lint(&library, &engine)).unwrap_or_else(|panic| vec![panic]);
+        let stopped = declare_all(&library, &engine);
         let declarations = std::mem::take(
             &mut *declaring
                 .declarations
@@ -147,21 +142,14 @@ impl Playbook {
         let Declarations {
             mut inventory,
             plays,
-            mut problems,
+            problems: declared,
         } = declarations;
-        match run {
-            Err(panic) => problems.push(panic),
-            Ok(Err(error)) => problems.push(match error::stop_of(error, &library, None, "") {
-                Stop::Script(problem) => *problem,
-                Stop::Task(failed) => library.problem_at(
-                    "script",
-                    failed.failure.message,
-                    &failed.site,
-                    "thrown here".into(),
-                ),
-                other => Problem::new("script", other.to_string()),
-            }),
-            Ok(Ok(())) => problems.extend(check_patterns(&declaring, &inventory, &plays)),
+        problems.extend(declared);
+        match stopped {
+            None => problems.extend(check_patterns(&declaring, &inventory, &plays)),
+            // What stopped it has most likely been found by the check already.
+            Some(_) if !problems.is_empty() => {}
+            Some(problem) => problems.push(problem),
         }
         if !problems.is_empty() {
             return Err(problems);
@@ -214,6 +202,34 @@ impl Playbook {
                 Err(error::stop_of(error, &self.library, raised, &host))
             }
         }
+    }
+}
+
+/// Runs the env file; what stopped it, if something did.
+fn declare_all(library: &Library, engine: &Engine) -> Option<Problem> {
+    let main = library.main().unwrap_or_default();
+    let parsed = match library.parsed(main) {
+        Ok(parsed) => parsed,
+        Err(why) => return Some(Problem::new("import", why)),
+    };
+    let run = guarded(|| {
+        let mut tree = engine.compile_with_scope(&engine::names(), parsed.source.instrumented())?;
+        tree.set_source(main);
+        engine.run_ast(&tree)
+    });
+    match run {
+        Err(panic) => Some(panic),
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(match error::stop_of(error, library, None, "") {
+            Stop::Script(problem) => *problem,
+            Stop::Task(failed) => library.problem_at(
+                "script",
+                failed.failure.message,
+                &failed.site,
+                "thrown here".into(),
+            ),
+            other => Problem::new("script", other.to_string()),
+        }),
     }
 }
 
