@@ -8,7 +8,6 @@ use rhai::{Dynamic, Engine, ImmutableString, NativeCallContext};
 use serde_json::{Map, Value, json};
 use veza_agent::outcome::{Outcome, Side, Verdict};
 
-use super::catalog::{COMMON_OPTIONS, common_option};
 use super::context::{self, Running, running, site};
 use super::diagnostics::Problem;
 use super::error::{Failed, fail_script};
@@ -18,7 +17,7 @@ use super::value::{self, Refused};
 use crate::inventory::Escalation;
 use crate::report::event::Site;
 use crate::schema::check::{Issue, Part};
-use crate::schema::{Field, Schema, closest};
+use crate::schema::{Schema, closest};
 
 /// What a module call returns: the task's outcome, waited for when it is read.
 #[derive(Clone)]
@@ -72,11 +71,10 @@ fn call(
     let running = running(context)?;
     let at = site(context, &running.library);
     let given = named_arguments(context, &running, schema, arguments)?;
-    let (options, arguments) =
-        split_options(schema, given).map_err(|issue| problem(context, &running, &at, issue))?;
-    if let Some(issue) = check(schema, &arguments) {
+    if let Some(issue) = check(&running, schema, &given) {
         return Err(problem(context, &running, &at, issue));
     }
+    let (options, arguments) = split_options(schema, given);
     let task = running.tasks.call(Call {
         schema: schema.clone(),
         arguments: canonical(schema, arguments),
@@ -134,35 +132,20 @@ fn named_arguments(
 fn split_options(
     schema: &Schema,
     given: Vec<(String, Value)>,
-) -> Result<(CallOptions, Vec<(String, Value)>), Issue<()>> {
-    let is_common = |name: &str| COMMON_OPTIONS.contains(&name) && schema.field(name).is_none();
-    let (common, own): (Vec<_>, Vec<_>) = given.into_iter().partition(|(name, _)| is_common(name));
-    let fields = COMMON_OPTIONS
-        .iter()
-        .filter_map(|name| Some(Field::new(*name, common_option(name)?)));
-    let schema = Schema {
-        name: schema.name.clone(),
-        fields: fields.collect(),
-        ..Schema::default()
-    };
-    match check(&schema, &common) {
-        Some(issue) => Err(issue),
-        None => Ok((call_options(common), own)),
-    }
-}
-
-fn call_options(given: Vec<(String, Value)>) -> CallOptions {
+) -> (CallOptions, Vec<(String, Value)>) {
     let mut options = CallOptions::default();
+    let mut arguments = Vec::new();
     for (name, value) in given {
         match name.as_str() {
+            _ if schema.field(&name).is_some() => arguments.push((name, value)),
             "notify" => options.notify = words(value),
             "tags" => options.tags = words(value),
             "become" => options.escalation.enabled = value.as_bool(),
             "become_user" => options.escalation.user = value.as_str().map(Into::into),
-            _ => {}
+            _ => arguments.push((name, value)),
         }
     }
-    options
+    (options, arguments)
 }
 
 /// One word or a list of words.
@@ -174,12 +157,16 @@ pub(super) fn words(value: Value) -> Vec<String> {
     }
 }
 
-fn check(schema: &Schema, given: &[(String, Value)]) -> Option<Issue<()>> {
+fn check(running: &Running, schema: &Schema, given: &[(String, Value)]) -> Option<Issue<()>> {
+    let complete = running.library.catalog.complete(&schema.name);
     let parts: Vec<_> = given
         .iter()
         .map(|(name, value)| (name.clone(), (), Part::of(value)))
         .collect();
-    schema.check(&parts, &(), false).into_iter().next()
+    let issues = complete
+        .map_or(schema, |complete| complete)
+        .check(&parts, &(), false);
+    issues.into_iter().next()
 }
 
 /// Arguments by their proper names, without those that are `()`.

@@ -15,6 +15,13 @@ use super::value::{self, Refused};
 /// Registers all of them.
 pub(super) fn register(engine: &mut Engine) {
     engine.register_fn("log", log);
+    // These would otherwise be the natural logarithm.
+    engine.register_fn("log", |context: NativeCallContext, number: f64| {
+        log(context, number.into())
+    });
+    engine.register_fn("log", |context: NativeCallContext, number: i64| {
+        log(context, number.into())
+    });
     engine.register_fn("fail", |context: NativeCallContext, message: Dynamic| {
         fail(context, message, Dynamic::UNIT)
     });

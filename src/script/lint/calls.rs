@@ -7,9 +7,8 @@ use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
 
 use super::literals::{is_closure, part};
 use super::{File, Lint, Notified};
+use crate::schema::Schema;
 use crate::schema::check::{Issue, Part, Shape};
-use crate::schema::{Field, Schema};
-use crate::script::catalog::{COMMON_OPTIONS, common_option};
 use crate::script::diagnostics::Problem;
 use crate::script::library::Parsed;
 
@@ -50,7 +49,7 @@ impl Calls<'_, '_> {
         if name == "handler" {
             return self.handler(call);
         }
-        if let Some(schema) = self.lint.library.catalog.get(name).cloned() {
+        if let Some(schema) = self.lint.library.catalog.complete(name).cloned() {
             return self.module(&schema, call, position);
         }
         if let Some(schema) = self.lint.declarations.get(name).cloned() {
@@ -106,25 +105,8 @@ impl Calls<'_, '_> {
     fn module(&mut self, schema: &Schema, call: &FnCallExpr, position: Position) {
         let arguments: Vec<_> = call.args.iter().collect();
         let (given, open) = self.given(schema, &arguments, position);
-        let is_common = |name: &str| COMMON_OPTIONS.contains(&name) && schema.field(name).is_none();
-        let (common, own): (Given, Given) =
-            given.into_iter().partition(|(name, ..)| is_common(name));
-        self.against(schema, &own, position, open);
-        self.common(schema, &common, position);
-        self.sources(schema, &own);
-    }
-
-    /// What every call may carry.
-    fn common(&mut self, schema: &Schema, given: &Given, position: Position) {
-        let fields = COMMON_OPTIONS
-            .iter()
-            .filter_map(|name| Some(Field::new(*name, common_option(name)?)));
-        let options = Schema {
-            name: schema.name.clone(),
-            fields: fields.collect(),
-            ..Schema::default()
-        };
-        self.against(&options, given, position, true);
+        self.against(schema, &given, position, open);
+        self.sources(schema, &given);
         for (_, _, value) in given.iter().filter(|(name, ..)| name == "notify") {
             self.notify(value);
         }

@@ -159,14 +159,18 @@ pub fn fillings(tree: &AST) -> Vec<Filling> {
     found
 }
 
-/// The constant whose options a function fills with its only argument.
-pub fn filled_constant<'a>(definition: &ScriptFuncDef, fillings: &'a [Filling]) -> Option<&'a str> {
-    let [parameter] = definition.params.as_slice() else {
-        return None;
+/// The constants whose options a function fills with its only argument.
+pub fn filled_constants<'a>(
+    definition: &'a ScriptFuncDef,
+    fillings: &'a [Filling],
+) -> impl Iterator<Item = &'a str> {
+    let parameter = match definition.params.as_slice() {
+        [only] => only.as_str(),
+        _ => "",
     };
     let body = definition.body.start_position()..=definition.body.end_position();
-    let filling = fillings
+    fillings
         .iter()
-        .find(|filling| body.contains(&filling.at) && filling.given == **parameter)?;
-    Some(&filling.constant)
+        .filter(move |filling| body.contains(&filling.at) && filling.given == parameter)
+        .map(|filling| filling.constant.as_str())
 }

@@ -99,6 +99,8 @@ fn natives(engine: &Engine) -> BTreeMap<String, BTreeSet<usize>> {
     for (name, count) in engine::functions_of(engine) {
         natives.entry(name).or_default().insert(count);
     }
+    // `log(x, base)` is the logarithm, which nobody means here.
+    natives.insert("log".into(), BTreeSet::from([1]));
     natives
 }
 
@@ -217,9 +219,9 @@ impl Lint<'_> {
             let function = functions.entry(definition.name.to_string()).or_default();
             function.counts.insert(definition.params.len());
             function.private |= definition.access == FnAccess::Private;
-            if let Some(name) = literals::filled_constant(definition, &fillings) {
-                function.options = options.get(name).cloned();
-            }
+            let filled = literals::filled_constants(definition, &fillings);
+            let schema = filled.filter_map(|name| options.get(name)).next();
+            function.options = schema.cloned();
         }
         File {
             functions,

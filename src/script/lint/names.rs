@@ -78,8 +78,10 @@ fn variables(tree: &AST) -> BTreeSet<String> {
         }
         true
     });
+    // The parameters of a closure include what it captures, misspelt or not.
     let parameters = tree
         .iter_fn_def()
+        .filter(|definition| !definition.name.starts_with("anon$"))
         .flat_map(|definition| definition.params.iter());
     found.extend(parameters.map(ToString::to_string));
     found
