@@ -24,6 +24,17 @@ pub(super) enum Tag {
 pub(super) struct Declaring {
     pub declarations: Mutex<Declarations>,
     pub library: Arc<Library>,
+    /// Whether problems are known already, and only further ones are sought.
+    pub lenient: bool,
+}
+
+impl Declaring {
+    /// What has been declared so far.
+    pub fn lock(&self) -> MutexGuard<'_, Declarations> {
+        self.declarations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A play on a host.

@@ -24,6 +24,10 @@ mod resolver;
 
 mod declare;
 
+mod connect;
+
+mod signatures;
+
 mod options;
 
 pub mod tasks;
@@ -50,13 +54,13 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rhai::Engine;
 use serde_json::{Map, Value};
 
 pub use closure::Closure;
-pub use declare::schemas as declaration_schemas;
+pub use signatures::schemas as declaration_schemas;
 
 use crate::inventory::Inventory;
 use crate::play::Play;
@@ -125,26 +129,16 @@ impl Playbook {
 
     /// Checks everything, then runs the declarations of the env file.
     fn evaluate(library: Arc<Library>, overrides: &Overrides) -> Result<Self, Vec<Problem>> {
-        let declaring = Arc::new(Declaring {
-            declarations: Mutex::default(),
-            library: library.clone(),
-        });
-        let engine = engine::complete(&library, Tag::Declaring(declaring.clone()));
-        let mut problems =
-            guarded(|| lint::lint(&library, &engine)).unwrap_or_else(|panic| vec![panic]);
+        let found = lint::problems(&library);
+        let (engine, declaring) = declaring(&library, !found.is_empty());
         let stopped = declare_all(&library, &engine);
-        let declarations = std::mem::take(
-            &mut *declaring
-                .declarations
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        let declarations = std::mem::take(&mut *declaring.lock());
         let Declarations {
             mut inventory,
             plays,
-            problems: declared,
+            problems,
         } = declarations;
-        problems.extend(declared);
+        let mut problems = [found, problems].concat();
         match stopped {
             None => problems.extend(check_patterns(&declaring, &inventory, &plays)),
             // What stopped it has most likely been found by the check already.
@@ -203,6 +197,18 @@ impl Playbook {
             }
         }
     }
+}
+
+/// An engine that declares. When problems are known, missing imports and
+/// variables are passed over, to find further problems behind them.
+fn declaring(library: &Arc<Library>, lenient: bool) -> (Engine, Arc<Declaring>) {
+    let declaring = Arc::new(Declaring {
+        declarations: Mutex::default(),
+        library: library.clone(),
+        lenient,
+    });
+    let engine = engine::complete(library, Tag::Declaring(declaring.clone()));
+    (engine, declaring)
 }
 
 /// Runs the env file; what stopped it, if something did.

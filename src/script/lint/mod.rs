@@ -25,13 +25,18 @@ use super::source::Source;
 use crate::schema::{Schema, closest};
 
 /// All problems of the env file and of everything it imports.
-pub(super) fn lint(library: &Library, engine: &Engine) -> Vec<Problem> {
+pub(super) fn problems(library: &Arc<Library>) -> Vec<Problem> {
+    let (engine, _) = super::declaring(library, true);
+    super::guarded(|| lint(library, &engine)).unwrap_or_else(|panic| vec![panic])
+}
+
+fn lint(library: &Library, engine: &Engine) -> Vec<Problem> {
+    let schemas = super::declaration_schemas().into_iter();
     let mut lint = Lint {
         library,
         engine,
         natives: natives(engine),
-        declarations: super::declare::schemas()
-            .into_iter()
+        declarations: schemas
             .map(|schema| (schema.name.clone(), schema))
             .collect(),
         files: BTreeMap::new(),
