@@ -116,6 +116,16 @@ impl Playbook {
         catalog: Arc<Catalog>,
     ) -> Result<Self, Vec<Problem>> {
         let (project, main) = Project::of(path).map_err(|why| vec![Problem::new("import", why)])?;
+        guarded(|| Self::read(project, main, overrides, catalog))
+            .unwrap_or_else(|panic| Err(vec![panic]))
+    }
+
+    fn read(
+        project: Project,
+        main: String,
+        overrides: &Overrides,
+        catalog: Arc<Catalog>,
+    ) -> Result<Self, Vec<Problem>> {
         let functions = engine::function_names(&catalog);
         let library = Arc::new(Library::new(
             project,
@@ -146,7 +156,10 @@ impl Playbook {
             Some(problem) => problems.push(problem),
         }
         if !problems.is_empty() {
-            return Err(problems);
+            return Err(diagnostics::sorted(
+                problems,
+                library.main().unwrap_or_default(),
+            ));
         }
         inventory.set_overrides(overrides.vars.clone());
         Ok(Self {

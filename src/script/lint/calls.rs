@@ -174,7 +174,7 @@ impl Calls<'_, '_> {
                 "Give the others in a map: {}(…, #{{ name: value }})",
                 schema.name
             ));
-        self.lint.report(source, problem);
+        self.lint.report(problem);
     }
 
     fn against(&mut self, schema: &Schema, given: &Given, call: Position, open: bool) {
@@ -191,13 +191,10 @@ impl Calls<'_, '_> {
         if issue.at.line() != call.line() {
             problem = problem.also(source.span(call), "in this call");
         }
-        self.lint.report(
-            source,
-            match issue.help {
-                Some(help) => problem.help(help),
-                None => problem,
-            },
-        );
+        self.lint.report(match issue.help {
+            Some(help) => problem.help(help),
+            None => problem,
+        });
     }
 
     /// Templates and files that the arguments name.
@@ -225,13 +222,10 @@ impl Calls<'_, '_> {
                     source.span(value.at),
                     label,
                 );
-                self.lint.report(
-                    source,
-                    match help {
-                        Some(help) => problem.help(help),
-                        None => problem,
-                    },
-                );
+                self.lint.report(match help {
+                    Some(help) => problem.help(help),
+                    None => problem,
+                });
             }
         }
     }

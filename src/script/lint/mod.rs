@@ -40,7 +40,6 @@ fn lint(library: &Library, engine: &Engine) -> Vec<Problem> {
             .map(|schema| (schema.name.clone(), schema))
             .collect(),
         files: BTreeMap::new(),
-        order: Vec::new(),
         open: Vec::new(),
         problems: Vec::new(),
         notified: Vec::new(),
@@ -48,11 +47,10 @@ fn lint(library: &Library, engine: &Engine) -> Vec<Problem> {
     };
     let main = library.main().unwrap_or_default();
     if let Err(why) = lint.visit(main) {
-        lint.problems
-            .push((main.into(), Problem::new("import", why)));
+        lint.problems.push(Problem::new("import", why));
     }
     lint.check_notified();
-    lint.sorted()
+    lint.problems
 }
 
 /// What is going on while files are checked.
@@ -64,10 +62,9 @@ struct Lint<'a> {
     /// What host(…), group(…) and their like take.
     declarations: BTreeMap<String, Schema>,
     files: BTreeMap<String, Arc<File>>,
-    order: Vec<String>,
     /// The files that are being visited, outermost first.
     open: Vec<String>,
-    problems: Vec<(String, Problem)>,
+    problems: Vec<Problem>,
     notified: Vec<Notified>,
     /// All handlers; none when the name of one is computed.
     handlers: Option<BTreeSet<String>>,
@@ -116,14 +113,13 @@ impl Lint<'_> {
             return Ok(file.clone());
         }
         let parsed = self.library.parsed(id)?;
-        self.order.push(id.into());
         let tree = match &parsed.tree {
             Ok(tree) => tree,
             Err(error) => {
                 let problem =
                     self.library
                         .syntax_problem(Some(id), error.err_type(), error.position());
-                self.problems.push((id.into(), problem));
+                self.problems.push(problem);
                 return Ok(self.keep(id, File::default()));
             }
         };
@@ -200,17 +196,14 @@ impl Lint<'_> {
     ) {
         let problem =
             Problem::new("import", message).at(source, source.span(position), "imported here");
-        self.report(
-            source,
-            match help {
-                Some(help) => problem.help(help),
-                None => problem,
-            },
-        );
+        self.report(match help {
+            Some(help) => problem.help(help),
+            None => problem,
+        });
     }
 
-    fn report(&mut self, source: &Source, problem: Problem) {
-        self.problems.push((source.id().into(), problem));
+    fn report(&mut self, problem: Problem) {
+        self.problems.push(problem);
     }
 
     fn file(&self, parsed: &Parsed, tree: &AST, imports: BTreeMap<String, Option<String>>) -> File {
@@ -290,34 +283,7 @@ impl Lint<'_> {
                 "Define it with handler(\"{}\", || …) in the play or the role.",
                 notified.handler
             ));
-            self.problems.push((source.id().into(), problem));
+            self.problems.push(problem);
         }
-    }
-
-    /// All problems, file by file in the order of the imports, from top to
-    /// bottom, none twice.
-    fn sorted(mut self) -> Vec<Problem> {
-        let order: BTreeMap<_, _> = self
-            .order
-            .iter()
-            .enumerate()
-            .map(|(index, id)| (id.clone(), index))
-            .collect();
-        let place = |problem: &Problem| {
-            problem
-                .site()
-                .map_or((0, 0), |site| (site.line, site.column))
-        };
-        self.problems
-            .sort_by_key(|(file, problem)| (order.get(file).copied(), place(problem)));
-        self.problems.dedup_by(|(_, one), (_, other)| {
-            place(one) == place(other)
-                && one.kind() == other.kind()
-                && one.to_string() == other.to_string()
-        });
-        self.problems
-            .into_iter()
-            .map(|(_, problem)| problem)
-            .collect()
     }
 }

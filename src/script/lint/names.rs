@@ -111,13 +111,10 @@ impl Names<'_, '_> {
             return;
         }
         let problem = Problem::new(code, message).at(source, source.span(position), label);
-        self.lint.report(
-            source,
-            match help {
-                Some(help) => problem.help(help),
-                None => problem,
-            },
-        );
+        self.lint.report(match help {
+            Some(help) => problem.help(help),
+            None => problem,
+        });
     }
 
     /// A name that the engine does not resolve. What a closure captures is
