@@ -186,9 +186,10 @@ fn problem(context: &NativeCallContext, running: &Running, at: &Site, issue: Iss
 }
 
 fn issue_problem(running: &Running, at: &Site, issue: Issue<()>) -> Problem {
-    let problem = running
-        .library
-        .problem_at(issue.code, issue.message, at, issue.label);
+    let library = &running.library;
+    let argument = library.site_of_argument(at, &issue.path);
+    let at = argument.as_ref().unwrap_or(at);
+    let problem = library.problem_at(issue.code, issue.message, at, issue.label);
     match issue.help {
         Some(help) => problem.help(help),
         None => problem,
@@ -220,12 +221,17 @@ fn read(
     let outcome = result
         .outcome()
         .map_err(|stop| context::stop(&context, &result.running, stop))?;
-    if let Some(value) = field(&outcome, &key) {
-        return Ok(value::from_json(&value));
-    }
-    if outcome.verdict == Verdict::Unknown {
-        let origin = format!("`{key}` of {} {}", result.module, outcome.title);
-        return Ok(Dynamic::from(Unknown::new(&origin)));
+    let value = match field(&outcome, &key) {
+        Some(value) => Some(value::from_json(&value)),
+        None if outcome.verdict == Verdict::Unknown => {
+            let origin = format!("`{key}` of {} {}", result.module, outcome.title);
+            Some(Dynamic::from(Unknown::new(&origin)))
+        }
+        None => None,
+    };
+    if let Some(value) = value {
+        result.running.met(&value);
+        return Ok(value);
     }
     let names = field_names(&outcome);
     let library = &result.running.library;
@@ -252,7 +258,9 @@ fn get_or(
     let outcome = result
         .outcome()
         .map_err(|stop| context::stop(&context, &result.running, stop))?;
-    Ok(field(&outcome, &key).map_or(default, |value| value::from_json(&value)))
+    let value = field(&outcome, &key).map_or(default, |value| value::from_json(&value));
+    result.running.met(&value);
+    Ok(value)
 }
 
 fn field_names(outcome: &Outcome) -> Vec<String> {

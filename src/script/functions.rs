@@ -101,7 +101,7 @@ fn caught(context: NativeCallContext, error: Dynamic) -> Result<(), Failed> {
     };
     running.leave_try(context.call_level());
     if is_about_an_unknown(&error) {
-        return Err(undecidable(&context, &Unknown::new(Unknown::NAME)));
+        return Err(undecidable(&context, &running.last_unknown()));
     }
     if let Some(failure) = running.take_raised() {
         running.tasks.caught(&failure);

@@ -205,8 +205,9 @@ impl Playbook {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => {
                 let raised = running.take_raised();
-                let host = running.tasks.view().name.clone();
-                Err(error::stop_of(error, &self.library, raised, &host))
+                let host = &running.tasks.view().name;
+                let stop = error::stop_of(error, &self.library, raised, host);
+                Err(stop.with_origin(running.last_unknown().origin()))
             }
         }
     }

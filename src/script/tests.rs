@@ -529,6 +529,16 @@ fn problems_point_at_the_original_text() {
 }
 
 #[test]
+fn a_wrong_argument_is_underlined_also_at_run_time() {
+    let (_, end) = run("let m = 5;\nfile(\"/x\", #{\n  state: \"file\",\n  owner: m });");
+    let Err(Stop::Script(problem)) = end else {
+        panic!("{end:?}")
+    };
+    let site = problem.site().expect("it has a place");
+    assert_eq!((site.line, site.column), (8, 3), "{}", problem.render());
+}
+
+#[test]
 fn handlers_are_kept_and_run_later() {
     let role = r#"fn role(o) { handler("reload", || { log(`reload ${o.port} on ${host.name}`); helper(); }); } fn helper() { package("x"); }"#;
     let script = format!(
@@ -842,4 +852,25 @@ fn deep_nesting_is_refused_and_not_followed() {
             );
         }
     }
+}
+
+#[test]
+fn constants_of_a_role_are_read_by_many_hosts_at_once() {
+    let role = "const LIMIT = #{ a: [1, 2, 3], b: \"x\" }; const OPTIONS = options(#{ a: list(integer()).or([1]) });
+        fn limit() { let sum = 0; for i in 0..500 { sum += global::LIMIT.a[0]; global::OPTIONS.fill(#{}); } sum }";
+    let script = format!("import \"a\" as a;\n{}", play_body("log(a::limit());"));
+    let project = TestProject::new(&[("envs/test.rhai", &script), ("roles/a.rhai", role)]);
+    let playbook = project
+        .load()
+        .unwrap_or_else(|problems| panic!("{}", rendered(&problems)));
+    let playbook = &playbook;
+    std::thread::scope(|scope| {
+        for index in 0..50 {
+            scope.spawn(move || {
+                let tasks = Arc::new(FakeTasks::on(&format!("web{index}"), json!({})));
+                let end = playbook.call(&playbook.plays()[0].body, tasks.clone());
+                assert!(end.is_ok(), "{end:?}");
+            });
+        }
+    });
 }
