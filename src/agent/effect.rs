@@ -153,6 +153,10 @@ pub enum Effect {
     RunCommand {
         /// The command.
         command: Command,
+        /// A path that is there afterwards.
+        creates: Option<PathBuf>,
+        /// A path that is gone afterwards.
+        removes: Option<PathBuf>,
     },
 }
 

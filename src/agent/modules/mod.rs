@@ -1,0 +1,40 @@
+//! All modules, one file each. A new one is a file and a line here.
+
+use crate::module::{ModuleInfo, action, module};
+
+mod arguments;
+
+mod command;
+
+mod copy;
+
+mod file;
+
+mod guards;
+
+mod place;
+
+mod shell;
+
+mod stat;
+
+mod template;
+
+mod tree;
+
+pub use arguments::SourceFile;
+
+/// Every module, by name.
+pub const ALL: &[ModuleInfo] = &[
+    action::<command::CommandCall>(),
+    module::<copy::Copy>(),
+    module::<file::File>(),
+    action::<shell::Shell>(),
+    action::<stat::Stat>(),
+    module::<template::Template>(),
+];
+
+/// The module of this name.
+pub fn find(name: &str) -> Option<&'static ModuleInfo> {
+    ALL.iter().find(|module| module.name == name)
+}
