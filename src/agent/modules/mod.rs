@@ -18,9 +18,14 @@ mod shell;
 
 mod stat;
 
+mod systemd;
+
 mod template;
 
 mod tree;
+
+#[cfg(test)]
+mod testing;
 
 /// Every module, by name.
 pub const ALL: &[ModuleInfo] = &[
@@ -29,6 +34,7 @@ pub const ALL: &[ModuleInfo] = &[
     module::<file::File>(),
     action::<shell::Shell>(),
     action::<stat::Stat>(),
+    module::<systemd::Systemd>(),
     module::<template::Template>(),
 ];
 
