@@ -317,6 +317,19 @@ fn calls_take_arguments_by_position_and_by_name() {
 }
 
 #[test]
+fn group_declares_at_the_top_and_is_a_module_on_a_host() {
+    let calls = said(r#"group("veza", #{ system: true }); group("one"); group(#{ name: "two" });"#);
+    assert_eq!(
+        calls,
+        [
+            r#"group {"name":"veza","system":true}"#,
+            r#"group {"name":"one"}"#,
+            r#"group {"name":"two"}"#,
+        ]
+    );
+}
+
+#[test]
 fn lookups_read_the_current_host() {
     let lines = said(
         r#"log(`${host.name} ${host.address} ${vars.port} ${vars["zone"]} ${facts.os}`);
