@@ -26,6 +26,10 @@ impl TestProject {
         Self(directory)
     }
 
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
     pub fn load(&self) -> Result<Playbook, Vec<Problem>> {
         let catalog = Arc::new(Catalog::new(samples::all()));
         Playbook::load(
