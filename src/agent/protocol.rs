@@ -198,7 +198,9 @@ pub fn read_frame<T: DeserializeOwned>(source: &mut dyn Read) -> Result<T, Frame
         .map_err(|error| FrameError::Malformed(error.to_string()))?;
     match left.len() {
         0 => Ok(message),
-        count => Err(FrameError::Malformed(format!("{count} bytes are left over"))),
+        count => Err(FrameError::Malformed(format!(
+            "{count} bytes are left over"
+        ))),
     }
 }
 

@@ -12,6 +12,8 @@ mod file;
 
 mod guards;
 
+mod package;
+
 mod place;
 
 mod shell;
@@ -22,11 +24,14 @@ mod template;
 
 mod tree;
 
+mod version;
+
 /// Every module, by name.
 pub const ALL: &[ModuleInfo] = &[
     action::<command::CommandCall>(),
     module::<copy::Copy>(),
     module::<file::File>(),
+    module::<package::PackageSet>(),
     action::<shell::Shell>(),
     action::<stat::Stat>(),
     module::<template::Template>(),
