@@ -236,9 +236,8 @@ impl Overlay {
     /// links that stand for directories.
     fn unpack(&mut self, file: PackagedFile) -> Result<()> {
         let path = self.real_parent(&file.path)?;
-        if let Found::Present(stat) = self.stat(&path)?
-            && (file.configuration || file.kind == FileKind::Directory || stat.kind == file.kind)
-        {
+        let there = matches!(self.stat(&path)?, Found::Present(_));
+        if there && (file.configuration || file.kind == FileKind::Directory) {
             return Ok(());
         }
         let entry = Entry::new(file.kind, file.attributes, self.now());

@@ -1,11 +1,13 @@
 //! apt-get and its kin: how they are called, how long they are waited for,
 //! and what their errors mean.
 
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::super::processes::{self, OutputSink};
 use super::locks;
+use super::simulate::Install;
 use crate::effect::{Command, InstallOptions, PackageRequest, RemoveOptions};
 use crate::module::Result;
 use crate::outcome::Failure;
@@ -104,6 +106,41 @@ pub fn policy(names: &[String], release: Option<&str>) -> Result<String> {
         0 => Ok(output.stdout),
         _ => Err(explain(&words, &output)),
     }
+}
+
+/// The names and sizes of the `.deb`s of these packages.
+pub fn downloads(packages: &[Install]) -> Result<Vec<(String, u64)>> {
+    let words = download_words(packages);
+    let output = processes::output(&call("apt-get", &["-qq", "--print-uris"], &words))?;
+    if output.code != 0 {
+        return Err(explain(&words, &output));
+    }
+    // `'ADDRESS' NAME SIZE DIGEST`
+    let file = |line: &str| {
+        let mut words = line.split_whitespace().skip(1);
+        let name = words.next()?.to_owned();
+        Some((name, words.next()?.parse().ok()?))
+    };
+    Ok(output.stdout.lines().filter_map(file).collect())
+}
+
+/// Fetches the `.deb`s of these packages into a directory. The directory is
+/// closed to the user as whom apt fetches otherwise.
+pub fn download(packages: &[Install], directory: &Path) -> Result<()> {
+    let words = download_words(packages);
+    let mut command = call("apt-get", &["-o", "APT::Sandbox::User=root"], &words);
+    command.directory = Some(directory.to_owned());
+    let output = processes::output(&command)?;
+    match output.code {
+        0 => Ok(()),
+        _ => Err(explain(&words, &output)),
+    }
+}
+
+fn download_words(packages: &[Install]) -> Vec<String> {
+    let name = |package: &Install| format!("{}={}", package.name, package.version);
+    let words = ["download".to_owned(), "--".to_owned()];
+    words.into_iter().chain(packages.iter().map(name)).collect()
 }
 
 /// Changes the host's packages.

@@ -12,15 +12,27 @@ use crate::effect::{InstallOptions, PackageRequest, RemoveOptions};
 use crate::module::Result;
 use crate::system::{Available, Found, Package, Transaction};
 
-mod apt;
-
 mod dpkg;
+
+mod apt;
 
 mod locks;
 
 mod policy;
 
 mod simulate;
+
+mod contents;
+
+mod deb;
+
+mod shell;
+
+mod accounts;
+
+mod services;
+
+mod tmpfiles;
 
 /// The host's packages.
 #[derive(Default)]
@@ -45,6 +57,7 @@ impl Packages {
         let mut transaction = plan.transaction();
         simulate::add_requested_names(&mut transaction, packages);
         transaction.gone = self.database.files_of(&transaction)?;
+        contents::add(&mut transaction, &plan.installed);
         Ok(transaction)
     }
 
