@@ -12,6 +12,8 @@ mod file;
 
 mod guards;
 
+mod package;
+
 mod place;
 
 mod shell;
@@ -24,6 +26,8 @@ mod template;
 
 mod tree;
 
+mod version;
+
 #[cfg(test)]
 mod testing;
 
@@ -34,6 +38,7 @@ pub const ALL: &[ModuleInfo] = &[
     action::<command::CommandCall>(),
     module::<copy::Copy>(),
     module::<file::File>(),
+    module::<package::PackageSet>(),
     action::<shell::Shell>(),
     action::<stat::Stat>(),
     module::<systemd::Systemd>(),

@@ -34,10 +34,18 @@ pub(super) fn key(unit: &str, scope: &Scope) -> String {
     }
 }
 
+/// The unit whose file is at `path`, if one is.
+pub(super) fn unit_of(path: &Path) -> Option<&str> {
+    let parent = path.parent()?.to_str()?;
+    DIRECTORIES.iter().find(|directory| **directory == parent)?;
+    path.file_name()?.to_str()
+}
+
 impl Overlay {
     pub(super) fn unit_pending(&self, name: &str, scope: &Scope) -> Result<Found<Unit>> {
         let known = match self.pending.units.get(&key(name, scope)) {
             Some(unit) => Some(unit.clone()),
+            None if *scope == Scope::System && self.pending.gone_units.contains(name) => None,
             None => match self.unit_of_base(name, scope)? {
                 Found::Present(unit) => Some(unit),
                 Found::Unknown(origin) => return Ok(Found::Unknown(origin)),
