@@ -8,6 +8,8 @@ mod command;
 
 mod copy;
 
+mod cron;
+
 mod file;
 
 mod guards;
@@ -31,6 +33,7 @@ mod testing;
 pub const ALL: &[ModuleInfo] = &[
     action::<command::CommandCall>(),
     module::<copy::Copy>(),
+    module::<cron::Cron>(),
     module::<file::File>(),
     action::<shell::Shell>(),
     action::<stat::Stat>(),
