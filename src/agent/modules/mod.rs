@@ -8,6 +8,8 @@ mod command;
 
 mod copy;
 
+mod cron;
+
 mod file;
 
 mod guards;
@@ -37,6 +39,7 @@ pub use arguments::SourceFile;
 pub const ALL: &[ModuleInfo] = &[
     action::<command::CommandCall>(),
     module::<copy::Copy>(),
+    module::<cron::Cron>(),
     module::<file::File>(),
     module::<package::PackageSet>(),
     action::<shell::Shell>(),

@@ -21,6 +21,8 @@ use crate::module::Result;
 
 mod accounts;
 
+mod crontabs;
+
 mod files;
 
 mod packages;
@@ -117,10 +119,7 @@ impl Overlay {
             Effect::AddGroup { name, gid, .. } => self.add_group(name, *gid),
             Effect::ChangeGroup { name, gid } => self.change_group(name, *gid),
             Effect::RemoveGroup { name } => self.remove_group(name),
-            Effect::WriteCrontab { user, content } => {
-                self.pending.crontabs.insert(user.clone(), content.clone());
-                Ok(())
-            }
+            Effect::WriteCrontab { user, content } => self.write_crontab(user, content.as_deref()),
             Effect::RunCommand {
                 creates,
                 removes,

@@ -34,6 +34,8 @@ pub struct Pending {
     pub units: BTreeMap<String, Unit>,
     /// Units whose files changed since systemd was told to read them.
     pub changed_units: BTreeSet<String>,
+    /// What masked units say once they are unmasked, by scope and name.
+    pub masked_units: BTreeMap<String, String>,
     /// Managers that were told to read their unit files, by scope.
     pub reloaded_managers: BTreeSet<String>,
     /// Crontabs that changed; `None` for one that went.

@@ -230,12 +230,16 @@ impl Overlay {
             UnitAction::Enable => unit.file_state = "enabled".to_owned(),
             UnitAction::Disable => unit.file_state = "disabled".to_owned(),
             UnitAction::Unmask => {
-                let linked = self.linked(name, scope)?;
-                unit.file_state = if linked { "enabled" } else { "disabled" }.to_owned();
+                unit.file_state = match self.pending.masked_units.remove(&key(name, scope)) {
+                    Some(state) => state,
+                    None if self.linked(name, scope)? => "enabled".to_owned(),
+                    None => "disabled".to_owned(),
+                };
             }
             UnitAction::Mask => {
                 self.refuse_mask(name, scope)?;
-                unit.file_state = "masked".to_owned();
+                let before = std::mem::replace(&mut unit.file_state, "masked".to_owned());
+                self.pending.masked_units.insert(key(name, scope), before);
             }
         }
         // These make systemd read all unit files again (systemctl(1)).
