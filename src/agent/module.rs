@@ -202,10 +202,10 @@ fn converge<M: Module>(module: &M, system: &mut dyn System) -> Result<Answer> {
         .hint("Something else on the host changes it back, or the change had no effect."));
     }
     Ok(Answer {
-        verdict: if diff.is_certain() {
-            Verdict::Changed
-        } else {
-            Verdict::Unknown
+        verdict: match diff.is_certain() {
+            _ if diff.is_routine() => Verdict::Ok,
+            true => Verdict::Changed,
+            false => Verdict::Unknown,
         },
         values: module.values(&after),
         changes: diff.changes,

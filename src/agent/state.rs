@@ -14,6 +14,7 @@ use crate::outcome::{Change, Side};
 pub struct State {
     attributes: BTreeMap<String, Attribute>,
     requests: Vec<String>,
+    routines: Vec<String>,
 }
 
 /// One attribute's value.
@@ -70,6 +71,12 @@ impl State {
         self.requests.push(what.to_owned());
     }
 
+    /// Asks for something that is done each time and that nobody would call a
+    /// change, such as making systemd read its unit files again.
+    pub fn routine(&mut self, what: &str) {
+        self.routines.push(what.to_owned());
+    }
+
     /// An attribute, if it is set.
     pub fn get(&self, name: &str) -> Option<&Attribute> {
         self.attributes.get(name)
@@ -94,6 +101,7 @@ impl State {
             self.attributes.insert(format!("{prefix}{name}"), attribute);
         }
         self.requests.extend(other.requests);
+        self.routines.extend(other.routines);
     }
 
     /// The attributes whose names have this prefix, without it.
@@ -105,12 +113,14 @@ impl State {
         Self {
             attributes: self.attributes.iter().filter_map(strip).collect(),
             requests: Vec::new(),
+            routines: Vec::new(),
         }
     }
 
-    /// The same state without its requests.
+    /// The same state without what is done each time.
     pub fn without_requests(mut self) -> Self {
         self.requests.clear();
+        self.routines.clear();
         self
     }
 }
@@ -121,6 +131,7 @@ pub struct Diff {
     /// The attributes that differ, by name.
     pub changes: Vec<Change>,
     requests: Vec<String>,
+    routines: Vec<String>,
 }
 
 impl Diff {
@@ -141,11 +152,17 @@ impl Diff {
         Self {
             changes,
             requests: wanted.requests.clone(),
+            routines: wanted.routines.clone(),
         }
     }
 
-    /// Whether nothing differs and nothing is requested.
+    /// Whether nothing differs and nothing is to be done.
     pub fn is_empty(&self) -> bool {
+        self.is_routine() && self.routines.is_empty()
+    }
+
+    /// Whether nothing differs and nothing is requested but routine.
+    pub fn is_routine(&self) -> bool {
         self.changes.is_empty() && self.requests.is_empty()
     }
 
@@ -163,9 +180,10 @@ impl Diff {
             .any(|change| change.attribute != attribute)
     }
 
-    /// Whether something is requested.
+    /// Whether something is requested, be it routine or not.
     pub fn requests(&self, what: &str) -> bool {
-        self.requests.iter().any(|request| request == what)
+        let mut asked = self.requests.iter().chain(&self.routines);
+        asked.any(|request| request == what)
     }
 
     /// The changes whose two sides are both known.
@@ -267,5 +285,15 @@ mod tests {
         let diff = Diff::between(&State::new(), &wanted);
         assert!(!diff.is_empty() && diff.requests("restart"));
         assert!(Diff::between(&State::new(), &wanted.without_requests()).is_empty());
+    }
+
+    #[test]
+    fn routine_is_done_and_is_no_change() {
+        let mut wanted = State::new();
+        wanted.routine("reload");
+        let diff = Diff::between(&State::new(), &wanted);
+        assert!(!diff.is_empty() && diff.requests("reload") && diff.is_routine());
+        wanted.request("restart");
+        assert!(!Diff::between(&State::new(), &wanted).is_routine());
     }
 }

@@ -347,7 +347,10 @@ fn is_mode(text: &str) -> bool {
     let octal = |text: &str| {
         (1..=5).contains(&text.len()) && text.bytes().all(|b| (b'0'..=b'7').contains(&b))
     };
-    octal(text.strip_prefix("0o").unwrap_or(text)) || text.split(',').all(is_mode_clause)
+    // `copy` takes "preserve" too; where it makes no sense the agent says so.
+    octal(text.strip_prefix("0o").unwrap_or(text))
+        || text == "preserve"
+        || text.split(',').all(is_mode_clause)
 }
 
 /// One clause of chmod(1), such as `u+rwX` or `go=`.
@@ -362,7 +365,7 @@ fn is_mode_clause(clause: &str) -> bool {
 fn is_duration(text: &str) -> bool {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = &text[digits.len()..];
-    digits.parse::<u32>().is_ok() && matches!(unit, "" | "ms" | "s" | "m" | "h" | "d")
+    digits.parse::<u32>().is_ok() && matches!(unit, "" | "s" | "m" | "h" | "d")
 }
 
 fn takes_text(kind: &Kind) -> bool {

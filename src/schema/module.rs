@@ -79,11 +79,11 @@ fn source(word: &str) -> Option<SourceKind> {
 }
 
 fn kind(root: &Value, schema: &Value) -> Kind {
-    if let Some(target) = reference(root, schema) {
-        return kind(root, target);
-    }
     if let Some(kind) = marked_kind(root, schema) {
         return kind;
+    }
+    if let Some(target) = reference(root, schema) {
+        return kind(root, target);
     }
     for key in ["anyOf", "oneOf"] {
         if let Some(variants) = schema.get(key).and_then(Value::as_array) {

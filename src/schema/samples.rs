@@ -48,7 +48,6 @@ struct File {
 
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "snake_case")]
-#[expect(dead_code, reason = "only the schema is of interest")]
 enum FileState {
     /// A directory.
     Directory,
@@ -97,7 +96,6 @@ struct Package {
 
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "snake_case")]
-#[expect(dead_code, reason = "only the schema is of interest")]
 enum PackageState {
     #[default]
     Present,

@@ -8,7 +8,6 @@ use rhai::{Dynamic, Engine, ImmutableString, NativeCallContext};
 use serde_json::{Map, Value, json};
 use veza_agent::outcome::{Outcome, Side, Verdict};
 
-use super::catalog::{COMMON_OPTIONS, common_option};
 use super::context::{self, Running, running, site};
 use super::diagnostics::Problem;
 use super::error::{Failed, fail_script};
@@ -18,7 +17,7 @@ use super::value::{self, Refused};
 use crate::inventory::Escalation;
 use crate::report::event::Site;
 use crate::schema::check::{Issue, Part};
-use crate::schema::{Field, Schema, closest};
+use crate::schema::{Schema, closest};
 
 /// What a module call returns: the task's outcome, waited for when it is read.
 #[derive(Clone)]
@@ -72,11 +71,10 @@ fn call(
     let running = running(context)?;
     let at = site(context, &running.library);
     let given = named_arguments(context, &running, schema, arguments)?;
-    let (options, arguments) =
-        split_options(schema, given).map_err(|issue| problem(context, &running, &at, issue))?;
-    if let Some(issue) = check(schema, &arguments) {
+    if let Some(issue) = check(&running, schema, &given) {
         return Err(problem(context, &running, &at, issue));
     }
+    let (options, arguments) = split_options(schema, given);
     let task = running.tasks.call(Call {
         schema: schema.clone(),
         arguments: canonical(schema, arguments),
@@ -134,35 +132,20 @@ fn named_arguments(
 fn split_options(
     schema: &Schema,
     given: Vec<(String, Value)>,
-) -> Result<(CallOptions, Vec<(String, Value)>), Issue<()>> {
-    let is_common = |name: &str| COMMON_OPTIONS.contains(&name) && schema.field(name).is_none();
-    let (common, own): (Vec<_>, Vec<_>) = given.into_iter().partition(|(name, _)| is_common(name));
-    let fields = COMMON_OPTIONS
-        .iter()
-        .filter_map(|name| Some(Field::new(*name, common_option(name)?)));
-    let schema = Schema {
-        name: schema.name.clone(),
-        fields: fields.collect(),
-        ..Schema::default()
-    };
-    match check(&schema, &common) {
-        Some(issue) => Err(issue),
-        None => Ok((call_options(common), own)),
-    }
-}
-
-fn call_options(given: Vec<(String, Value)>) -> CallOptions {
+) -> (CallOptions, Vec<(String, Value)>) {
     let mut options = CallOptions::default();
+    let mut arguments = Vec::new();
     for (name, value) in given {
         match name.as_str() {
+            _ if schema.field(&name).is_some() => arguments.push((name, value)),
             "notify" => options.notify = words(value),
             "tags" => options.tags = words(value),
             "become" => options.escalation.enabled = value.as_bool(),
             "become_user" => options.escalation.user = value.as_str().map(Into::into),
-            _ => {}
+            _ => arguments.push((name, value)),
         }
     }
-    options
+    (options, arguments)
 }
 
 /// One word or a list of words.
@@ -174,12 +157,16 @@ pub(super) fn words(value: Value) -> Vec<String> {
     }
 }
 
-fn check(schema: &Schema, given: &[(String, Value)]) -> Option<Issue<()>> {
+fn check(running: &Running, schema: &Schema, given: &[(String, Value)]) -> Option<Issue<()>> {
+    let complete = running.library.catalog.complete(&schema.name);
     let parts: Vec<_> = given
         .iter()
         .map(|(name, value)| (name.clone(), (), Part::of(value)))
         .collect();
-    schema.check(&parts, &(), false).into_iter().next()
+    let issues = complete
+        .map_or(schema, |complete| complete)
+        .check(&parts, &(), false);
+    issues.into_iter().next()
 }
 
 /// Arguments by their proper names, without those that are `()`.
@@ -199,9 +186,10 @@ fn problem(context: &NativeCallContext, running: &Running, at: &Site, issue: Iss
 }
 
 fn issue_problem(running: &Running, at: &Site, issue: Issue<()>) -> Problem {
-    let problem = running
-        .library
-        .problem_at(issue.code, issue.message, at, issue.label);
+    let library = &running.library;
+    let argument = library.site_of_argument(at, &issue.path);
+    let at = argument.as_ref().unwrap_or(at);
+    let problem = library.problem_at(issue.code, issue.message, at, issue.label);
     match issue.help {
         Some(help) => problem.help(help),
         None => problem,
@@ -233,12 +221,17 @@ fn read(
     let outcome = result
         .outcome()
         .map_err(|stop| context::stop(&context, &result.running, stop))?;
-    if let Some(value) = field(&outcome, &key) {
-        return Ok(value::from_json(&value));
-    }
-    if outcome.verdict == Verdict::Unknown {
-        let origin = format!("`{key}` of {} {}", result.module, outcome.title);
-        return Ok(Dynamic::from(Unknown::new(&origin)));
+    let value = match field(&outcome, &key) {
+        Some(value) => Some(value::from_json(&value)),
+        None if outcome.verdict == Verdict::Unknown => {
+            let origin = format!("`{key}` of {} {}", result.module, outcome.title);
+            Some(Dynamic::from(Unknown::new(&origin)))
+        }
+        None => None,
+    };
+    if let Some(value) = value {
+        result.running.met(&value);
+        return Ok(value);
     }
     let names = field_names(&outcome);
     let library = &result.running.library;
@@ -265,7 +258,9 @@ fn get_or(
     let outcome = result
         .outcome()
         .map_err(|stop| context::stop(&context, &result.running, stop))?;
-    Ok(field(&outcome, &key).map_or(default, |value| value::from_json(&value)))
+    let value = field(&outcome, &key).map_or(default, |value| value::from_json(&value));
+    result.running.met(&value);
+    Ok(value)
 }
 
 fn field_names(outcome: &Outcome) -> Vec<String> {

@@ -3,44 +3,87 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::schema::{Kind, Schema};
+use crate::schema::{Field, Kind, Schema};
 
 /// The modules that scripts may call, by name.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    schemas: BTreeMap<String, Arc<Schema>>,
+    modules: BTreeMap<String, Entry>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    own: Arc<Schema>,
+    complete: Arc<Schema>,
 }
 
 /// What every call may carry beside the module's own arguments. A module with
 /// an argument of the same name keeps it to itself.
-pub const COMMON_OPTIONS: [&str; 4] = ["notify", "tags", "become", "become_user"];
-
-/// The kind of a common option.
-pub fn common_option(name: &str) -> Option<Kind> {
-    match name {
-        "notify" | "tags" => Some(Kind::OneOrMany(Box::new(Kind::String))),
-        "become" => Some(Kind::Boolean),
-        "become_user" => Some(Kind::String),
-        _ => None,
-    }
+pub fn common_options() -> Vec<Field> {
+    let words = || Kind::OneOrMany(Box::new(Kind::String));
+    let field = |name: &str, kind, doc: &str| Field {
+        doc: doc.into(),
+        ..Field::new(name, kind)
+    };
+    vec![
+        field(
+            "notify",
+            words(),
+            "Handlers to run at the end of the play if this changes something.",
+        ),
+        field(
+            "tags",
+            words(),
+            "Words that --tags and --skip-tags select by.",
+        ),
+        field(
+            "become",
+            Kind::Boolean,
+            "Whether to run this as another user.",
+        ),
+        field(
+            "become_user",
+            Kind::String,
+            "The user to run this as; root if only `become` is given.",
+        ),
+    ]
 }
 
 impl Catalog {
     /// A catalog of these modules.
     pub fn new(schemas: impl IntoIterator<Item = Schema>) -> Self {
-        let by_name = |schema: Schema| (schema.name.clone(), Arc::new(schema));
+        let entry = |own: Schema| {
+            let common = common_options();
+            let added = common
+                .into_iter()
+                .filter(|field| own.field(&field.name).is_none());
+            let mut complete = own.clone();
+            complete.fields.extend(added);
+            (
+                own.name.clone(),
+                Entry {
+                    own: Arc::new(own),
+                    complete: Arc::new(complete),
+                },
+            )
+        };
         Self {
-            schemas: schemas.into_iter().map(by_name).collect(),
+            modules: schemas.into_iter().map(entry).collect(),
         }
     }
 
     /// The module of this name.
     pub fn get(&self, name: &str) -> Option<&Arc<Schema>> {
-        self.schemas.get(name)
+        self.modules.get(name).map(|entry| &entry.own)
+    }
+
+    /// The module of this name, with what every call may carry.
+    pub fn complete(&self, name: &str) -> Option<&Arc<Schema>> {
+        self.modules.get(name).map(|entry| &entry.complete)
     }
 
     /// All modules, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Schema>> {
-        self.schemas.values()
+        self.modules.values().map(|entry| &entry.own)
     }
 }

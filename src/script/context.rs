@@ -3,12 +3,13 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rhai::{NativeCallContext, Position};
+use rhai::{Dynamic, NativeCallContext, Position};
 
 use super::declare::Declarations;
 use super::error::{Failed, fail_script};
 use super::library::Library;
 use super::tasks::{Stop, TaskFailure, Tasks};
+use super::unknown::Unknown;
 use crate::report::event::Site;
 
 /// What is going on.
@@ -24,6 +25,17 @@ pub(super) enum Tag {
 pub(super) struct Declaring {
     pub declarations: Mutex<Declarations>,
     pub library: Arc<Library>,
+    /// Whether problems are known already, and only further ones are sought.
+    pub lenient: bool,
+}
+
+impl Declaring {
+    /// What has been declared so far.
+    pub fn lock(&self) -> MutexGuard<'_, Declarations> {
+        self.declarations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A play on a host.
@@ -38,6 +50,9 @@ pub(super) struct Running {
 struct Tries {
     levels: Vec<usize>,
     failure: Option<Box<TaskFailure>>,
+    /// Where the last unknown value came from: the engine, when it refuses
+    /// one, tells only its type.
+    unknown: Option<String>,
 }
 
 impl Running {
@@ -80,6 +95,21 @@ impl Running {
     /// Remembers the failure that is about to be raised.
     pub fn raised(&self, failure: &TaskFailure) {
         self.tries().failure = Some(Box::new(failure.clone()));
+    }
+
+    /// The script has read this value.
+    pub fn met(&self, value: &Dynamic) {
+        if let Some(unknown) = value.read_lock::<Unknown>() {
+            self.tries().unknown = Some(unknown.origin().into());
+        }
+    }
+
+    /// Where the unknown value came from that the script read last.
+    pub fn last_unknown(&self) -> Unknown {
+        match &self.tries().unknown {
+            Some(origin) => Unknown::new(origin),
+            None => Unknown::new(Unknown::NAME),
+        }
     }
 
     /// The last failure that was raised, once.

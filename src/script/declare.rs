@@ -1,11 +1,10 @@
 //! What an env file declares: hosts, groups and plays.
 //!
 //! The functions here only collect; patterns are resolved when the whole file
-//! has been read.
+//! has been read. A problem is kept and the file read on, so that all are
+//! found.
 
-use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use rhai::{Array, Dynamic, Engine, FnPtr, ImmutableString, Map, NativeCallContext};
 use serde_json::Value;
@@ -15,13 +14,13 @@ use super::closure::Closure;
 use super::context::{Declaring, Tag, site, tag};
 use super::diagnostics::Problem;
 use super::error::{Failed, fail_script};
+use super::signatures::schemas;
 use super::value::{self, Refused};
 use crate::inventory::{Group, Host, Inventory, InventoryError};
 use crate::play::Play;
 use crate::report::event::Site;
 use crate::schema::check::{Part, Shape};
-use crate::schema::{Field, Kind, Schema};
-use crate::transport::{Connection, Incus, Ssh};
+use crate::transport::Connection;
 
 /// What has been declared so far.
 #[derive(Default)]
@@ -33,28 +32,6 @@ pub(super) struct Declarations {
 
 /// Registers the functions of env files.
 pub(super) fn register(engine: &mut Engine) {
-    engine.register_type_with_name::<Connection>("connection");
-    engine.register_fn("to_string", |connection: &mut Connection| {
-        format!("{connection:?}")
-    });
-    engine.register_fn("ssh", |context: NativeCallContext, to: ImmutableString| {
-        ssh(&context, &to, Map::new())
-    });
-    engine.register_fn(
-        "ssh",
-        |context: NativeCallContext, to: ImmutableString, options: Map| ssh(&context, &to, options),
-    );
-    engine.register_fn(
-        "incus",
-        |context: NativeCallContext, name: ImmutableString| incus(&context, &name, Map::new()),
-    );
-    engine.register_fn(
-        "incus",
-        |context: NativeCallContext, name: ImmutableString, options: Map| {
-            incus(&context, &name, options)
-        },
-    );
-    engine.register_fn("local", || Connection::Local);
     engine.register_fn(
         "host",
         |context: NativeCallContext, name: ImmutableString, options: Map| {
@@ -96,129 +73,6 @@ pub(super) fn register(engine: &mut Engine) {
     );
 }
 
-/// What the functions of env files take, for the static check, `doc` and the
-/// check at run time. The closure of a play is not among it.
-pub fn schemas() -> Vec<Schema> {
-    let vars = || Field {
-        doc: "Variables.".into(),
-        ..Field::new("vars", Kind::Map(Box::new(Kind::Any)))
-    };
-    let required = |field: Field| Field {
-        required: true,
-        ..field
-    };
-    let text = |name: &str, doc: &str| Field {
-        doc: doc.into(),
-        ..Field::new(name, Kind::String)
-    };
-    let of = |name: &str, summary: &str, positional: &[&str], fields: Vec<Field>| Schema {
-        name: name.into(),
-        summary: summary.into(),
-        doc: String::new(),
-        positional: positional.iter().map(|&name| name.into()).collect(),
-        fields,
-    };
-    let become_fields = || {
-        [
-            Field {
-                doc: "Whether tasks run as another user.".into(),
-                ..Field::new("become", Kind::Boolean)
-            },
-            text(
-                "become_user",
-                "The user tasks run as; root if only `become` is given.",
-            ),
-        ]
-    };
-    let members = Field {
-        doc: "Its hosts and groups.".into(),
-        ..Field::new("members", Kind::List(Box::new(Kind::String)))
-    };
-    let connection = Field {
-        doc: "How it is reached: ssh(…), incus(…) or local().".into(),
-        ..Field::new("connection", Kind::Any)
-    };
-    let identity = |name: &str, kind| Field {
-        doc: "Private keys to log in with.".into(),
-        ..Field::new(name, kind)
-    };
-    vec![
-        of(
-            "host",
-            "Declares a host.",
-            &["name"],
-            [
-                required(text("name", "Its name.")),
-                required(connection),
-                vars(),
-            ]
-            .into_iter()
-            .chain(become_fields())
-            .collect(),
-        ),
-        of(
-            "group",
-            "Declares a group, or gives variables to all hosts under the name `all`.",
-            &["name", "members"],
-            vec![required(text("name", "Its name.")), members, vars()],
-        ),
-        of(
-            "play",
-            "Runs a closure on the hosts that a pattern selects.",
-            &["name", "pattern"],
-            [
-                required(text("name", "What the report calls it.")),
-                required(text(
-                    "pattern",
-                    "Hosts, groups and globs, separated by commas; `!` excludes.",
-                )),
-                vars(),
-                Field {
-                    doc: "Words that --tags selects by.".into(),
-                    ..Field::new("tags", Kind::OneOrMany(Box::new(Kind::String)))
-                },
-            ]
-            .into_iter()
-            .chain(become_fields())
-            .collect(),
-        ),
-        of(
-            "ssh",
-            "Reaches a host over SSH: `user@host:port`.",
-            &["address"],
-            vec![
-                required(text(
-                    "address",
-                    "The server, with user and port where they are not the usual ones.",
-                )),
-                identity("identity_file", Kind::Path),
-                identity("identity_files", Kind::List(Box::new(Kind::Path))),
-                Field {
-                    doc: "The known hosts to check the server's key against.".into(),
-                    ..Field::new("known_hosts", Kind::Path)
-                },
-                Field {
-                    doc: "How long connecting may take.".into(),
-                    ..Field::new("timeout", Kind::Duration)
-                },
-            ],
-        ),
-        of(
-            "incus",
-            "Reaches an Incus instance: `[remote:]name`.",
-            &["instance"],
-            vec![
-                required(text(
-                    "instance",
-                    "The instance, with its remote where that is not the default.",
-                )),
-                text("project", "Its project."),
-            ],
-        ),
-        of("local", "This machine.", &[], vec![]),
-    ]
-}
-
 /// The env file that is being read.
 fn declaring(context: &NativeCallContext) -> Result<Arc<Declaring>, Failed> {
     match tag(context)? {
@@ -239,236 +93,110 @@ fn declaring(context: &NativeCallContext) -> Result<Arc<Declaring>, Failed> {
     }
 }
 
-/// Options as data, checked; `connection` stays what it is.
-fn checked(
+/// Options as data. What is wrong with them is noted, unless the static check
+/// has found problems: these would be among them.
+pub(super) fn checked(
     context: &NativeCallContext,
     given: &[(&str, Value)],
     options: &Map,
 ) -> Result<serde_json::Map<String, Value>, Failed> {
     let name = context.fn_name();
-    let schema = schemas()
-        .into_iter()
-        .find(|schema| schema.name == name)
-        .unwrap_or_default();
-    let mut all: Vec<(String, Value)> = given
+    let plain = given
         .iter()
-        .map(|(name, value)| ((*name).to_owned(), value.clone()))
-        .collect();
-    for (key, value) in options {
-        if name == "host" && key == "connection" {
-            all.push((key.to_string(), Value::Null));
-            continue;
+        .map(|(name, value)| ((*name).to_owned(), value.clone()));
+    let mut all: Vec<(String, Value)> = plain.collect();
+    for (key, value) in options
+        .iter()
+        .filter(|(_, value)| !value.is::<Connection>())
+    {
+        match value::to_json(value, None) {
+            Ok(json) => all.push((key.to_string(), json)),
+            Err(Refused::Stop(stop)) => {
+                return Err(super::error::raise(stop, context.call_position()));
+            }
+            Err(Refused::Type(got)) => {
+                let message = format!("{name} cannot take {got} as `{key}`");
+                note(
+                    context,
+                    fault(context, "wrong_type", message, "in this call"),
+                )?;
+            }
         }
-        let json = value::to_json(value, None).map_err(|refused| match refused {
-            Refused::Type(got) => fault(
-                context,
-                "wrong_type",
-                format!("{name} cannot take {got} as `{key}`"),
-                "in this call",
-                None,
-            ),
-            Refused::Stop(stop) => super::error::raise(stop, context.call_position()),
-        })?;
-        all.push((key.to_string(), json));
     }
-    let parts: Vec<_> = all
-        .iter()
-        .map(|(key, value)| match key.as_str() {
-            "connection" => (
-                key.clone(),
-                (),
-                Part {
-                    at: (),
-                    shape: Shape::Open,
-                },
-            ),
-            _ => (key.clone(), (), Part::of(value)),
-        })
-        .collect();
-    match schema.check(&parts, &(), false).into_iter().next() {
-        Some(issue) => Err(fault(
-            context,
-            issue.code,
-            issue.message,
-            &issue.label,
-            issue.help,
-        )),
-        None => Ok(all.into_iter().collect()),
+    if !matches!(tag(context)?, Tag::Declaring(declaring) if declaring.lenient) {
+        let values = all
+            .iter()
+            .map(|(key, value)| (key.clone(), (), Part::of(value)));
+        let connections = options.iter().filter(|(_, value)| value.is::<Connection>());
+        let connection = Part {
+            at: (),
+            shape: Shape::Open,
+        };
+        let connections = connections.map(|(key, _)| (key.to_string(), (), connection.clone()));
+        check(context, &values.chain(connections).collect::<Vec<_>>())?;
     }
+    Ok(all.into_iter().collect())
 }
 
-fn fault(
+fn check(context: &NativeCallContext, parts: &[(String, (), Part<()>)]) -> Result<(), Failed> {
+    let schemas = schemas();
+    let schema = schemas
+        .iter()
+        .find(|schema| schema.name == context.fn_name());
+    let issues = schema.map(|schema| schema.check(parts, &(), false));
+    for issue in issues.unwrap_or_default() {
+        let problem = fault(context, issue.code, issue.message, &issue.label);
+        let problem = match issue.help {
+            Some(help) => problem.help(help),
+            None => problem,
+        };
+        note(context, problem)?;
+    }
+    Ok(())
+}
+
+/// A problem at this call.
+pub(super) fn fault(
     context: &NativeCallContext,
     code: &'static str,
     message: String,
     label: &str,
-    help: Option<String>,
-) -> Failed {
-    let problem = match tag(context) {
-        Ok(Tag::Declaring(declaring)) => {
-            let at = site(context, &declaring.library);
-            declaring
-                .library
-                .problem_at(code, message, &at, label.into())
+) -> Problem {
+    let library = match tag(context) {
+        Ok(Tag::Declaring(declaring)) => declaring.library.clone(),
+        Ok(Tag::Running(running)) => running.library.clone(),
+        Err(_) => return Problem::new(code, message),
+    };
+    library.problem_at(code, message, &site(context, &library), label.into())
+}
+
+/// Keeps a problem and goes on. While a play runs it is too late for that.
+pub(super) fn note(context: &NativeCallContext, problem: Problem) -> Result<(), Failed> {
+    match tag(context)? {
+        Tag::Declaring(declaring) => {
+            declaring.lock().problems.push(problem);
+            Ok(())
         }
-        Ok(Tag::Running(running)) => {
-            let at = site(context, &running.library);
-            running.library.problem_at(code, message, &at, label.into())
-        }
-        Err(_) => Problem::new(code, message),
-    };
-    fail_script(
-        match help {
-            Some(help) => problem.help(help),
-            None => problem,
-        },
-        context.call_position(),
-    )
-}
-
-fn ssh(context: &NativeCallContext, to: &str, options: Map) -> Result<Connection, Failed> {
-    let options = checked(context, &[("address", to.into())], &options)?;
-    let Some((user, address, port)) = ssh_address(to) else {
-        let help = "Write \"host\", \"user@host\" or \"user@host:port\"; an IPv6 address goes into brackets.";
-        return Err(fault(
-            context,
-            "wrong_value",
-            format!("\"{to}\" is not an SSH address"),
-            "this address",
-            Some(help.into()),
-        ));
-    };
-    let path = |name: &str| {
-        options
-            .get(name)
-            .and_then(Value::as_str)
-            .map(|path| project_path(context, path))
-    };
-    let mut identity_files: Vec<_> = path("identity_file").into_iter().collect();
-    if let Some(Value::Array(files)) = options.get("identity_files") {
-        identity_files.extend(
-            files
-                .iter()
-                .filter_map(Value::as_str)
-                .map(|file| project_path(context, file)),
-        );
+        Tag::Running(_) => Err(fail_script(problem, context.call_position())),
     }
-    Ok(Connection::Ssh(Ssh {
-        address,
-        port,
-        user,
-        identity_files,
-        known_hosts: path("known_hosts"),
-        timeout: options
-            .get("timeout")
-            .and_then(duration)
-            .unwrap_or(Duration::from_secs(10)),
-    }))
-}
-
-/// User, address and port of `user@host:port`.
-fn ssh_address(text: &str) -> Option<(Option<String>, String, u16)> {
-    let (user, rest) = match text.rsplit_once('@') {
-        Some((user, rest)) => (Some(user.to_owned()), rest),
-        None => (None, text),
-    };
-    let (address, port) = match rest.strip_prefix('[') {
-        Some(inside) => {
-            let (address, after) = inside.split_once(']')?;
-            (address, after.strip_prefix(':'))
-        }
-        None if rest.matches(':').count() > 1 => (rest, None),
-        None => rest
-            .split_once(':')
-            .map_or((rest, None), |(address, port)| (address, Some(port))),
-    };
-    let port = port.map_or(Some(22), |port| port.parse().ok().filter(|&port| port > 0))?;
-    let is_plain = |text: &str| {
-        !text.is_empty() && !text.starts_with('-') && !text.contains(char::is_whitespace)
-    };
-    (is_plain(address) && user.as_deref().is_none_or(is_plain))
-        .then(|| (user, address.into(), port))
-}
-
-/// `~/` is the home directory; else a path is relative to the project.
-fn project_path(context: &NativeCallContext, path: &str) -> PathBuf {
-    if let (Some(rest), Some(home)) = (path.strip_prefix("~/"), std::env::home_dir()) {
-        return home.join(rest);
-    }
-    match tag(context) {
-        Ok(Tag::Declaring(declaring)) => declaring.library.project.root().join(path),
-        Ok(Tag::Running(running)) => running.library.project.root().join(path),
-        Err(_) => path.into(),
-    }
-}
-
-/// Seconds, or a number with a unit.
-fn duration(value: &Value) -> Option<Duration> {
-    if let Some(seconds) = value.as_u64() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let text = value.as_str()?;
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u32 = digits.parse().ok()?;
-    match &text[digits.len()..] {
-        "ms" => Some(Duration::from_millis(number.into())),
-        "" | "s" => Some(Duration::from_secs(number.into())),
-        "m" => Some(Duration::from_secs(60) * number),
-        "h" => Some(Duration::from_secs(3600) * number),
-        "d" => Some(Duration::from_secs(86400) * number),
-        _ => None,
-    }
-}
-
-fn incus(context: &NativeCallContext, name: &str, options: Map) -> Result<Connection, Failed> {
-    let options = checked(context, &[("instance", name.into())], &options)?;
-    let (remote, instance) = match name.split_once(':') {
-        Some((remote, instance)) => (Some(remote.to_owned()), instance),
-        None => (None, name),
-    };
-    let is_plain = |text: &str| {
-        !text.is_empty()
-            && text
-                .chars()
-                .all(|c| c.is_alphanumeric() || "-_.".contains(c))
-            && !text.starts_with('-')
-    };
-    if !is_plain(instance) || !remote.as_deref().is_none_or(is_plain) {
-        let help = "Write \"name\" or \"remote:name\".";
-        return Err(fault(
-            context,
-            "wrong_value",
-            format!("\"{name}\" is not an Incus instance"),
-            "this name",
-            Some(help.into()),
-        ));
-    }
-    Ok(Connection::Incus(Incus {
-        instance: instance.into(),
-        remote,
-        project: options
-            .get("project")
-            .and_then(Value::as_str)
-            .map(Into::into),
-    }))
 }
 
 fn host(context: &NativeCallContext, name: &str, options: Map) -> Result<(), Failed> {
     let declaring = declaring(context)?;
     let given = checked(context, &[("name", name.into())], &options)?;
-    let connection = options
-        .get("connection")
-        .and_then(|value| value.clone().try_cast::<Connection>());
-    let Some(connection) = connection else {
-        let help = "Write ssh(\"user@host\"), incus(\"name\") or local().";
-        let message = format!("the connection of \"{name}\" is not one");
-        return Err(fault(
-            context,
-            "wrong_type",
-            message,
-            "in this call",
-            Some(help.into()),
-        ));
+    let connection = match options.get("connection") {
+        Some(value) if value.is::<Connection>() => value.clone().cast(),
+        Some(_) => {
+            let message = format!("the connection of \"{name}\" is not one");
+            let help = "Write ssh(\"user@host\"), incus(\"name\") or local().";
+            note(
+                context,
+                fault(context, "wrong_type", message, "in this call").help(help),
+            )?;
+            Connection::Local
+        }
+        // That it is missing has been said.
+        None => Connection::Local,
     };
     let host = Host {
         name: name.into(),
@@ -549,10 +277,7 @@ fn declare(
     declaring: &Declaring,
     add: impl FnOnce(&mut Declarations) -> Result<(), InventoryError>,
 ) -> Result<(), Failed> {
-    let mut declarations = declaring
-        .declarations
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let mut declarations = declaring.lock();
     if let Err(error) = add(&mut declarations) {
         let at: Site = site(context, &declaring.library);
         let problem = inventory_problem(declaring, &at, error);
@@ -585,33 +310,5 @@ pub(super) fn inventory_problem(
     match error.help {
         Some(help) if !help.starts_with("did you mean") => problem.help(help),
         _ => problem,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ssh_addresses_are_taken_apart() {
-        let of = |text| {
-            ssh_address(text).map(|(user, address, port)| (user.unwrap_or_default(), address, port))
-        };
-        let expect =
-            |user: &str, address: &str, port| Some((user.to_owned(), address.to_owned(), port));
-        assert_eq!(of("db"), expect("", "db", 22));
-        assert_eq!(of("root@10.0.0.1:2222"), expect("root", "10.0.0.1", 2222));
-        assert_eq!(of("root@[fe80::1]:2222"), expect("root", "fe80::1", 2222));
-        assert_eq!(of("fe80::1"), expect("", "fe80::1", 22));
-        for wrong in ["", "a@", "@a", "a:b", "a:0", "-oProxyCommand=x", "a b"] {
-            assert_eq!(of(wrong), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn durations_have_units() {
-        assert_eq!(duration(&"2m".into()), Some(Duration::from_secs(120)));
-        assert_eq!(duration(&5.into()), Some(Duration::from_secs(5)));
-        assert_eq!(duration(&"5x".into()), None);
     }
 }

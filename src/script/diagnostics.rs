@@ -89,6 +89,19 @@ impl Problem {
     }
 }
 
+/// The env file's problems first, then file by file, each from top to bottom
+/// and none twice.
+pub(super) fn sorted(mut problems: Vec<Problem>, main: &str) -> Vec<Problem> {
+    let place = |problem: &Problem| {
+        let site = problem.site.as_ref();
+        let key = site.map(|site| (site.file != main, site.file.clone(), site.line, site.column));
+        (key, problem.message.clone())
+    };
+    problems.sort_by_cached_key(place);
+    problems.dedup_by_key(|problem| place(problem));
+    problems
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

@@ -13,7 +13,7 @@ use super::context::Tag;
 use super::library::Library;
 use super::lookups::{self, Lookup};
 use super::resolver::Resolver;
-use super::{calls, declare, functions, options, unknown};
+use super::{calls, connect, declare, functions, options, unknown};
 use crate::script::catalog::Catalog;
 
 /// Words that Rhai keeps for its future and scripts of this field need.
@@ -57,10 +57,11 @@ pub(super) fn bare() -> Engine {
 /// The engine that runs the scripts of one playbook.
 pub(super) fn complete(library: &Arc<Library>, tag: Tag) -> Engine {
     let mut engine = bare();
-    engine.set_strict_variables(true);
+    let lenient = matches!(&tag, Tag::Declaring(declaring) if declaring.lenient);
+    engine.set_strict_variables(!lenient);
     engine.set_default_tag(Dynamic::from(tag));
     register_all(&mut engine, &library.catalog);
-    look_up_names(&mut engine);
+    look_up_names(&mut engine, lenient);
     engine.set_module_resolver(Resolver::new(library.clone()));
     engine
 }
@@ -87,7 +88,6 @@ pub(super) fn function_names(catalog: &Catalog) -> BTreeSet<String> {
 }
 
 /// All functions of an engine, with their numbers of arguments.
-#[expect(deprecated, reason = "the function is only marked as not yet stable")]
 pub(super) fn functions_of(engine: &Engine) -> BTreeSet<(String, usize)> {
     let pair =
         |info: rhai::FuncInfo| Some((info.metadata.name.to_string(), info.metadata.num_params));
@@ -112,6 +112,7 @@ fn register_all(engine: &mut Engine, catalog: &Catalog) {
     functions::register(engine);
     options::register(engine);
     declare::register(engine);
+    connect::register(engine);
     calls::register(engine, catalog.iter().cloned());
 }
 
@@ -141,11 +142,12 @@ fn free_words(engine: &mut Engine) {
 }
 
 #[expect(deprecated, reason = "the hook is only marked as not yet stable")]
-fn look_up_names(engine: &mut Engine) {
-    engine.on_var(|name, _, context| match Lookup::named(name) {
+fn look_up_names(engine: &mut Engine, lenient: bool) {
+    engine.on_var(move |name, _, context| match Lookup::named(name) {
         // A variable of the script's own goes first: `for host in hosts`.
         Some(_) if context.scope().contains(name) => Ok(None),
         Some(lookup) => Ok(Some(Dynamic::from(lookup))),
+        None if lenient && !context.scope().contains(name) => Ok(Some(Dynamic::UNIT)),
         None => Ok(None),
     });
 }

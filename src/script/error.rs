@@ -88,6 +88,19 @@ pub(super) fn stop_of(
     }
 }
 
+impl Stop {
+    /// Names where an unknown value comes from, where the engine did not.
+    pub(super) fn with_origin(self, known: &str) -> Self {
+        match self {
+            Self::Undecidable { origin, site } if origin == Unknown::NAME => Self::Undecidable {
+                origin: known.into(),
+                site,
+            },
+            other => other,
+        }
+    }
+}
+
 /// Whether the engine refused an operation because a value is not known yet.
 pub(super) fn is_about_unknown(error: &EvalAltResult) -> bool {
     match error {

@@ -15,6 +15,13 @@ use super::value::{self, Refused};
 /// Registers all of them.
 pub(super) fn register(engine: &mut Engine) {
     engine.register_fn("log", log);
+    // These would otherwise be the natural logarithm.
+    engine.register_fn("log", |context: NativeCallContext, number: f64| {
+        log(context, number.into())
+    });
+    engine.register_fn("log", |context: NativeCallContext, number: i64| {
+        log(context, number.into())
+    });
     engine.register_fn("fail", |context: NativeCallContext, message: Dynamic| {
         fail(context, message, Dynamic::UNIT)
     });
@@ -94,7 +101,7 @@ fn caught(context: NativeCallContext, error: Dynamic) -> Result<(), Failed> {
     };
     running.leave_try(context.call_level());
     if is_about_an_unknown(&error) {
-        return Err(undecidable(&context, &Unknown::new(Unknown::NAME)));
+        return Err(undecidable(&context, &running.last_unknown()));
     }
     if let Some(failure) = running.take_raised() {
         running.tasks.caught(&failure);

@@ -148,6 +148,41 @@ impl Library {
         }
     }
 
+    /// Where an argument is written in the options of the call that starts at
+    /// a place: its key.
+    pub fn site_of_argument(&self, call: &Site, path: &str) -> Option<Site> {
+        let name = path.split(['.', '[']).next()?;
+        let parsed = self.known(&call.file)?;
+        let source = &parsed.source;
+        let mut depth = 0usize;
+        let mut at = source.offset(call.line, call.column);
+        loop {
+            let end = token_end(source.text(), at);
+            let token = source
+                .text()
+                .get(at..end)
+                .filter(|token| !token.is_empty())?;
+            match token {
+                "(" | "[" | "{" | "#{" => depth += 1,
+                ")" if depth == 1 => return None,
+                ")" | "]" | "}" => depth = depth.checked_sub(1)?,
+                _ if depth == 2
+                    && token.trim_matches('"') == name
+                    && is_key(source.text(), end) =>
+                {
+                    let (line, column) = source.line_and_column(at);
+                    return Some(Site {
+                        file: call.file.clone(),
+                        line,
+                        column,
+                    });
+                }
+                _ => {}
+            }
+            at = end;
+        }
+    }
+
     /// The string with this word in the call that starts at a place.
     pub fn site_of_string(&self, call: &Site, word: &str) -> Option<Site> {
         let parsed = self.known(&call.file)?;
@@ -220,6 +255,12 @@ impl Library {
             .map(str::to_owned)
             .collect()
     }
+}
+
+/// Whether what ends here is a key: a colon follows, but not two.
+fn is_key(text: &str, end: usize) -> bool {
+    let rest = text[end..].trim_start();
+    rest.starts_with(':') && !rest.starts_with("::")
 }
 
 fn lower(text: &str) -> String {

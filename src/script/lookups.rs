@@ -160,7 +160,9 @@ fn read(
 ) -> Result<Dynamic, Failed> {
     let running: Arc<Running> = running(&context)?;
     let found = lookup.get(running.tasks.view(), &key);
-    found.ok_or_else(|| lookup.missing(&context, &running, &key))
+    let value = found.ok_or_else(|| lookup.missing(&context, &running, &key))?;
+    running.met(&value);
+    Ok(value)
 }
 
 fn get_or(

@@ -24,6 +24,10 @@ mod resolver;
 
 mod declare;
 
+mod connect;
+
+mod signatures;
+
 mod options;
 
 pub mod tasks;
@@ -44,17 +48,19 @@ mod value;
 
 mod error;
 
+mod lint;
+
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rhai::Engine;
 use serde_json::{Map, Value};
 
 pub use closure::Closure;
-pub use declare::schemas as declaration_schemas;
+pub use signatures::schemas as declaration_schemas;
 
 use crate::inventory::Inventory;
 use crate::play::Play;
@@ -110,6 +116,16 @@ impl Playbook {
         catalog: Arc<Catalog>,
     ) -> Result<Self, Vec<Problem>> {
         let (project, main) = Project::of(path).map_err(|why| vec![Problem::new("import", why)])?;
+        guarded(|| Self::read(project, main, overrides, catalog))
+            .unwrap_or_else(|panic| Err(vec![panic]))
+    }
+
+    fn read(
+        project: Project,
+        main: String,
+        overrides: &Overrides,
+        catalog: Arc<Catalog>,
+    ) -> Result<Self, Vec<Problem>> {
         let functions = engine::function_names(&catalog);
         let library = Arc::new(Library::new(
             project,
@@ -121,50 +137,29 @@ impl Playbook {
         Self::evaluate(library, overrides)
     }
 
-    /// Runs the declarations of the env file.
+    /// Checks everything, then runs the declarations of the env file.
     fn evaluate(library: Arc<Library>, overrides: &Overrides) -> Result<Self, Vec<Problem>> {
-        let declaring = Arc::new(Declaring {
-            declarations: Mutex::default(),
-            library: library.clone(),
-        });
-        let engine = engine::complete(&library, Tag::Declaring(declaring.clone()));
-        let main = library.main().unwrap_or_default().to_owned();
-        let parsed = library
-            .parsed(&main)
-            .map_err(|why| vec![Problem::new("import", why)])?;
-        let text = parsed.source.instrumented();
-        let run = guarded(|| {
-            let mut tree = engine.compile_with_scope(&engine::names(), text)?;
-            tree.set_source(main.as_str());
-            engine.run_ast(&tree)
-        });
-        let declarations = std::mem::take(
-            &mut *declaring
-                .declarations
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        let found = lint::problems(&library);
+        let (engine, declaring) = declaring(&library, !found.is_empty());
+        let stopped = declare_all(&library, &engine);
+        let declarations = std::mem::take(&mut *declaring.lock());
         let Declarations {
             mut inventory,
             plays,
-            mut problems,
+            problems,
         } = declarations;
-        match run {
-            Err(panic) => problems.push(panic),
-            Ok(Err(error)) => problems.push(match error::stop_of(error, &library, None, "") {
-                Stop::Script(problem) => *problem,
-                Stop::Task(failed) => library.problem_at(
-                    "script",
-                    failed.failure.message,
-                    &failed.site,
-                    "thrown here".into(),
-                ),
-                other => Problem::new("script", other.to_string()),
-            }),
-            Ok(Ok(())) => problems.extend(check_patterns(&declaring, &inventory, &plays)),
+        let mut problems = [found, problems].concat();
+        match stopped {
+            None => problems.extend(check_patterns(&declaring, &inventory, &plays)),
+            // What stopped it has most likely been found by the check already.
+            Some(_) if !problems.is_empty() => {}
+            Some(problem) => problems.push(problem),
         }
         if !problems.is_empty() {
-            return Err(problems);
+            return Err(diagnostics::sorted(
+                problems,
+                library.main().unwrap_or_default(),
+            ));
         }
         inventory.set_overrides(overrides.vars.clone());
         Ok(Self {
@@ -210,10 +205,51 @@ impl Playbook {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => {
                 let raised = running.take_raised();
-                let host = running.tasks.view().name.clone();
-                Err(error::stop_of(error, &self.library, raised, &host))
+                let host = &running.tasks.view().name;
+                let stop = error::stop_of(error, &self.library, raised, host);
+                Err(stop.with_origin(running.last_unknown().origin()))
             }
         }
+    }
+}
+
+/// An engine that declares. When problems are known, missing imports and
+/// variables are passed over, to find further problems behind them.
+fn declaring(library: &Arc<Library>, lenient: bool) -> (Engine, Arc<Declaring>) {
+    let declaring = Arc::new(Declaring {
+        declarations: Mutex::default(),
+        library: library.clone(),
+        lenient,
+    });
+    let engine = engine::complete(library, Tag::Declaring(declaring.clone()));
+    (engine, declaring)
+}
+
+/// Runs the env file; what stopped it, if something did.
+fn declare_all(library: &Library, engine: &Engine) -> Option<Problem> {
+    let main = library.main().unwrap_or_default();
+    let parsed = match library.parsed(main) {
+        Ok(parsed) => parsed,
+        Err(why) => return Some(Problem::new("import", why)),
+    };
+    let run = guarded(|| {
+        let mut tree = engine.compile_with_scope(&engine::names(), parsed.source.instrumented())?;
+        tree.set_source(main);
+        engine.run_ast(&tree)
+    });
+    match run {
+        Err(panic) => Some(panic),
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(match error::stop_of(error, library, None, "") {
+            Stop::Script(problem) => *problem,
+            Stop::Task(failed) => library.problem_at(
+                "script",
+                failed.failure.message,
+                &failed.site,
+                "thrown here".into(),
+            ),
+            other => Problem::new("script", other.to_string()),
+        }),
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rhai::{Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Shared};
 
+use super::context::Tag;
 use super::diagnostics::Problem;
 use super::engine;
 use super::error::{Failed, fail_script};
@@ -82,6 +83,29 @@ impl Resolver {
 
 impl ModuleResolver for Resolver {
     fn resolve(
+        &self,
+        engine: &Engine,
+        from: Option<&str>,
+        name: &str,
+        position: Position,
+    ) -> Result<Shared<Module>, Failed> {
+        let found = self.import(engine, from, name, position);
+        let tag = engine
+            .default_tag()
+            .read_lock::<Tag>()
+            .map(|tag| tag.clone());
+        match (found, tag) {
+            // What is wrong with it is known; the importing file is read on.
+            (Err(_), Some(Tag::Declaring(declaring))) if declaring.lenient => {
+                Ok(Module::new().into())
+            }
+            (found, _) => found,
+        }
+    }
+}
+
+impl Resolver {
+    fn import(
         &self,
         engine: &Engine,
         from: Option<&str>,

@@ -196,13 +196,21 @@ fn new_position(line: usize, column: usize) -> Position {
 /// Where the token that starts at `offset` ends. The engine tells starts
 /// only, and its lexer loses its way behind an interpolated string.
 pub fn token_end(text: &str, offset: usize) -> usize {
+    nested_token_end(text, offset, 0)
+}
+
+/// Strings inside strings inside strings: the engine's parser gives up much
+/// earlier than this.
+const DEEPEST: usize = 64;
+
+fn nested_token_end(text: &str, offset: usize, depth: usize) -> usize {
     let rest = text.get(offset..).unwrap_or_default();
     let Some(first) = rest.chars().next() else {
         return offset.min(text.len());
     };
     let length = match first {
         '"' => quoted(rest, '"'),
-        '`' => interpolated(rest),
+        '`' => interpolated(rest, depth),
         '#' if rest[1..].starts_with('{') => 2,
         '#' if rest[1..].trim_start_matches('#').starts_with('"') => raw(rest),
         '/' if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
@@ -234,14 +242,17 @@ fn quoted(text: &str, quote: char) -> usize {
 }
 
 /// A back-quoted string; `${…}` inside may hold strings and blocks of its own.
-fn interpolated(text: &str) -> usize {
+fn interpolated(text: &str, depth: usize) -> usize {
+    if depth > DEEPEST {
+        return text.len();
+    }
     let mut at = 1;
     while let Some(c) = text[at..].chars().next() {
         if c == '`' {
             return at + 1;
         }
         at = match text[at..].starts_with("${") {
-            true => block_end(text, at + 1),
+            true => block_end(text, at + 1, depth + 1),
             false => at + c.len_utf8(),
         };
     }
@@ -249,11 +260,11 @@ fn interpolated(text: &str) -> usize {
 }
 
 /// Behind the brace that closes the one at `open`.
-fn block_end(text: &str, open: usize) -> usize {
+fn block_end(text: &str, open: usize, nesting: usize) -> usize {
     let mut depth = 0;
     let mut at = open;
     while let Some(c) = text[at..].chars().next() {
-        let end = token_end(text, at);
+        let end = nested_token_end(text, at, nesting);
         match c {
             '#' if end == at + 2 => depth += 1,
             '{' => depth += 1,

@@ -17,7 +17,7 @@ pub(super) struct TestProject(tempfile::TempDir);
 impl TestProject {
     pub fn new(files: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a directory can be made");
-        for (file, text) in files {
+        for (file, text) in files.iter().chain(&[("templates/a.j2", "")]) {
             let path = directory.path().join(file);
             std::fs::create_dir_all(path.parent().expect("it has a parent"))
                 .expect("it can be made");
@@ -303,7 +303,8 @@ fn calls_take_arguments_by_position_and_by_name() {
     let calls = said(
         r#"package("haproxy");
            package(#{ name: ["a", "b"], state: "latest", notify: "restart" });
-           template("a.j2", "/etc/a", #{ vars: #{ x: vars.port, host: host.name }, mode: 0o644 });"#,
+           template("a.j2", "/etc/a", #{ vars: #{ x: vars.port, host: host.name }, mode: 0o644 });
+           handler("restart", || {});"#,
     );
     assert_eq!(
         calls,
@@ -528,6 +529,16 @@ fn problems_point_at_the_original_text() {
 }
 
 #[test]
+fn a_wrong_argument_is_underlined_also_at_run_time() {
+    let (_, end) = run("let m = 5;\nfile(\"/x\", #{\n  state: \"file\",\n  owner: m });");
+    let Err(Stop::Script(problem)) = end else {
+        panic!("{end:?}")
+    };
+    let site = problem.site().expect("it has a place");
+    assert_eq!((site.line, site.column), (8, 3), "{}", problem.render());
+}
+
+#[test]
 fn handlers_are_kept_and_run_later() {
     let role = r#"fn role(o) { handler("reload", || { log(`reload ${o.port} on ${host.name}`); helper(); }); } fn helper() { package("x"); }"#;
     let script = format!(
@@ -669,4 +680,197 @@ fn overrides_are_json_or_text() {
         json!({ "port": 8080, "name": "web", "list": [1], "empty": "" })
     );
     assert!(Overrides::parse(["port"]).is_err());
+}
+
+#[test]
+fn all_mistakes_of_a_project_are_reported_together() {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("src/script/fixtures/mistakes/envs/site.rhai");
+    let catalog = Arc::new(Catalog::new(samples::all()));
+    let problems = Playbook::load(&path, &Overrides::default(), catalog)
+        .err()
+        .expect("there are many");
+    insta::assert_snapshot!("mistakes", rendered(&problems));
+    assert!(problems.len() >= 30, "{}", problems.len());
+}
+
+#[test]
+fn a_right_project_has_no_problems() {
+    let role = r#"
+        const PORT = 80;
+        const OPTIONS = options(#{ port: port().or(PORT), names: list(string()).or([]) });
+        /// Sets it up.
+        fn role(given) {
+            let o = global::OPTIONS.fill(given);
+            let name = if o.port > global::PORT { "a" } else { "b" };
+            for (name, index) in o.names { package(name); log(index); }
+            let list = o.names.map(|n| n + o.port).filter(|n| n.len > 2);
+            let config = #{ package: name, default: |x| x + 1 };
+            config.default(1);
+            let options = #{ mode: "0644" };
+            template("a.j2", "/etc/a", options);
+            file(#{ path: "/x", state: "absent" });
+            helper(list, #{});
+            try { package(["a", `b${name}`], #{ notify: "go", become_user: "root" }); } catch (e) { log(e.message); }
+            handler("go", || { helper(list, config) });
+            switch name { "a" => (), "b" if o.port > 1 => log("b"), _ => fail("no") }
+            let text = `${if name == "a" { `nested ${name}` } else { "x" }}`;
+            while text.len() > 100 { text = text.sub_string(1); }
+            assert(text != "", "empty");
+            text.join2()
+        }
+        fn helper(a, b) { a.len() + b.len() }
+        fn join2() { this.len() }
+    "#;
+    let script = format!(
+        "import \"a\" as a;\nconst NAMES = [\"x\"];\n{}",
+        play_body("let given = #{ names: NAMES }; a::role(given); a::role(#{ port: vars.port });")
+    );
+    let project = TestProject::new(&[("envs/test.rhai", &script), ("roles/a.rhai", role)]);
+    let problems = project.load().err().unwrap_or_default();
+    assert!(problems.is_empty(), "{}", rendered(&problems));
+}
+
+/// Small, fast and always the same.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % limit as u64).expect("it is below the limit")
+    }
+}
+
+/// Loads a text on a thread as a program's main thread has it.
+fn load_text(text: String) -> Vec<Problem> {
+    let thread = std::thread::Builder::new().stack_size(STACK_SIZE);
+    let run = thread.spawn(move || {
+        let project = TestProject::new(&[("envs/test.rhai", &text), ("roles/a.rhai", &text)]);
+        project.load().err().unwrap_or_default()
+    });
+    run.expect("a thread starts")
+        .join()
+        .expect("no text makes the loader panic")
+}
+
+#[test]
+fn no_text_makes_the_loader_panic() {
+    const PIECES: [&str; 48] = [
+        "host(",
+        "play(",
+        "\"",
+        "`",
+        "${",
+        "}",
+        "{",
+        "#{",
+        "(",
+        ")",
+        "[",
+        "]",
+        ";",
+        ",",
+        "||",
+        "|x|",
+        "try",
+        "catch",
+        "switch",
+        "=>",
+        "_",
+        "if",
+        "let x =",
+        "const M = ",
+        "M.a = 2;",
+        "fn f(a)",
+        "import \"a\" as a;",
+        "a::f(1)",
+        "package(",
+        "mode: 0644",
+        "global::M",
+        ".fill(x)",
+        "options(",
+        "é\u{1f600}",
+        "\n",
+        "\r\n",
+        "//",
+        "/*",
+        "*/",
+        "#\"",
+        "\"#",
+        "'c'",
+        "0x",
+        "1.5",
+        "vars.x",
+        "notify: \"a\"",
+        "\0",
+        "return",
+    ];
+    let fixture = include_str!("fixtures/mistakes/envs/site.rhai");
+    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    for round in 0..300 {
+        let text = if round % 2 == 0 {
+            (0..dice.below(40))
+                .map(|_| PIECES[dice.below(PIECES.len())])
+                .collect::<Vec<_>>()
+                .join(" ")
+        } else {
+            let mut letters: Vec<char> = fixture.chars().collect();
+            for _ in 0..=dice.below(4) {
+                let at = dice.below(letters.len());
+                let piece: Vec<char> = PIECES[dice.below(PIECES.len())].chars().collect();
+                letters.splice(at..(at + dice.below(5)).min(letters.len()), piece);
+            }
+            letters.into_iter().collect()
+        };
+        let problems = load_text(text.clone());
+        let bug = problems.iter().find(|problem| problem.kind() == "bug");
+        assert!(bug.is_none(), "{text}\n{}", rendered(&problems));
+    }
+}
+
+#[test]
+fn deep_nesting_is_refused_and_not_followed() {
+    for (open, close) in [
+        ("(", ")"),
+        ("[", "]"),
+        ("{", "}"),
+        ("`${", "}`"),
+        ("#{ a: ", "}"),
+        ("if true {", "}"),
+        ("|| ", ""),
+    ] {
+        for depth in [20, 200, 20_000] {
+            let text = format!("let x = {}1{};", open.repeat(depth), close.repeat(depth));
+            let problems = load_text(text);
+            assert!(depth < 200 || !problems.is_empty(), "{open} {depth}");
+            assert!(
+                problems.iter().all(|problem| problem.kind() != "bug"),
+                "{}",
+                rendered(&problems)
+            );
+        }
+    }
+}
+
+#[test]
+fn constants_of_a_role_are_read_by_many_hosts_at_once() {
+    let role = "const LIMIT = #{ a: [1, 2, 3], b: \"x\" }; const OPTIONS = options(#{ a: list(integer()).or([1]) });
+        fn limit() { let sum = 0; for i in 0..500 { sum += global::LIMIT.a[0]; global::OPTIONS.fill(#{}); } sum }";
+    let script = format!("import \"a\" as a;\n{}", play_body("log(a::limit());"));
+    let project = TestProject::new(&[("envs/test.rhai", &script), ("roles/a.rhai", role)]);
+    let playbook = project
+        .load()
+        .unwrap_or_else(|problems| panic!("{}", rendered(&problems)));
+    let playbook = &playbook;
+    std::thread::scope(|scope| {
+        for index in 0..50 {
+            scope.spawn(move || {
+                let tasks = Arc::new(FakeTasks::on(&format!("web{index}"), json!({})));
+                let end = playbook.call(&playbook.plays()[0].body, tasks.clone());
+                assert!(end.is_ok(), "{end:?}");
+            });
+        }
+    });
 }

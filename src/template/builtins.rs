@@ -2,53 +2,53 @@
 //! the ones that differ from Python's.
 
 use minijinja::value::{Kwargs, Rest, ValueKind, from_args};
-use minijinja::{Environment, Error, ErrorKind, State, Value, filters};
+use minijinja::{Error, ErrorKind, State, Value, filters};
 
-use super::marks::{add_mover, add_reader};
+use super::marks::Registry;
 use super::python;
 
 /// Adds the filters of this file.
-pub fn register(env: &mut Environment) {
+pub fn register(registry: &mut Registry) {
     for name in ["default", "d"] {
-        env.add_filter(name, default);
+        registry.filter(name, default);
     }
     for name in ["length", "count"] {
-        add_mover(env, name, length);
+        registry.mover(name, length);
     }
-    register_minijinja(env);
-    add_mover(env, "list", list);
-    add_reader(env, "string", |value: &Value| python::text(value));
-    add_reader(env, "int", int);
-    add_reader(env, "float", float);
-    add_mover(env, "join", join);
-    add_mover(env, "indent", indent);
-    add_reader(env, "replace", replace);
-    add_reader(env, "center", center);
-    add_reader(env, "wordcount", wordcount);
-    add_reader(env, "urlencode", urlencode);
-    add_reader(env, "round", round);
-    add_reader(env, "trim", trim);
-    add_reader(env, "reverse", reverse);
+    register_minijinja(registry);
+    registry.mover("list", list);
+    registry.reader("string", |value: &Value| python::text(value));
+    registry.reader("int", int);
+    registry.reader("float", float);
+    registry.mover("join", join);
+    registry.mover("indent", indent);
+    registry.reader("replace", replace);
+    registry.reader("center", center);
+    registry.reader("wordcount", wordcount);
+    registry.reader("urlencode", urlencode);
+    registry.reader("round", round);
+    registry.reader("trim", trim);
+    registry.reader("reverse", reverse);
 }
 
-fn register_minijinja(env: &mut Environment) {
-    add_reader(env, "upper", filters::upper);
-    add_reader(env, "lower", filters::lower);
-    add_reader(env, "title", title);
-    add_reader(env, "capitalize", filters::capitalize);
-    add_reader(env, "abs", filters::abs);
-    add_reader(env, "sum", filters::sum);
-    add_reader(env, "min", filters::min);
-    add_reader(env, "max", filters::max);
-    add_reader(env, "sort", filters::sort);
-    add_reader(env, "groupby", filters::groupby);
+fn register_minijinja(registry: &mut Registry) {
+    registry.reader("upper", filters::upper);
+    registry.reader("lower", filters::lower);
+    registry.reader("title", title);
+    registry.reader("capitalize", filters::capitalize);
+    registry.reader("abs", filters::abs);
+    registry.reader("sum", filters::sum);
+    registry.reader("min", filters::min);
+    registry.reader("max", filters::max);
+    registry.reader("sort", sort);
+    registry.reader("groupby", filters::groupby);
     for name in ["e", "escape", "forceescape"] {
-        add_reader(env, name, filters::escape);
+        registry.reader(name, filters::escape);
     }
-    add_mover(env, "dictsort", filters::dictsort);
-    add_mover(env, "items", filters::items);
-    add_mover(env, "batch", filters::batch);
-    add_mover(env, "slice", filters::slice);
+    registry.mover("dictsort", filters::dictsort);
+    registry.mover("items", filters::items);
+    registry.mover("batch", filters::batch);
+    registry.mover("slice", filters::slice);
 }
 
 /// `default(value, boolean)`; the only filter that takes undefined values.
@@ -75,10 +75,7 @@ fn length(value: &Value) -> Result<Value, Error> {
     match value.len() {
         Some(length) => Ok(Value::from(length)),
         None if value.kind() == ValueKind::Iterable => Ok(Value::from(value.try_iter()?.count())),
-        None => Err(invalid(format!(
-            "a value of type {} has no length",
-            python::type_name(value)
-        ))),
+        None => Err(invalid(format!("a value of type {} has no length", python::type_name(value)))),
     }
 }
 
@@ -91,10 +88,7 @@ fn list(value: &Value) -> Result<Vec<Value>, Error> {
 
 /// The items of a list; the keys of a dict.
 pub fn items(value: &Value) -> Result<Vec<Value>, Error> {
-    let iterable = matches!(
-        value.kind(),
-        ValueKind::Seq | ValueKind::Iterable | ValueKind::Map
-    );
+    let iterable = matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable | ValueKind::Map);
     if !iterable {
         let message = format!("a value of type {} is not a list", python::type_name(value));
         return Err(invalid(message));
@@ -109,23 +103,12 @@ pub fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, message.into())
 }
 
-fn int(
-    value: &Value,
-    default: Option<Value>,
-    args: Rest<Value>,
-    kwargs: Kwargs,
-) -> Result<Value, Error> {
+fn int(value: &Value, default: Option<Value>, args: Rest<Value>, kwargs: Kwargs) -> Result<Value, Error> {
     let default = default.map_or_else(|| kwargs.get("default"), |value| Ok(Some(value)))?;
-    let base = args
-        .first()
-        .cloned()
-        .map_or_else(|| kwargs.get("base"), |value| Ok(Some(value)))?;
+    let base = args.first().cloned().map_or_else(|| kwargs.get("base"), |value| Ok(Some(value)))?;
     kwargs.assert_all_used()?;
     let base = base.and_then(|base: Value| base.as_i64()).unwrap_or(10);
-    let base = u32::try_from(base)
-        .ok()
-        .filter(|base| (2..=36).contains(base))
-        .unwrap_or(10);
+    let base = u32::try_from(base).ok().filter(|base| (2..=36).contains(base)).unwrap_or(10);
     let parsed = match value.as_str() {
         Some(text) => parse_int(text, base).or_else(|| truncated(parse_float(text)?)),
         None => whole(value),
@@ -145,9 +128,7 @@ fn whole(value: &Value) -> Option<Value> {
 fn truncated(number: f64) -> Option<Value> {
     #[allow(clippy::cast_possible_truncation)]
     let whole = number.trunc() as i128;
-    number
-        .is_finite()
-        .then(|| i64::try_from(whole).map_or(Value::from(whole), Value::from))
+    number.is_finite().then(|| i64::try_from(whole).map_or(Value::from(whole), Value::from))
 }
 
 fn parse_int(text: &str, base: u32) -> Option<Value> {
@@ -182,9 +163,7 @@ fn float(value: &Value, default: Option<Value>, kwargs: Kwargs) -> Result<Value,
     let parsed = match value.as_str() {
         Some(text) => parse_float(text),
         None if value.kind() == ValueKind::Bool => Some(f64::from(u8::from(value.is_true()))),
-        None => f64::try_from(value.clone())
-            .ok()
-            .filter(|_| value.is_number()),
+        None => f64::try_from(value.clone()).ok().filter(|_| value.is_number()),
     };
     Ok(parsed.map_or_else(|| default.unwrap_or_else(|| Value::from(0.0)), Value::from))
 }
@@ -193,9 +172,7 @@ fn join(value: &Value, separator: Option<Value>, kwargs: Kwargs) -> Result<Strin
     let separator = separator.map_or_else(|| kwargs.get("d"), |value| Ok(Some(value)))?;
     let attribute: Option<Value> = kwargs.get("attribute")?;
     kwargs.assert_all_used()?;
-    let separator = separator
-        .map(|value: Value| python::text(&value))
-        .unwrap_or_default();
+    let separator = separator.map(|value: Value| python::text(&value)).unwrap_or_default();
     let mut texts = Vec::new();
     for item in list(value)? {
         let item = match &attribute {
@@ -219,25 +196,13 @@ fn indent(value: &Value, args: Rest<Value>, kwargs: Kwargs) -> Result<String, Er
     kwargs.assert_all_used()?;
     let margin = match &width {
         Some(width) if width.as_str().is_some() => python::text(width),
-        Some(width) => " ".repeat(
-            width
-                .as_usize()
-                .ok_or_else(|| invalid("`indent` needs a width"))?,
-        ),
+        Some(width) => " ".repeat(width.as_usize().ok_or_else(|| invalid("`indent` needs a width"))?),
         None => " ".repeat(4),
     };
     let text = python::text(value);
     let indented = text.split('\n').enumerate().map(|(index, line)| {
-        let indents = if index == 0 {
-            first
-        } else {
-            blank || !line.is_empty()
-        };
-        if indents {
-            format!("{margin}{line}")
-        } else {
-            line.to_owned()
-        }
+        let indents = if index == 0 { first } else { blank || !line.is_empty() };
+        if indents { format!("{margin}{line}") } else { line.to_owned() }
     });
     Ok(indented.collect::<Vec<_>>().join("\n"))
 }
@@ -281,27 +246,54 @@ fn round(value: &Value, args: Rest<Value>, kwargs: Kwargs) -> Result<Value, Erro
         Some(value) => Ok(Some(value.clone())),
         None => kwargs.get::<Option<Value>>(name),
     };
-    let precision = argument(0, "precision")?
-        .and_then(|value| value.as_i64())
-        .unwrap_or(0);
-    let method =
-        argument(1, "method")?.map_or_else(|| "common".to_owned(), |value| python::text(&value));
+    let precision = argument(0, "precision")?.and_then(|value| value.as_i64()).unwrap_or(0);
+    let method = argument(1, "method")?.map_or_else(|| "common".to_owned(), |value| python::text(&value));
     kwargs.assert_all_used()?;
     let number = f64::try_from(value.clone()).map_err(|_| invalid("`round` needs a number"))?;
+    if method == "common" && value.is_integer() && precision >= 0 {
+        return Ok(value.clone());
+    }
     let scale = 10f64.powi(i32::try_from(precision).unwrap_or_default());
     Ok(Value::from(match method.as_str() {
         "ceil" => (number * scale).ceil() / scale,
         "floor" => (number * scale).floor() / scale,
-        "common" if precision < 0 => (number * scale).round_ties_even() / scale,
+        "common" if precision < 0 => {
+            let rounded = (number * scale).round_ties_even() / scale;
+            let whole = truncated(rounded).filter(|_| value.is_integer());
+            return Ok(whole.unwrap_or_else(|| Value::from(rounded)));
+        }
         // Formatting rounds half to even, exactly, as Python does.
-        "common" => format!(
-            "{number:.*}",
-            usize::try_from(precision).unwrap_or_default()
-        )
-        .parse()
-        .unwrap_or(number),
+        "common" => format!("{number:.*}", usize::try_from(precision).unwrap_or_default())
+            .parse()
+            .unwrap_or(number),
         _ => return Err(invalid("`round` knows the methods common, ceil and floor")),
     }))
+}
+
+/// minijinja sorts anything; Python refuses what has no order.
+fn sort(state: &mut State, value: Value, args: Rest<Value>, kwargs: Kwargs) -> Result<Value, Error> {
+    let argument = |index: usize, name: &str| match args.get(index) {
+        Some(value) => Ok(Some(value.clone())),
+        None => kwargs.get::<Option<Value>>(name),
+    };
+    let reverse = argument(0, "reverse")?.is_some_and(|value| value.is_true());
+    let case_sensitive = argument(1, "case_sensitive")?.is_some_and(|value| value.is_true());
+    let attribute = argument(2, "attribute")?;
+    kwargs.assert_all_used()?;
+    let items = list(&value)?;
+    let subject = |item: &Value| match &attribute {
+        Some(path) => super::select::attribute(item, path),
+        None => item.clone(),
+    };
+    let subjects: Vec<Value> = items.iter().map(subject).collect();
+    subjects.iter().try_for_each(python::refuse_undefined)?;
+    let several = attribute.as_ref().and_then(Value::as_str).is_some_and(|path| path.contains(','));
+    if !several && !python::have_order(subjects.iter()) {
+        return Err(invalid("values of different types cannot be sorted"));
+    }
+    let mut named = vec![("reverse", Value::from(reverse)), ("case_sensitive", Value::from(case_sensitive))];
+    named.extend(attribute.map(|path| ("attribute", path)));
+    filters::sort(state, Value::from(items), Kwargs::from_iter(named))
 }
 
 fn trim(value: &Value, chars: Option<&str>) -> String {
@@ -329,10 +321,8 @@ fn urlencode(value: &Value) -> Result<String, Error> {
     };
     if value.kind() == ValueKind::Map {
         let keys = items(value)?;
-        let pairs: Result<Vec<String>, Error> = keys
-            .iter()
-            .map(|key| Ok(pair(key, &value.get_item(key)?)))
-            .collect();
+        let pairs: Result<Vec<String>, Error> =
+            keys.iter().map(|key| Ok(pair(key, &value.get_item(key)?))).collect();
         return Ok(pairs?.join("&"));
     }
     if value.kind() != ValueKind::Seq {

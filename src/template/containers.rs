@@ -7,13 +7,14 @@ use indexmap::IndexMap;
 use minijinja::value::{Enumerator, Kwargs, Object, ObjectRepr, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 
+use super::marks::Registry;
 use super::python;
 
 /// Adds the filters that `rewrite` puts around literals and chains.
-pub fn register(env: &mut minijinja::Environment) {
-    env.add_filter(super::rewrite::CHAIN, chain);
-    env.add_filter(super::rewrite::LIST, list);
-    env.add_filter(super::rewrite::DICT, dict);
+pub fn register(registry: &mut Registry) {
+    registry.filter(super::rewrite::CHAIN, chain);
+    registry.filter(super::rewrite::LIST, list);
+    registry.filter(super::rewrite::DICT, dict);
 }
 
 /// What an undefined value becomes before an attribute of it is read.
@@ -271,11 +272,7 @@ fn admit(value: &Value, is_self: &dyn Fn(&Value) -> bool) -> Result<(), Error> {
 /// Python's index: negative ones count from the end.
 fn position(index: i64, length: usize) -> Option<usize> {
     let from_end = usize::try_from(index.unsigned_abs()).ok()?;
-    if index < 0 {
-        length.checked_sub(from_end)
-    } else {
-        Some(from_end)
-    }
+    if index < 0 { length.checked_sub(from_end) } else { Some(from_end) }
 }
 
 fn invalid(message: &'static str) -> Error {

@@ -31,14 +31,8 @@ pub struct TemplateError {
 }
 
 impl TemplateError {
-    pub(super) fn new(
-        template: &Prepared,
-        message: String,
-        range: Option<Range<usize>>,
-    ) -> TemplateError {
-        let line = range
-            .as_ref()
-            .map(|range| line_of(&template.shown, range.start));
+    pub(super) fn new(template: &Prepared, message: String, range: Option<Range<usize>>) -> TemplateError {
+        let line = range.as_ref().map(|range| line_of(&template.shown, range.start));
         let mut error = TemplateError {
             message,
             source_code: NamedSource::new(&template.name, template.shown.clone()),
@@ -86,12 +80,8 @@ impl TemplateError {
         context: Option<&Map<String, Value>>,
     ) -> TemplateError {
         let error = innermost(error);
-        let template = error
-            .name()
-            .map_or(library.main(), |name| library.get(name));
-        let range = error
-            .range()
-            .or_else(|| line_range(template, error.line()?));
+        let template = error.name().map_or(library.main(), |name| library.get(name));
+        let range = error.range().or_else(|| line_range(template, error.line()?));
         let place = range.map(|range| template.original(range));
         let explained = |message: String| TemplateError::new(template, message, place.clone());
         let detail = error.detail().unwrap_or_default();
@@ -99,16 +89,17 @@ impl TemplateError {
             ErrorKind::UndefinedError => {
                 undefined(template, place, detail, context.unwrap_or(&Map::new()))
             }
-            ErrorKind::UnknownFilter | ErrorKind::UnknownTest => {
-                unknown_name(error, template, templates, place)
-            }
+            // One that a variable names, for `map`, is not in the text.
+            ErrorKind::UnknownFilter | ErrorKind::UnknownTest => unknown_names(template, templates)
+                .into_iter()
+                .next()
+                .unwrap_or_else(|| explained("There is no such filter or test".into())),
             ErrorKind::UnknownFunction => {
                 let name = detail.split(' ').next().unwrap_or_default();
                 explained(format!("There is no function `{name}`")).with_help(Some(
                     "Ansible's lookups are not available in templates; pass their values as variables".into(),
                 ))
             }
-            ErrorKind::TemplateNotFound => explained(sentence(detail)),
             _ => {
                 let mut explained = explained(message(error, detail, context));
                 explained.unknown = super::marks::origin_in_error(detail);
@@ -163,32 +154,22 @@ fn sentence(text: &str) -> String {
     }
 }
 
-fn unknown_name(
-    error: &minijinja::Error,
-    template: &Prepared,
-    templates: &Templates,
-    place: Option<Range<usize>>,
-) -> TemplateError {
-    let (what, known, mentions) = match error.kind() {
-        ErrorKind::UnknownFilter => ("filter", &templates.filters, &template.rewritten.filters),
-        _ => ("test", &templates.tests, &template.rewritten.tests),
-    };
-    let unknown = mentions
-        .iter()
-        .find(|mention| !known.contains(&mention.name));
-    let Some(mention) = unknown else {
-        let message = format!("There is no such {what}");
-        return TemplateError::new(template, message, place);
-    };
-    let near = nearest(&mention.name, known.iter().map(String::as_str));
-    let help = near.map(|near| format!("did you mean `{near}`?"));
-    let message = format!("There is no {what} `{}`", mention.name);
-    TemplateError::new(
-        template,
-        message,
-        Some(template.shown_range(&mention.range)),
-    )
-    .with_help(help)
+/// The filters and tests that `template` names and that do not exist.
+pub(super) fn unknown_names(template: &Prepared, templates: &Templates) -> Vec<TemplateError> {
+    let rewritten = &template.rewritten;
+    let filters = (&rewritten.filters, "filter", &templates.filters);
+    let tests = (&rewritten.tests, "test", &templates.tests);
+    let mut errors = Vec::new();
+    for (mentions, what, known) in [filters, tests] {
+        for mention in mentions.iter().filter(|mention| !known.contains(&mention.name)) {
+            let message = format!("There is no {what} `{}`", mention.name);
+            let range = template.shown_range(&mention.range);
+            let near = nearest(&mention.name, known.iter().map(String::as_str));
+            let help = near.map(|near| format!("did you mean `{near}`?"));
+            errors.push(TemplateError::new(template, message, Some(range)).with_help(help));
+        }
+    }
+    errors
 }
 
 fn undefined(
@@ -197,15 +178,8 @@ fn undefined(
     detail: &str,
     context: &Map<String, Value>,
 ) -> TemplateError {
-    let Some((chain, missing)) = place
-        .as_ref()
-        .and_then(|place| culprit(template, place, context))
-    else {
-        let message = if detail.is_empty() {
-            "A value is undefined".into()
-        } else {
-            sentence(detail)
-        };
+    let Some((chain, missing)) = place.as_ref().and_then(|place| culprit(template, place, context)) else {
+        let message = if detail.is_empty() { "A value is undefined".into() } else { sentence(detail) };
         return TemplateError::new(template, message, place);
     };
     let range = template.shown_range(&chain.range);
@@ -225,25 +199,17 @@ fn culprit<'t>(
 ) -> Option<(&'t Chain, Option<String>)> {
     let chains = &template.rewritten.chains;
     let shown = |chain: &Chain| template.shown_range(&chain.range);
-    let overlaps =
-        |chain: &&Chain| shown(chain).start < place.end && place.start < shown(chain).end;
+    let overlaps = |chain: &&Chain| shown(chain).start < place.end && place.start < shown(chain).end;
     let same_line = |chain: &&Chain| {
         line_of(&template.shown, shown(chain).start) == line_of(&template.shown, place.start)
     };
-    let missing =
-        |chain: &'t Chain| missing_step(template, chain, context).map(|help| (chain, help));
+    let missing = |chain: &'t Chain| missing_step(template, chain, context).map(|help| (chain, help));
     chains
         .iter()
         .filter(overlaps)
         .find_map(missing)
         .or_else(|| chains.iter().filter(same_line).find_map(missing))
-        .or_else(|| {
-            chains
-                .iter()
-                .filter(overlaps)
-                .max_by_key(|c| c.range.len())
-                .map(|c| (c, None))
-        })
+        .or_else(|| chains.iter().filter(overlaps).max_by_key(|c| c.range.len()).map(|c| (c, None)))
 }
 
 /// Whether the context lacks a step of `chain`, and what to write instead.
@@ -301,8 +267,6 @@ fn line_range(template: &Prepared, line: usize) -> Option<Range<usize>> {
         Some(before) => text.match_indices('\n').nth(before)?.0 + 1,
         None => 0,
     };
-    let end = text[start..]
-        .find('\n')
-        .map_or(text.len(), |length| start + length);
+    let end = text[start..].find('\n').map_or(text.len(), |length| start + length);
     Some(start..end)
 }

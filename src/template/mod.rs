@@ -8,8 +8,8 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde_json::{Map, Value};
 
 mod header;
-mod rewrite;
 mod scan;
+mod rewrite;
 
 mod error;
 
@@ -20,12 +20,35 @@ mod methods;
 mod python;
 
 mod builtins;
+mod conditions;
+mod dicts;
+mod hashes;
+mod json;
+mod network;
+mod numbers;
+mod paths;
+mod regex;
 mod select;
+mod sets;
+mod strings;
+mod yaml;
+mod yaml_read;
+mod yaml_scalar;
 
 pub use error::TemplateError;
 
 use header::Settings;
+use marks::Registry;
 use rewrite::Rewritten;
+
+/// The filters of minijinja and minijinja-contrib that are used as they are.
+const OWN_FILTERS: [&str; 6] = ["chain", "lines", "pluralize", "pprint", "safe", "striptags"];
+
+/// The tests of minijinja that are used as they are.
+const OWN_TESTS: [&str; 21] = [
+    "boolean", "defined", "divisibleby", "endingwith", "escaped", "even", "false", "filter", "float", "int",
+    "integer", "mapping", "none", "odd", "safe", "sameas", "startingwith", "string", "test", "true", "undefined",
+];
 
 const MAIN: &str = "<main>";
 
@@ -79,14 +102,30 @@ impl Templates {
         // Only this keeps the places of errors.
         env.set_debug(true);
         minijinja_contrib::add_to_environment(&mut env);
-        containers::register(&mut env);
-        builtins::register(&mut env);
-        select::register(&mut env);
-        Templates {
-            env,
-            filters: BTreeSet::new(),
-            tests: BTreeSet::new(),
+        // It would print every variable, secrets among them.
+        env.remove_global("debug");
+        let mut registry = Registry::new(env, &OWN_FILTERS, &OWN_TESTS);
+        for register in [
+            containers::register,
+            builtins::register,
+            select::register,
+            strings::register,
+            numbers::register,
+            regex::register,
+            json::register,
+            yaml::register,
+            yaml_read::register,
+            sets::register,
+            dicts::register,
+            paths::register,
+            network::register,
+            hashes::register,
+            conditions::register,
+        ] {
+            register(&mut registry);
         }
+        let (env, filters, tests) = registry.finish();
+        Templates { env, filters, tests }
     }
 
     /// Renders `source`. `find` resolves the names that it and its includes
@@ -112,22 +151,24 @@ impl Templates {
         }
     }
 
-    /// Finds what is wrong with `source` whatever its variables are: its
+    /// Finds all that is wrong with `source` whatever its variables are: its
     /// syntax, and filters and tests that do not exist.
-    pub fn check(&self, source: &Source) -> Result<Checked, TemplateError> {
-        let library = Library::new(source)?;
+    pub fn check(&self, source: &Source) -> Result<Checked, Vec<TemplateError>> {
+        let library = Library::new(source).map_err(|error| vec![error])?;
         let main = library.main();
-        let env = self.environment(&library)?;
+        let env = self.environment(&library).map_err(|error| vec![error])?;
         if let Err(error) = env.template_from_named_str(MAIN, &main.rewritten.text) {
-            return Err(TemplateError::explain(&error, &library, self, None));
+            return Err(vec![TemplateError::explain(&error, &library, self, None)]);
+        }
+        let unknown = error::unknown_names(main, self);
+        if !unknown.is_empty() {
+            return Err(unknown);
         }
         let includes = main.rewritten.includes.iter().map(|mention| Include {
             name: mention.name.clone(),
             range: main.shown_range(&mention.range),
         });
-        Ok(Checked {
-            includes: includes.collect(),
-        })
+        Ok(Checked { includes: includes.collect() })
     }
 
     fn environment(&self, library: &Library) -> Result<Environment<'static>, TemplateError> {
@@ -219,11 +260,7 @@ impl Library {
         let main = prepare(&source.name, shown, settings, header);
         if let Some(problem) = problem {
             let line = 0..main.shown.lines().next().map_or(0, str::len);
-            return Err(TemplateError::new(
-                &main,
-                format!("In the `#jinja2:` line, {problem}"),
-                Some(line),
-            ));
+            return Err(TemplateError::new(&main, format!("In the `#jinja2:` line, {problem}"), Some(line)));
         }
         Ok(Library {
             main,
@@ -293,9 +330,5 @@ fn prepare(name: &str, shown: String, settings: Settings, header: usize) -> Prep
 
 fn uniform_newlines(text: &str, newline: &str) -> String {
     let unix = text.replace("\r\n", "\n").replace('\r', "\n");
-    if newline == "\n" {
-        unix
-    } else {
-        unix.replace('\n', newline)
-    }
+    if newline == "\n" { unix } else { unix.replace('\n', newline) }
 }

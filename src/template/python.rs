@@ -129,11 +129,7 @@ pub fn float(number: f64) -> String {
 
 /// A string in Python's quotes.
 pub fn quoted(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') {
-        '"'
-    } else {
-        '\''
-    };
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     let mut out = String::with_capacity(text.len() + 2);
     out.push(quote);
     for c in text.chars() {
@@ -154,6 +150,18 @@ pub fn quoted(text: &str) -> String {
     }
     out.push(quote);
     out
+}
+
+/// Whether Python can put `values` in order: all texts, or all numbers, or
+/// all lists.
+pub fn have_order<'v>(values: impl Iterator<Item = &'v Value>) -> bool {
+    let kinds = values.map(|value| match value.kind() {
+        ValueKind::Bool => ValueKind::Number,
+        kind => kind,
+    });
+    let mut kinds = kinds.peekable();
+    let first = kinds.peek().copied();
+    kinds.all(|kind| Some(kind) == first && !matches!(kind, ValueKind::None | ValueKind::Map))
 }
 
 /// Python's name of the type of `value`.

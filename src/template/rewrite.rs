@@ -1,11 +1,12 @@
 //! Rewrites the expressions of a template so that minijinja evaluates them as
 //! Ansible does, and remembers where everything was.
 //!
-//! Three forms change. `a.b` becomes `(a|chain).b`, where the filter turns an
+//! Four forms change. `a.b` becomes `(a|chain).b`, where the filter turns an
 //! undefined `a` into a thing whose every attribute is undefined: undefined
 //! values chain, and stay strict wherever they are used. `[a]` and `{…}` pass
 //! through a filter that refuses undefined parts and makes them mutable, as
-//! Python's are. `a % b` becomes a filter, which also formats text.
+//! Python's are. `a % b` becomes a filter, which also formats text. `a < b`
+//! becomes a test, which refuses what has no order or is not known yet.
 //!
 //! Nothing that is inserted holds a newline, so line numbers stay right, and
 //! `original` maps a place in the new text back to the old one.
@@ -24,6 +25,18 @@ pub const LIST: &str = "__list";
 pub const DICT: &str = "__dict";
 /// The name of the filter that stands for the operator `%`.
 pub const MODULO: &str = "__modulo";
+
+/// The operators that become tests, with the names of these.
+pub const COMPARISONS: [(&str, &str); 8] = [
+    ("in", "__in"),
+    ("not", "__not_in"),
+    ("==", "__eq"),
+    ("!=", "__ne"),
+    ("<", "__lt"),
+    ("<=", "__le"),
+    (">", "__gt"),
+    (">=", "__ge"),
+];
 
 /// One step of a chain such as `a.b[0]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,7 +165,18 @@ struct Level {
     /// The start of the current product, which is what `%` applies to.
     term: Option<usize>,
     in_modulo: bool,
+    /// The start of the current operand of a comparison.
+    side: Option<usize>,
+    comparison: Option<Comparison>,
     after_test: bool,
+}
+
+/// A comparison whose right side is being read.
+struct Comparison {
+    start: usize,
+    operator: Range<usize>,
+    /// Its test; none for one of several in a row.
+    test: Option<&'static str>,
 }
 
 impl Level {
@@ -164,6 +188,8 @@ impl Level {
             chain: None,
             term: None,
             in_modulo: false,
+            side: None,
+            comparison: None,
             after_test: false,
         }
     }
@@ -181,12 +207,7 @@ impl<'t> Rewriter<'t> {
 
     fn insert(&mut self, at: usize, inserted: impl Into<String>, stands_for: Range<usize>) {
         let inserted = inserted.into();
-        self.out.edits.push(Edit {
-            at,
-            removed: 0,
-            inserted,
-            stands_for,
-        });
+        self.out.edits.push(Edit { at, removed: 0, inserted, stands_for });
     }
 
     fn tag(&mut self, tag: &Tag) {
@@ -247,8 +268,7 @@ impl<'t> Rewriter<'t> {
     }
 
     fn include(&mut self, tokens: &[Token]) {
-        let constant =
-            |token: &&Token| matches!(self.str(token), "[" | "," | "]") || token.kind == Kind::Text;
+        let constant = |token: &&Token| matches!(self.str(token), "[" | "," | "]") || token.kind == Kind::Text;
         let names: Vec<Mention> = tokens
             .iter()
             .take_while(constant)
@@ -291,8 +311,7 @@ impl<'t> Rewriter<'t> {
             last_end = tokens[at.min(tokens.len()) - 1].range.end;
         }
         while let Some(mut level) = levels.pop() {
-            self.end_term(&mut level, last_end);
-            self.end_chain(&mut level);
+            self.end_level(&mut level, last_end);
         }
     }
 
@@ -305,7 +324,7 @@ impl<'t> Rewriter<'t> {
         let bracket = match text {
             "not" | "*" | "**" => return 1,
             "," | ":" | "=" => {
-                level.term = None;
+                (level.term, level.side) = (None, None);
                 return 1;
             }
             "(" => Some(Bracket::Group),
@@ -314,6 +333,7 @@ impl<'t> Rewriter<'t> {
             _ => None,
         };
         level.term.get_or_insert(start);
+        level.side.get_or_insert(start);
         if let Some(bracket) = bracket {
             levels.push(Level::new(bracket, start));
             return 1;
@@ -324,15 +344,8 @@ impl<'t> Rewriter<'t> {
         level.wants_operand = false;
         let is_variable = token.kind == Kind::Name
             && !matches!(text, "true" | "True" | "false" | "False" | "none" | "None");
-        let step = if is_variable {
-            Step::Name(text.to_owned())
-        } else {
-            Step::Dynamic
-        };
-        level.chain = Some(Chain {
-            range: token.range.clone(),
-            steps: vec![step],
-        });
+        let step = if is_variable { Step::Name(text.to_owned()) } else { Step::Dynamic };
+        level.chain = Some(Chain { range: token.range.clone(), steps: vec![step] });
         1
     }
 
@@ -386,14 +399,23 @@ impl<'t> Rewriter<'t> {
         match text {
             "*" | "/" | "//" => {}
             "%" => self.modulo(level, token, last_end),
-            _ => level.term = None,
+            "+" | "-" | "~" => level.term = None,
+            _ => match COMPARISONS.iter().find(|(operator, _)| *operator == text) {
+                Some((_, test)) => {
+                    // `not` between operands goes on with `in`.
+                    let length = if text == "not" { tokens.len().min(2) } else { 1 };
+                    let end = tokens[length - 1].range.end;
+                    compare(level, token.range.start..end, last_end, test);
+                    return length;
+                }
+                None => {
+                    self.end_comparison(level, last_end);
+                    (level.term, level.side) = (None, None);
+                }
+            },
         }
         let is_word = token.kind == Kind::Name && !is_binary(text);
-        if is_word {
-            self.operand(levels, token)
-        } else {
-            1
-        }
+        if is_word { self.operand(levels, token) } else { 1 }
     }
 
     fn attribute(&mut self, level: &mut Level, tokens: &[Token]) -> usize {
@@ -413,9 +435,7 @@ impl<'t> Rewriter<'t> {
                 // What is undefined, if anything, is the value before it.
                 self.out.chains.push(chain.clone());
             }
-            chain
-                .steps
-                .push(if is_method { Step::Dynamic } else { step });
+            chain.steps.push(if is_method { Step::Dynamic } else { step });
             chain.range.end = name.range.end;
         }
         2
@@ -460,6 +480,26 @@ impl<'t> Rewriter<'t> {
         }
     }
 
+    fn end_comparison(&mut self, level: &mut Level, end: usize) {
+        let Some(Comparison { start, operator, test: Some(test) }) = level.comparison.take() else {
+            return;
+        };
+        self.insert(start, "((", start..start);
+        self.out.edits.push(Edit {
+            at: operator.start,
+            removed: operator.len(),
+            inserted: format!(") is {test}("),
+            stands_for: start..end,
+        });
+        self.insert(end, "))", end..end);
+    }
+
+    fn end_level(&mut self, level: &mut Level, end: usize) {
+        self.end_term(level, end);
+        self.end_comparison(level, end);
+        self.end_chain(level);
+    }
+
     fn end_chain(&mut self, level: &mut Level) {
         if let Some(chain) = level.chain.take()
             && matches!(chain.steps[..], [Step::Name(_), ..])
@@ -468,19 +508,11 @@ impl<'t> Rewriter<'t> {
         }
     }
 
-    fn close(
-        &mut self,
-        levels: &mut Vec<Level>,
-        token: &Token,
-        last_end: usize,
-        tokens: &[Token],
-        at: usize,
-    ) {
+    fn close(&mut self, levels: &mut Vec<Level>, token: &Token, last_end: usize, tokens: &[Token], at: usize) {
         let Some(mut inner) = levels.pop() else {
             return;
         };
-        self.end_term(&mut inner, last_end);
-        self.end_chain(&mut inner);
+        self.end_level(&mut inner, last_end);
         let Some(outer) = levels.last_mut() else {
             return;
         };
@@ -503,12 +535,7 @@ impl<'t> Rewriter<'t> {
                 chain.steps.push(index.map_or(Step::Dynamic, constant_step));
                 chain.range.end = range.end;
             }
-            (_, chain) => {
-                *chain = Some(Chain {
-                    range,
-                    steps: vec![Step::Dynamic],
-                })
-            }
+            (_, chain) => *chain = Some(Chain { range, steps: vec![Step::Dynamic] }),
         }
     }
 
@@ -521,12 +548,8 @@ impl<'t> Rewriter<'t> {
     fn dotted_name(&self, tokens: &[Token]) -> usize {
         let mut length = usize::from(tokens.first().is_some_and(|token| token.kind == Kind::Name));
         while length > 0
-            && tokens
-                .get(length)
-                .is_some_and(|token| self.str(token) == ".")
-            && tokens
-                .get(length + 1)
-                .is_some_and(|token| token.kind == Kind::Name)
+            && tokens.get(length).is_some_and(|token| self.str(token) == ".")
+            && tokens.get(length + 1).is_some_and(|token| token.kind == Kind::Name)
         {
             length += 2;
         }
@@ -558,33 +581,20 @@ impl<'t> Rewriter<'t> {
     }
 }
 
+/// Begins a comparison, or finds that there are several in a row, which
+/// minijinja evaluates itself.
+fn compare(level: &mut Level, operator: Range<usize>, last_end: usize, test: &'static str) {
+    let test = level.comparison.is_none().then_some(test);
+    let start = level.side.take().unwrap_or(last_end);
+    level.comparison = Some(Comparison { start, operator, test });
+    level.term = None;
+}
+
 fn is_binary(text: &str) -> bool {
     matches!(
         text,
-        "and"
-            | "or"
-            | "if"
-            | "else"
-            | "in"
-            | "not"
-            | "is"
-            | "+"
-            | "-"
-            | "*"
-            | "/"
-            | "//"
-            | "%"
-            | "**"
-            | "~"
-            | "=="
-            | "!="
-            | "<"
-            | "<="
-            | ">"
-            | ">="
-            | ","
-            | ":"
-            | "="
+        "and" | "or" | "if" | "else" | "in" | "not" | "is" | "+" | "-" | "*" | "/" | "//" | "%"
+            | "**" | "~" | "==" | "!=" | "<" | "<=" | ">" | ">=" | "," | ":" | "="
     )
 }
 
@@ -593,11 +603,7 @@ fn constant_step(text: &str) -> Step {
         return Step::Index(index);
     }
     let is_text = text.len() >= 2 && text.starts_with(['"', '\'']) && !text.contains('\\');
-    if is_text {
-        Step::Name(text[1..text.len() - 1].to_owned())
-    } else {
-        Step::Dynamic
-    }
+    if is_text { Step::Name(text[1..text.len() - 1].to_owned()) } else { Step::Dynamic }
 }
 
 #[cfg(test)]
@@ -612,37 +618,24 @@ mod tests {
     fn chains_lists_and_modulo_are_rewritten() {
         for (template, expected) in [
             ("{{ a }}", "{{ a }}"),
+            ("{{ a == 1 and b<2 }}", "{{ ((a ) is __eq( 1)) and ((b) is __lt(2)) }}"),
+            ("{{ 1 < a < 3 or 'x' not in a == b }}", "{{ 1 < a < 3 or 'x' not in a == b }}"),
+            ("{{ not a in b }}", "{{ not ((a ) is __in( b)) }}"),
+            ("{{ a not  in b.c and d }}", "{{ ((a ) is __not_in( (b|__chain).c)) and d }}"),
+            ("{{ a.b % 2 == [1] }}", "{{ (((((a|__chain).b )|__modulo( 2)) ) is __eq( ([1]|__list))) }}"),
             ("{{ a.b.c }}", "{{ ((a|__chain).b|__chain).c }}"),
-            (
-                "{{ a['x'].c | default(1) }}",
-                "{{ ((a|__chain)['x']|__chain).c | default(1) }}",
-            ),
-            (
-                "{{ a.b.split('x')[0] }}",
-                "{{ ((a|__chain).b.split('x')|__chain)[0] }}",
-            ),
+            ("{{ a['x'].c | default(1) }}", "{{ ((a|__chain)['x']|__chain).c | default(1) }}"),
+            ("{{ a.b.split('x')[0] }}", "{{ ((a|__chain).b.split('x')|__chain)[0] }}"),
             ("{{ (a or b).c }}", "{{ ((a or b)|__chain).c }}"),
             ("{{ [a, 1] }}", "{{ ([a, 1]|__list) }}"),
             ("{{ '%s' % x }}", "{{ (('%s' )|__modulo( x)) }}"),
-            (
-                "{{ 1 + a*2 % b + 3 }}",
-                "{{ 1 + ((a*2 )|__modulo( b)) + 3 }}",
-            ),
-            (
-                "{{ x % y|int and z }}",
-                "{{ ((x )|__modulo( y|int)) and z }}",
-            ),
+            ("{{ 1 + a*2 % b + 3 }}", "{{ 1 + ((a*2 )|__modulo( b)) + 3 }}"),
+            ("{{ x % y|int and z }}", "{{ ((x )|__modulo( y|int)) and z }}"),
             ("{% set n.x = a.b %}", "{% set n.x = (a|__chain).b %}"),
             ("{{ x | ansible.builtin.bool }}", "{{ x | bool }}"),
-            (
-                "{{ x is divisibleby 3 and a.b }}",
-                "{{ x is divisibleby 3 and (a|__chain).b }}",
-            ),
+            ("{{ x is divisibleby 3 and a.b }}", "{{ x is divisibleby 3 and (a|__chain).b }}"),
             ("{% raw %}\nx{% endraw %}", "{% raw +%}\nx{% endraw %}"),
-            (
-                "{% for h in g.x if h.y recursive %}",
-                "{% for h in (g|__chain).x if (h|__chain).y recursive %}",
-            ),
+            ("{% for h in g.x if h.y recursive %}", "{% for h in (g|__chain).x if (h|__chain).y recursive %}"),
         ] {
             assert_eq!(rewrite(template).text, expected);
         }
@@ -664,9 +657,6 @@ mod tests {
         let chain = &rewritten.chains[0];
         assert_eq!(chain.range, 3..14);
         let name = |text: &str| Step::Name(text.into());
-        assert_eq!(
-            chain.steps,
-            [name("a"), name("b"), name("c"), Step::Index(0)]
-        );
+        assert_eq!(chain.steps, [name("a"), name("b"), name("c"), Step::Index(0)]);
     }
 }

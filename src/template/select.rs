@@ -3,29 +3,27 @@
 //! item on; only what uses it refuses it.
 
 use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs, from_args};
-use minijinja::{Environment, Error, State, Value};
+use minijinja::{Error, State, Value};
 
+use super::marks::Registry;
 use super::builtins::invalid;
 
 /// Adds the filters of this file.
-pub fn register(env: &mut Environment) {
-    env.add_filter("map", map);
+pub fn register(registry: &mut Registry) {
+    registry.filter("map", map);
     for (name, by_attribute, wanted) in [
         ("select", false, true),
         ("reject", false, false),
         ("selectattr", true, true),
         ("rejectattr", true, false),
     ] {
-        env.add_filter(
-            name,
-            move |state: &mut State, value: Value, args: Rest<ValueOrKwargs>| {
-                choose(state, &value, &values(args), by_attribute, wanted)
-            },
-        );
+        registry.filter(name, move |state: &mut State, value: Value, args: Rest<ValueOrKwargs>| {
+            choose(state, &value, &values(args), by_attribute, wanted)
+        });
     }
-    env.add_filter("first", |value: &Value| end_item(value, false));
-    env.add_filter("last", |value: &Value| end_item(value, true));
-    env.add_filter("attr", |value: &Value, name: &Value| attribute(value, name));
+    registry.filter("first", |value: &Value| end_item(value, false));
+    registry.filter("last", |value: &Value| end_item(value, true));
+    registry.filter("attr", |value: &Value, name: &Value| attribute(value, name));
 }
 
 fn values(args: Rest<ValueOrKwargs>) -> Vec<Value> {
@@ -66,20 +64,14 @@ fn map(state: &mut State, value: Value, args: Rest<ValueOrKwargs>) -> Result<Vec
         kwargs.assert_all_used()?;
         let mapped = items.iter().map(|item| {
             let found = attribute(item, &path);
-            if found.is_undefined() {
-                default.clone().unwrap_or_default()
-            } else {
-                found
-            }
+            if found.is_undefined() { default.clone().unwrap_or_default() } else { found }
         });
         return Ok(mapped.collect());
     }
     let Some((name, rest)) = args.split_first() else {
         return Err(invalid("`map` needs a filter or an attribute"));
     };
-    let name = name
-        .as_str()
-        .ok_or_else(|| invalid("the filter of `map` must be a text"))?;
+    let name = name.as_str().ok_or_else(|| invalid("the filter of `map` must be a text"))?;
     let name = name.rsplit('.').next().unwrap_or(name);
     let mut mapped = Vec::new();
     for item in items {
@@ -117,9 +109,7 @@ fn passes(state: &mut State, subject: Value, args: &[Value]) -> Result<bool, Err
         super::python::refuse_undefined(&subject)?;
         return Ok(subject.is_true());
     };
-    let test = test
-        .as_str()
-        .ok_or_else(|| invalid("the test must be named by a text"))?;
+    let test = test.as_str().ok_or_else(|| invalid("the test must be named by a text"))?;
     let test = test.rsplit('.').next().unwrap_or(test);
     let mut arguments = vec![subject];
     arguments.extend_from_slice(rest);
@@ -136,4 +126,18 @@ fn end_item(value: &Value, last: bool) -> Result<Value, Error> {
     let items = items(value)?;
     let item = if last { items.last() } else { items.first() };
     Ok(item.cloned().unwrap_or_default())
+}
+
+/// An item picked at random, as far as the clock is random.
+pub fn any_item(value: &Value) -> Result<Value, Error> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let seed = now.map(|now| now.subsec_nanos() as usize / 64).unwrap_or_default();
+    if let Some(end) = value.as_usize().filter(|end| *end > 0) {
+        return Ok(Value::from(seed % end));
+    }
+    let items = super::builtins::items(value)?;
+    match items.len() {
+        0 => Err(invalid("an empty list has no random item")),
+        length => Ok(items[seed % length].clone()),
+    }
 }

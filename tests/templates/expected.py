@@ -10,6 +10,7 @@ A job is {"text": …, "context": {…}, "dir": …}; a result is {"value": …}
 import json
 import os
 import pathlib
+import re
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -39,8 +40,8 @@ def render(job):
     return {"value": "" if result is None else str(result)}
 
 
-def probe_jobs():
-    """One job for each line of probes.txt, with the context before it."""
+def probes():
+    """The expressions of probes.txt, each with the context above it."""
     context = {}
     for line in (HERE / "probes.txt").read_text().splitlines():
         if line.startswith("#") or not line.strip():
@@ -48,8 +49,12 @@ def probe_jobs():
         if line.startswith("context "):
             context = json.loads(line[len("context "):])
             continue
-        # The brackets keep the result a text.
-        yield line, {"text": "<" + line.replace("\\n", "\n") + ">", "context": context}
+        # Several expressions on a line are several probes.
+        parts = [line] if "{%" in line else re.split(r"(?<=}}) (?={{)", line)
+        for part in parts:
+            # The brackets keep the result a text.
+            text = "<" + part.replace("\\n", "\n") + ">"
+            yield {"text": text, "context": context}
 
 
 def main():
@@ -57,22 +62,21 @@ def main():
         for line in sys.stdin:
             print(json.dumps(render(json.loads(line))), flush=True)
         return
-    with open(HERE / "probes.json", "w") as out:
-        results = [{"probe": line, **render(job)} for line, job in probe_jobs()]
+    results = []
+    for job in probes():
+        result = render(job)
         # The wording of an error is no part of the contract.
-        for result in results:
-            if "error" in result:
-                result["error"] = True
-        out.write("[\n" + ",\n".join(json.dumps(r) for r in results) + "\n]\n")
+        verdict = {"error": True} if "error" in result else result
+        results.append(json.dumps({**job, **verdict}))
+    (HERE / "probes.json").write_text("[\n" + ",\n".join(results) + "\n]\n")
     for context_file in sorted(HERE.glob("*/*.json")):
         folder = context_file.parent
         template = (folder / "template.j2").read_bytes().decode()
         context = json.loads(context_file.read_text())
         result = render({"text": template, "context": context, "dir": str(folder)})
-        target = context_file.with_suffix(".expected")
         if "error" in result:
             sys.exit(f"{context_file}: {result['error']}")
-        target.write_bytes(result["value"].encode())
+        context_file.with_suffix(".expected").write_bytes(result["value"].encode())
 
 
 if __name__ == "__main__":

@@ -18,9 +18,14 @@ mod shell;
 
 mod stat;
 
+mod systemd;
+
 mod template;
 
 mod tree;
+
+#[cfg(test)]
+mod testing;
 
 pub use arguments::SourceFile;
 
@@ -31,6 +36,7 @@ pub const ALL: &[ModuleInfo] = &[
     module::<file::File>(),
     action::<shell::Shell>(),
     action::<stat::Stat>(),
+    module::<systemd::Systemd>(),
     module::<template::Template>(),
 ];
 

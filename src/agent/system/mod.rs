@@ -295,6 +295,13 @@ pub struct Unit {
     pub file_state: String,
     /// Whether its files changed since systemd read them.
     pub needs_reload: bool,
+    /// Whether it does one thing and is then inactive again (`Type=oneshot`).
+    #[serde(default)]
+    pub runs_once: bool,
+    /// Whether it can read its configuration again while it runs; none where
+    /// a dry run cannot know.
+    #[serde(default)]
+    pub can_reload: Option<bool>,
 }
 
 impl Unit {
@@ -303,6 +310,15 @@ impl Unit {
         matches!(
             self.file_state.as_str(),
             "enabled" | "static" | "generated" | "transient"
+        )
+    }
+
+    /// Whether enabling and disabling make no sense: it has no `[Install]`
+    /// section of its own.
+    pub fn not_installable(&self) -> bool {
+        matches!(
+            self.file_state.as_str(),
+            "static" | "generated" | "transient" | "indirect"
         )
     }
 

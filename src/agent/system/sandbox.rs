@@ -196,7 +196,7 @@ impl Reads for Pristine {
             active: true,
             active_state: "active".to_owned(),
             file_state: "enabled".to_owned(),
-            needs_reload: false,
+            ..Unit::default()
         }))
     }
 

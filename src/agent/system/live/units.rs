@@ -1,34 +1,34 @@
 //! systemd units of the live host, through `systemctl`.
 
 use std::collections::HashMap;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::accounts::Accounts;
 use super::processes;
-use crate::effect::{Command, Scope, UnitAction};
+use crate::effect::{Attributes, Command, Scope, UnitAction};
 use crate::module::Result;
 use crate::outcome::Failure;
-use crate::system::{Found, Unit};
+use crate::system::{Found, Output, Unit};
 
-const PROPERTIES: &str = "--property=LoadState,ActiveState,UnitFileState,NeedDaemonReload";
+const PROPERTIES: &str = "--property=LoadState,ActiveState,SubState,UnitFileState,\
+     NeedDaemonReload,Type,RemainAfterExit,CanReload";
+
+/// systemd calls a simple service started once its process exists, so one that
+/// fails over its configuration is seen only a little later.
+const LOOKS: u32 = 5;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+
+/// How much of the journal a failure carries.
+const JOURNAL_LINES: &str = "--lines=15";
 
 /// A unit's state.
 pub fn read(name: &str, scope: &Scope) -> Result<Found<Unit>> {
     if *scope == Scope::Global {
         return read_global(name);
     }
-    let command = systemctl(scope, &["show", PROPERTIES, "--", name]);
-    let output = processes::output(&command)?;
-    if output.code != 0 {
-        return Err(
-            processes::ended_badly("systemctl show", output.code, &output)
-                .hint("Is systemd running on this host?"),
-        );
-    }
-    let properties: HashMap<&str, &str> = output
-        .stdout
-        .lines()
-        .filter_map(|line| line.split_once('='))
-        .collect();
-    let property = |name: &str| properties.get(name).copied().unwrap_or_default();
+    let properties = properties(name, scope)?;
+    let property = |name: &str| properties.get(name).map_or("", String::as_str);
     match property("LoadState") {
         "not-found" => return Ok(Found::Absent),
         "" => return Err(Failure::new(format!("systemctl says nothing of {name}"))),
@@ -43,12 +43,36 @@ pub fn read(name: &str, scope: &Scope) -> Result<Found<Unit>> {
         active_state: active_state.to_owned(),
         file_state: property("UnitFileState").to_owned(),
         needs_reload: property("NeedDaemonReload") == "yes",
+        runs_once: property("Type") == "oneshot" && property("RemainAfterExit") == "no",
+        // systemctl knows it only of a unit whose file is in use.
+        can_reload: match (active_state, property("CanReload")) {
+            ("inactive" | "failed", "no") => None,
+            (_, answer) => Some(answer == "yes"),
+        },
     }))
+}
+
+fn properties(name: &str, scope: &Scope) -> Result<HashMap<String, String>> {
+    let output = processes::output(&systemctl(scope, &["show", PROPERTIES, "--", name])?)?;
+    if output.code != 0 {
+        let failure = processes::ended_badly("systemctl show", output.code, &output);
+        return Err(match scope {
+            Scope::User(user) => failure.hint(format!(
+                "{user} has no systemd manager unless logged in; `loginctl enable-linger {user}` keeps one running, and libpam-systemd must be installed."
+            )),
+            _ => failure.hint("Is systemd running on this host?"),
+        });
+    }
+    let pair = |line: &str| {
+        let (name, value) = line.split_once('=')?;
+        Some((name.to_owned(), value.to_owned()))
+    };
+    Ok(output.stdout.lines().filter_map(pair).collect())
 }
 
 /// The defaults of all users have no manager: only unit files can be asked.
 fn read_global(name: &str) -> Result<Found<Unit>> {
-    let output = processes::output(&systemctl(&Scope::Global, &["is-enabled", "--", name]))?;
+    let output = processes::output(&systemctl(&Scope::Global, &["is-enabled", "--", name])?)?;
     let file_state = output.stdout.trim();
     if file_state.is_empty() || file_state == "not-found" {
         return Ok(Found::Absent);
@@ -61,7 +85,37 @@ fn read_global(name: &str) -> Result<Found<Unit>> {
 
 /// Does something to a unit.
 pub fn change(unit: &str, action: UnitAction, scope: &Scope, no_block: bool) -> Result<()> {
-    let verb = match action {
+    let verb = verb(action);
+    let begun = SystemTime::now();
+    let is_job = matches!(
+        action,
+        UnitAction::Start | UnitAction::Stop | UnitAction::Restart | UnitAction::Reload
+    );
+    let mut words = vec![verb];
+    if no_block && is_job {
+        words.push("--no-block");
+    }
+    words.extend(["--", unit]);
+    let output = processes::output(&systemctl(scope, &words)?)?;
+    if output.code != 0 {
+        let what = format!("systemctl {verb} {unit}");
+        let failure = ended_badly(&what, &output);
+        return Err(if is_job {
+            with_journal(failure, unit, scope, begun)
+        } else {
+            failure
+        });
+    }
+    match action {
+        UnitAction::Start | UnitAction::Restart if !no_block => {
+            stays_up(unit, scope).map_err(|failure| with_journal(failure, unit, scope, begun))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn verb(action: UnitAction) -> &'static str {
+    match action {
         UnitAction::Start => "start",
         UnitAction::Stop => "stop",
         UnitAction::Restart => "restart",
@@ -70,58 +124,105 @@ pub fn change(unit: &str, action: UnitAction, scope: &Scope, no_block: bool) -> 
         UnitAction::Disable => "disable",
         UnitAction::Mask => "mask",
         UnitAction::Unmask => "unmask",
-    };
-    let mut words = vec![verb];
-    if no_block && !matches!(verb, "enable" | "disable" | "mask" | "unmask") {
-        words.push("--no-block");
-    }
-    words.extend(["--", unit]);
-    let output = processes::output(&systemctl(scope, &words))?;
-    match output.code {
-        0 => Ok(()),
-        code => Err(explain(unit, verb, code, &output)),
     }
 }
 
-/// systemctl sends its reader to the journal; the last lines of it are what
-/// the reader wants.
-fn explain(unit: &str, verb: &str, code: i32, output: &crate::system::Output) -> Failure {
-    let failure = processes::ended_badly(&format!("systemctl {verb} {unit}"), code, output);
-    let journal = Command::new([
-        "journalctl",
-        "--no-pager",
-        "--output=cat",
-        "--lines=15",
-        "--unit",
-        unit,
-    ]);
-    match processes::output(&journal) {
-        Ok(lines) if lines.code == 0 => failure.value("journal", lines.stdout),
+/// systemctl's last line only sends its reader elsewhere; the first says what
+/// happened.
+fn ended_badly(what: &str, output: &Output) -> Failure {
+    let failure = processes::ended_badly(what, output.code, output);
+    match output.stderr.lines().find(|line| !line.trim().is_empty()) {
+        Some(line) => Failure {
+            message: format!(
+                "{what} ended with exit code {}: {}",
+                output.code,
+                line.trim()
+            ),
+            ..failure
+        },
+        None => failure,
+    }
+}
+
+fn stays_up(unit: &str, scope: &Scope) -> Result<()> {
+    for look in 0..LOOKS {
+        if look > 0 {
+            thread::sleep(BETWEEN_LOOKS);
+        }
+        let properties = properties(unit, scope)?;
+        let property = |name: &str| properties.get(name).map_or("", String::as_str);
+        if property("ActiveState") == "failed" || property("SubState").starts_with("auto-restart") {
+            return Err(Failure::new(format!(
+                "{unit} was started, but its process ended at once"
+            )));
+        }
+        // Other kinds are up when systemctl returns.
+        if !matches!(property("Type"), "simple" | "exec" | "idle") {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// What the unit and systemd wrote since the change began.
+fn with_journal(failure: Failure, unit: &str, scope: &Scope, begun: SystemTime) -> Failure {
+    let since = begun
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    let of_unit = match scope {
+        Scope::User(_) => format!("--user-unit={unit}"),
+        _ => format!("--unit={unit}"),
+    };
+    let mut words = vec!["journalctl", "--no-pager", "--quiet", "--output=cat"];
+    let since = format!("--since=@{since}");
+    words.extend([JOURNAL_LINES, &since, &of_unit]);
+    match processes::output(&Command::new(words)) {
+        Ok(lines) if lines.code == 0 && !lines.stdout.trim().is_empty() => {
+            let hint = format!("The journal says:\n{}", lines.stdout.trim_end());
+            failure.hint(hint).value("journal", lines.stdout)
+        }
         _ => failure,
     }
 }
 
 /// Makes systemd read its unit files again.
 pub fn reload_files(scope: &Scope) -> Result<()> {
-    processes::succeed(&systemctl(scope, &["daemon-reload"]))
+    match scope {
+        // There is no manager of all users that could read anything.
+        Scope::Global => Ok(()),
+        _ => processes::succeed(&systemctl(scope, &["daemon-reload"])?),
+    }
 }
 
-fn systemctl(scope: &Scope, words: &[&str]) -> Command {
+fn systemctl(scope: &Scope, words: &[&str]) -> Result<Command> {
     let mut argv = vec!["systemctl".to_owned()];
     match scope {
         Scope::System => {}
         Scope::Global => argv.push("--global".to_owned()),
-        Scope::User(user) => {
-            argv.extend(["--user".to_owned(), format!("--machine={user}@.host")]);
-        }
+        Scope::User(_) => argv.push("--user".to_owned()),
     }
     argv.extend(words.iter().map(|&word| word.to_owned()));
     let mut command = Command::new(argv);
-    command
-        .environment
-        .insert("SYSTEMD_COLORS".to_owned(), "0".to_owned());
-    command
-        .environment
-        .insert("LC_ALL".to_owned(), "C".to_owned());
-    command
+    let mut set = |name: &str, value: String| command.environment.insert(name.to_owned(), value);
+    set("SYSTEMD_COLORS", "0".to_owned());
+    set("LC_ALL", "C".to_owned());
+    if let Scope::User(user) = scope {
+        let uid = user_number(user)?;
+        set("XDG_RUNTIME_DIR", format!("/run/user/{uid}"));
+        if uid != rustix::process::getuid().as_raw() {
+            command.user = Some(user.clone());
+        }
+    }
+    Ok(command)
+}
+
+fn user_number(user: &str) -> Result<u32> {
+    let owner = Attributes {
+        owner: Some(user.to_owned()),
+        ..Attributes::default()
+    };
+    match Accounts::default().ids(&owner)? {
+        (Some(uid), _) => Ok(uid),
+        (None, _) => Err(Failure::new(format!("the user {user} does not exist"))),
+    }
 }

@@ -277,8 +277,18 @@ impl Overlay {
     }
 
     pub(super) fn put(&mut self, path: PathBuf, entry: Entry) {
-        self.note_unit_file(&path);
+        if !self.holds(&path, &entry) {
+            self.note_unit_file(&path);
+        }
         self.pending.files.insert(path, Node::Present(entry));
+    }
+
+    /// Whether a path holds the same, unchanged since: only attributes differ.
+    fn holds(&self, path: &Path, entry: &Entry) -> bool {
+        let modified = self.look(path).map(|found| found.map(|stat| stat.modified));
+        let content = self.content_pending(path).map(Found::present);
+        matches!(modified, Ok(Found::Present(time)) if time == entry.modified)
+            && matches!(content, Ok(known) if known == entry.content)
     }
 
     /// What is at `path` as an entry of its own, to be changed.

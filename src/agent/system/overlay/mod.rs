@@ -105,8 +105,8 @@ impl Overlay {
                 scope,
                 ..
             } => self.change_unit(unit, *action, scope),
-            Effect::ReloadUnitFiles { .. } => {
-                self.pending.changed_units.clear();
+            Effect::ReloadUnitFiles { scope } => {
+                self.reload_unit_files(scope);
                 Ok(())
             }
             Effect::AddUser { name, account } => self.add_user(name, account),

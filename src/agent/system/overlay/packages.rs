@@ -93,7 +93,7 @@ impl Overlay {
             active: unit.started,
             active_state: if unit.started { "active" } else { "inactive" }.to_owned(),
             file_state: if unit.enabled { "enabled" } else { "disabled" }.to_owned(),
-            needs_reload: false,
+            ..Unit::default()
         };
         self.pending
             .units

@@ -28,6 +28,8 @@ pub struct Pending {
     pub units: BTreeMap<String, Unit>,
     /// Units whose files changed since systemd was told to read them.
     pub changed_units: BTreeSet<String>,
+    /// Managers that were told to read their unit files, by scope.
+    pub reloaded_managers: BTreeSet<String>,
     /// Crontabs that changed; `None` for one that went.
     pub crontabs: BTreeMap<String, Option<String>>,
     /// Whether the package lists were fetched.

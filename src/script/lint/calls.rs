@@ -1,0 +1,232 @@
+//! Calls and what they carry: modules, declarations and roles, against their
+//! schemas; project files that arguments name; handlers that are notified.
+
+use std::sync::Arc;
+
+use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
+
+use super::literals::{is_closure, part};
+use super::{File, Lint, Notified};
+use crate::schema::Schema;
+use crate::schema::check::{Issue, Part, Shape};
+use crate::script::diagnostics::Problem;
+use crate::script::library::Parsed;
+
+/// Arguments with their names and places.
+type Given = Vec<(String, Position, Part<Position>)>;
+
+/// Reports everything that is wrong with what calls carry.
+pub(super) fn check(lint: &mut Lint, parsed: &Arc<Parsed>, tree: &AST, file: &File) {
+    let mut calls = Calls { lint, parsed, file };
+    tree.walk(&mut |path: &[ASTNode]| {
+        if let Some(ASTNode::Stmt(Stmt::FnCall(call, at)) | ASTNode::Expr(Expr::FnCall(call, at))) =
+            path.last()
+        {
+            calls.call(call, *at);
+        }
+        true
+    });
+}
+
+struct Calls<'a, 'b> {
+    lint: &'a mut Lint<'b>,
+    parsed: &'a Arc<Parsed>,
+    file: &'a File,
+}
+
+impl Calls<'_, '_> {
+    fn call(&mut self, call: &FnCallExpr, position: Position) {
+        let name = call.name.as_str();
+        if !call.namespace.is_empty() {
+            return self.role(call, position);
+        }
+        if let Some(function) = self.file.functions.get(name) {
+            let options = function.options.clone();
+            return options
+                .into_iter()
+                .for_each(|schema| self.filled(&schema, call, position));
+        }
+        if name == "handler" {
+            return self.handler(call);
+        }
+        if let Some(schema) = self.lint.library.catalog.complete(name).cloned() {
+            return self.module(&schema, call, position);
+        }
+        if let Some(schema) = self.lint.declarations.get(name).cloned() {
+            self.declaration(&schema, call, position);
+        }
+    }
+
+    fn role(&mut self, call: &FnCallExpr, position: Position) {
+        let alias = call.namespace.path.first().map(|root| root.name.as_str());
+        let id = alias
+            .and_then(|alias| self.file.imports.get(alias))
+            .cloned()
+            .flatten();
+        let file = id.and_then(|id| self.lint.files.get(&id).cloned());
+        let function = file
+            .as_ref()
+            .and_then(|file| file.functions.get(call.name.as_str()));
+        if let Some(schema) = function.and_then(|function| function.options.clone()) {
+            self.filled(&schema, call, position);
+        }
+    }
+
+    /// A call to a function that fills options with its only argument.
+    fn filled(&mut self, schema: &Schema, call: &FnCallExpr, position: Position) {
+        if let [Expr::Map(..)] = call.args.as_slice()
+            && let Shape::Map(given) = part(&self.parsed.source, &call.args[0]).shape
+        {
+            self.against(schema, &given, position, false);
+        }
+    }
+
+    fn handler(&mut self, call: &FnCallExpr) {
+        match call.args.first() {
+            Some(Expr::StringConstant(name, _)) => {
+                if let Some(handlers) = &mut self.lint.handlers {
+                    handlers.insert(name.to_string());
+                }
+            }
+            _ => self.lint.handlers = None,
+        }
+    }
+
+    fn declaration(&mut self, schema: &Schema, call: &FnCallExpr, position: Position) {
+        let arguments: Vec<_> = call
+            .args
+            .iter()
+            .filter(|argument| !is_closure(argument))
+            .collect();
+        let (given, open) = self.given(schema, &arguments, position);
+        self.against(schema, &given, position, open);
+    }
+
+    fn module(&mut self, schema: &Schema, call: &FnCallExpr, position: Position) {
+        let arguments: Vec<_> = call.args.iter().collect();
+        let (given, open) = self.given(schema, &arguments, position);
+        self.against(schema, &given, position, open);
+        self.sources(schema, &given);
+        for (_, _, value) in given.iter().filter(|(name, ..)| name == "notify") {
+            self.notify(value);
+        }
+    }
+
+    fn notify(&mut self, value: &Part<Position>) {
+        match &value.shape {
+            Shape::Text(Some(handler)) => self.lint.notified.push(Notified {
+                handler: handler.clone(),
+                parsed: self.parsed.clone(),
+                position: value.at,
+            }),
+            Shape::List(items) => items.iter().for_each(|item| self.notify(item)),
+            _ => {}
+        }
+    }
+
+    /// The arguments of a call by name, and whether there may be more: the
+    /// last value may turn out to be a map of options.
+    fn given(&mut self, schema: &Schema, arguments: &[&Expr], position: Position) -> (Given, bool) {
+        let source = &self.parsed.source;
+        let mut parts: Vec<_> = arguments
+            .iter()
+            .map(|argument| part(source, argument))
+            .collect();
+        let mut given = Given::new();
+        let mut open = false;
+        if let Some(last) = parts.pop() {
+            match last.shape {
+                Shape::Map(entries) => given.extend(entries),
+                Shape::Open if parts.len() >= schema.positional.len() => open = true,
+                Shape::Open => {
+                    open = true;
+                    parts.push(last);
+                }
+                _ => parts.push(last),
+            }
+        }
+        if let Some(extra) = parts.get(schema.positional.len()) {
+            self.too_many(schema, extra.at, position);
+        }
+        let named = schema
+            .positional
+            .iter()
+            .zip(parts)
+            .map(|(name, part)| (name.clone(), part.at, part));
+        given.splice(0..0, named);
+        (given, open)
+    }
+
+    fn too_many(&mut self, schema: &Schema, at: Position, call: Position) {
+        let source = &self.parsed.source;
+        let message = match schema.positional.as_slice() {
+            [] => format!("{} takes its arguments in a map only", schema.name),
+            names => format!(
+                "{} takes only `{}` without a name",
+                schema.name,
+                names.join("` and `")
+            ),
+        };
+        let problem = Problem::new("wrong_count", message)
+            .at(source, source.span(at), "one too many")
+            .also(source.span(call), "in this call")
+            .help(format!(
+                "Give the others in a map: {}(…, #{{ name: value }})",
+                schema.name
+            ));
+        self.lint.report(problem);
+    }
+
+    fn against(&mut self, schema: &Schema, given: &Given, call: Position, open: bool) {
+        for issue in schema.check(given, &call, open) {
+            self.report(issue, call);
+        }
+    }
+
+    fn report(&mut self, issue: Issue<Position>, call: Position) {
+        let source = &self.parsed.source;
+        let mut problem =
+            Problem::new(issue.code, issue.message).at(source, source.span(issue.at), issue.label);
+        // The call is shown too where it is not next to the mistake.
+        if issue.at.line() != call.line() {
+            problem = problem.also(source.span(call), "in this call");
+        }
+        self.lint.report(match issue.help {
+            Some(help) => problem.help(help),
+            None => problem,
+        });
+    }
+
+    /// Templates and files that the arguments name.
+    fn sources(&mut self, schema: &Schema, given: &Given) {
+        let on_host = given.iter().any(|(name, _, value)| {
+            name == "remote_src" && !matches!(value.shape, Shape::Boolean(false))
+        });
+        if on_host {
+            return;
+        }
+        for (name, _, value) in given {
+            let kind = schema.field(name).and_then(|field| field.source);
+            let (Some(kind), Shape::Text(Some(path))) = (kind, &value.shape) else {
+                continue;
+            };
+            let source = &self.parsed.source;
+            if let Err(error) = self.lint.library.project.source(kind, path, source.id()) {
+                let help = error.help.unwrap_or_default();
+                let (label, help) = match help.strip_prefix("did you mean") {
+                    Some(_) => (help, None),
+                    None => ("not in the project".into(), Some(help)),
+                };
+                let problem = Problem::new("missing_source", error.message).at(
+                    source,
+                    source.span(value.at),
+                    label,
+                );
+                self.lint.report(match help {
+                    Some(help) => problem.help(help),
+                    None => problem,
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What can be read off a syntax tree: values as far as they are literal,
+//! constants, and which of them a function fills.
+
+use std::ops::Range;
+
+use rhai::{AST, ASTNode, Expr, Position, ScriptFuncDef, Stmt};
+
+use crate::schema::check::{Part, Shape};
+use crate::script::source::{Source, token_end};
+
+/// A value as far as it is literal.
+pub fn part(source: &Source, expression: &Expr) -> Part<Position> {
+    let shape = match expression {
+        Expr::BoolConstant(flag, _) => Shape::Boolean(*flag),
+        Expr::IntegerConstant(value, at) => Shape::Integer {
+            value: *value,
+            plain: is_plain(source, *at),
+        },
+        Expr::FloatConstant(value, _) => Shape::Number(**value),
+        Expr::CharConstant(..) => {
+            Shape::Other("a character (strings are written in double quotes)".into())
+        }
+        Expr::StringConstant(text, _) => Shape::Text(Some(text.to_string())),
+        Expr::InterpolatedString(..) => Shape::Text(None),
+        Expr::Array(items, _) => Shape::List(items.iter().map(|item| part(source, item)).collect()),
+        Expr::Map(map, _) => Shape::Map(
+            map.0
+                .iter()
+                .map(|(key, value)| (key.name.to_string(), key.pos, part(source, value)))
+                .collect(),
+        ),
+        Expr::Unit(_) => Shape::Nothing,
+        Expr::DynamicConstant(value, _) if value.is_fnptr() => Shape::Other("a function".into()),
+        _ => Shape::Open,
+    };
+    Part {
+        at: expression.start_position(),
+        shape,
+    }
+}
+
+/// Whether a number is written in decimal.
+fn is_plain(source: &Source, position: Position) -> bool {
+    let text = &source.text()[source.offset_of(position)..];
+    !["0o", "0O", "0x", "0X", "0b", "0B"]
+        .iter()
+        .any(|prefix| text.starts_with(prefix))
+}
+
+/// Whether an expression makes a function.
+pub fn is_closure(expression: &Expr) -> bool {
+    match expression {
+        Expr::DynamicConstant(value, _) => value.is_fnptr(),
+        // A closure that captures is a block: share, then curry.
+        Expr::Stmt(block) => matches!(block.statements().first(), Some(Stmt::Share(_))),
+        Expr::FnCall(call, _) => call.name == "Fn",
+        _ => false,
+    }
+}
+
+/// The constants of a file's top level and their values.
+pub fn constants(tree: &AST) -> impl Iterator<Item = (&str, &Expr)> {
+    tree.statements()
+        .iter()
+        .filter_map(|statement| match statement {
+            Stmt::Var(variable, flags, _) if flags.contains(rhai::ASTFlags::CONSTANT) => {
+                Some((variable.0.name.as_str(), &variable.1))
+            }
+            _ => None,
+        })
+}
+
+/// The text of the expression that starts here, up to what ends it.
+pub fn expression(text: &str, start: usize) -> &str {
+    let mut at = start;
+    let mut depth = 0usize;
+    while let Some(token) = text
+        .get(at..token_end(text, at))
+        .filter(|token| !token.is_empty())
+    {
+        match token {
+            ";" | "," | ")" | "]" | "}" if depth == 0 => break,
+            "(" | "[" | "{" | "#{" => depth += 1,
+            ")" | "]" | "}" => depth -= 1,
+            _ => {}
+        }
+        at += token.len();
+    }
+    text.get(start..at).unwrap_or_default()
+}
+
+/// What a closure sees: its bytes in the file, and the names that are given
+/// to it or that it captures.
+pub struct Sight {
+    extent: Range<usize>,
+    names: Vec<String>,
+}
+
+/// What the closures of a file see. The engine does not resolve a captured
+/// name where it is used, only where the closure is made.
+pub fn sights(source: &Source, tree: &AST) -> Vec<Sight> {
+    let closures = tree
+        .iter_fn_def()
+        .filter(|definition| definition.name.starts_with("anon$"));
+    closures
+        .map(|definition| {
+            let start = source.offset_of(definition.body.start_position());
+            let end = match definition.body.end_position() {
+                none if none.is_none() => start + expression(source.text(), start).len(),
+                end => source.offset_of(end),
+            };
+            let names = definition.params.iter().map(ToString::to_string).collect();
+            Sight {
+                extent: start..end,
+                names,
+            }
+        })
+        .collect()
+}
+
+impl Sight {
+    /// Whether the closure is around this byte and sees the name.
+    pub fn has(&self, name: &str, offset: usize) -> bool {
+        self.extent.contains(&offset) && self.names.iter().any(|known| known == name)
+    }
+}
+
+/// `global::OPTIONS.fill(given)`, somewhere in a file.
+pub struct Filling {
+    constant: String,
+    given: String,
+    at: Position,
+}
+
+/// All places where options are filled with a variable.
+pub fn fillings(tree: &AST) -> Vec<Filling> {
+    let mut found = Vec::new();
+    tree.walk(&mut |path: &[ASTNode]| {
+        if let Some(ASTNode::Expr(Expr::Dot(dot, ..))) = path.last()
+            && let Expr::Variable(constant, _, at) = &dot.lhs
+            && constant
+                .2
+                .path
+                .first()
+                .is_some_and(|root| root.name == "global")
+            && let Expr::MethodCall(call, _) = &dot.rhs
+            && call.name == "fill"
+            && let Some(Expr::Variable(given, ..)) = call.args.first()
+        {
+            let (constant, given) = (constant.1.to_string(), given.1.to_string());
+            found.push(Filling {
+                constant,
+                given,
+                at: *at,
+            });
+        }
+        true
+    });
+    found
+}
+
+/// The constants whose options a function fills with its only argument.
+pub fn filled_constants<'a>(
+    definition: &'a ScriptFuncDef,
+    fillings: &'a [Filling],
+) -> impl Iterator<Item = &'a str> {
+    let parameter = match definition.params.as_slice() {
+        [only] => only.as_str(),
+        _ => "",
+    };
+    let body = definition.body.start_position()..=definition.body.end_position();
+    fillings
+        .iter()
+        .filter(move |filling| body.contains(&filling.at) && filling.given == parameter)
+        .map(|filling| filling.constant.as_str())
+}

@@ -1,0 +1,289 @@
+//! The static pass: everything that is wrong with an env file, its imports
+//! and its roles, found in their syntax trees without running a play.
+//!
+//! It goes through the files once, imports first, so that a role's functions
+//! and options are known where they are called. What it cannot know (a value
+//! that is computed, a name that is built) it leaves alone; that is checked
+//! again when the call is made.
+
+mod calls;
+
+mod literals;
+
+mod names;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use rhai::{AST, ASTNode, Engine, Expr, FnAccess, Position, Scope, Stmt};
+
+use super::diagnostics::Problem;
+use super::engine;
+use super::library::{Library, Parsed};
+use super::options::Options;
+use super::source::Source;
+use crate::schema::{Schema, closest};
+
+/// All problems of the env file and of everything it imports.
+pub(super) fn problems(library: &Arc<Library>) -> Vec<Problem> {
+    let (engine, _) = super::declaring(library, true);
+    super::guarded(|| lint(library, &engine)).unwrap_or_else(|panic| vec![panic])
+}
+
+fn lint(library: &Library, engine: &Engine) -> Vec<Problem> {
+    let schemas = super::declaration_schemas().into_iter();
+    let mut lint = Lint {
+        library,
+        engine,
+        natives: natives(engine),
+        declarations: schemas
+            .map(|schema| (schema.name.clone(), schema))
+            .collect(),
+        files: BTreeMap::new(),
+        open: Vec::new(),
+        problems: Vec::new(),
+        notified: Vec::new(),
+        handlers: Some(BTreeSet::new()),
+    };
+    let main = library.main().unwrap_or_default();
+    if let Err(why) = lint.visit(main) {
+        lint.problems.push(Problem::new("import", why));
+    }
+    lint.check_notified();
+    lint.problems
+}
+
+/// What is going on while files are checked.
+struct Lint<'a> {
+    library: &'a Library,
+    engine: &'a Engine,
+    /// Functions of the engine and their numbers of arguments.
+    natives: BTreeMap<String, BTreeSet<usize>>,
+    /// What host(…), group(…) and their like take.
+    declarations: BTreeMap<String, Schema>,
+    files: BTreeMap<String, Arc<File>>,
+    /// The files that are being visited, outermost first.
+    open: Vec<String>,
+    problems: Vec<Problem>,
+    notified: Vec<Notified>,
+    /// All handlers; none when the name of one is computed.
+    handlers: Option<BTreeSet<String>>,
+}
+
+/// A handler that a call notifies.
+struct Notified {
+    handler: String,
+    parsed: Arc<Parsed>,
+    position: Position,
+}
+
+/// What others may use of a file.
+#[derive(Default)]
+struct File {
+    /// Its functions: numbers of arguments, and whether others may call them.
+    functions: BTreeMap<String, Function>,
+    constants: BTreeSet<String>,
+    /// Imported files by the name they have here; none when not found.
+    imports: BTreeMap<String, Option<String>>,
+}
+
+/// A function of a script.
+#[derive(Default)]
+struct Function {
+    counts: BTreeSet<usize>,
+    private: bool,
+    /// What it takes as its only argument: `OPTIONS.fill(given)`.
+    options: Option<Arc<Schema>>,
+}
+
+fn natives(engine: &Engine) -> BTreeMap<String, BTreeSet<usize>> {
+    let mut natives: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+    for (name, count) in engine::functions_of(engine) {
+        natives.entry(name).or_default().insert(count);
+    }
+    // `log(x, base)` is the logarithm, which nobody means here.
+    natives.insert("log".into(), BTreeSet::from([1]));
+    natives
+}
+
+impl Lint<'_> {
+    /// Checks a file, once.
+    fn visit(&mut self, id: &str) -> Result<Arc<File>, String> {
+        if let Some(file) = self.files.get(id) {
+            return Ok(file.clone());
+        }
+        let parsed = self.library.parsed(id)?;
+        let tree = match &parsed.tree {
+            Ok(tree) => tree,
+            Err(error) => {
+                let problem =
+                    self.library
+                        .syntax_problem(Some(id), error.err_type(), error.position());
+                self.problems.push(problem);
+                return Ok(self.keep(id, File::default()));
+            }
+        };
+        self.open.push(id.into());
+        let imports = self.imports(&parsed, tree);
+        let file = self.keep(id, self.file(&parsed, tree, imports));
+        names::check(self, &parsed, tree, &file);
+        calls::check(self, &parsed, tree, &file);
+        self.open.pop();
+        Ok(file)
+    }
+
+    fn keep(&mut self, id: &str, file: File) -> Arc<File> {
+        let file = Arc::new(file);
+        self.files.insert(id.into(), file.clone());
+        file
+    }
+
+    fn imports(&mut self, parsed: &Parsed, tree: &AST) -> BTreeMap<String, Option<String>> {
+        let mut found = Vec::new();
+        tree.walk(&mut |path: &[ASTNode]| {
+            if let Some(ASTNode::Stmt(Stmt::Import(import, _))) = path.last()
+                && let Expr::StringConstant(name, position) = &import.0
+            {
+                found.push((import.1.name.to_string(), name.to_string(), *position));
+            }
+            true
+        });
+        let mut imports = BTreeMap::new();
+        for (alias, name, position) in found {
+            let id = self.import(parsed, &name, position);
+            imports.insert(alias, id);
+        }
+        imports
+    }
+
+    fn import(&mut self, parsed: &Parsed, name: &str, position: Position) -> Option<String> {
+        let source = &parsed.source;
+        let id = match self.library.resolve(name, Some(source.id())) {
+            Ok(id) => id,
+            Err(error) => {
+                self.report_import(source, position, error.message, error.help);
+                return None;
+            }
+        };
+        if let Some(start) = self.open.iter().position(|open| *open == id) {
+            let chain = [&self.open[start..], std::slice::from_ref(&id)]
+                .concat()
+                .join(" → ");
+            let help = "Move what both need into a third file.".to_owned();
+            self.report_import(
+                source,
+                position,
+                format!("the import goes in a circle: {chain}"),
+                Some(help),
+            );
+            return None;
+        }
+        match self.visit(&id) {
+            Ok(_) => Some(id),
+            Err(why) => {
+                self.report_import(source, position, why, None);
+                None
+            }
+        }
+    }
+
+    fn report_import(
+        &mut self,
+        source: &Source,
+        position: Position,
+        message: String,
+        help: Option<String>,
+    ) {
+        let problem =
+            Problem::new("import", message).at(source, source.span(position), "imported here");
+        self.report(match help {
+            Some(help) => problem.help(help),
+            None => problem,
+        });
+    }
+
+    fn report(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    fn file(&self, parsed: &Parsed, tree: &AST, imports: BTreeMap<String, Option<String>>) -> File {
+        let options = self.options(parsed, tree);
+        let fillings = literals::fillings(tree);
+        let mut functions: BTreeMap<String, Function> = BTreeMap::new();
+        for definition in tree
+            .iter_fn_def()
+            .filter(|definition| !definition.name.starts_with("anon$"))
+        {
+            let function = functions.entry(definition.name.to_string()).or_default();
+            function.counts.insert(definition.params.len());
+            function.private |= definition.access == FnAccess::Private;
+            let filled = literals::filled_constants(definition, &fillings);
+            let schema = filled.filter_map(|name| options.get(name)).next();
+            function.options = schema.cloned();
+        }
+        File {
+            functions,
+            constants: literals::constants(tree)
+                .map(|(name, _)| name.to_owned())
+                .collect(),
+            imports,
+        }
+    }
+
+    /// The options that a file declares, by the name of their constant. Only
+    /// constants are evaluated, and only those that need no function of the
+    /// file; none of them can reach a host.
+    fn options(&self, parsed: &Parsed, tree: &AST) -> BTreeMap<String, Arc<Schema>> {
+        let mut scope = Scope::new();
+        let mut options = BTreeMap::new();
+        for (name, value) in literals::constants(tree) {
+            let text = literals::expression(
+                parsed.source.text(),
+                parsed.source.offset_of(value.start_position()),
+            );
+            let evaluated = self
+                .engine
+                .eval_expression_with_scope::<rhai::Dynamic>(&mut scope, text);
+            let Ok(value) = evaluated else {
+                continue;
+            };
+            if let Some(found) = value.read_lock::<Options>() {
+                let named = Schema {
+                    name: super::options::role_name(parsed.source.id()),
+                    ..(**found.schema()).clone()
+                };
+                options.insert(name.to_owned(), Arc::new(named));
+            }
+            scope.push_constant_dynamic(name, value);
+        }
+        options
+    }
+
+    /// Handlers that nothing defines.
+    fn check_notified(&mut self) {
+        let Some(handlers) = &self.handlers else {
+            return;
+        };
+        for notified in &self.notified {
+            if handlers.contains(&notified.handler) {
+                continue;
+            }
+            let source = &notified.parsed.source;
+            let near = closest(&notified.handler, handlers.iter().map(String::as_str));
+            let label = match near {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None => "not defined anywhere".into(),
+            };
+            let problem = Problem::new(
+                "unknown_handler",
+                format!("there is no handler \"{}\"", notified.handler),
+            )
+            .at(source, source.span(notified.position), label)
+            .help(format!(
+                "Define it with handler(\"{}\", || …) in the play or the role.",
+                notified.handler
+            ));
+            self.problems.push(problem);
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! Names that nothing defines: variables, functions, imported modules.
+
+use std::collections::BTreeSet;
+
+use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
+
+use super::literals::{self, Sight};
+use super::{File, Lint};
+use crate::schema::closest;
+use crate::script::diagnostics::Problem;
+use crate::script::library::Parsed;
+use crate::script::lookups;
+
+/// Functions of the engine that it lists nowhere.
+const BUILT_IN: [&str; 8] = [
+    "Fn",
+    "call",
+    "curry",
+    "type_of",
+    "is_def_fn",
+    "is_def_var",
+    "is_shared",
+    "throw",
+];
+
+/// Reports all of a file's names that nothing defines.
+pub(super) fn check(lint: &mut Lint, parsed: &Parsed, tree: &AST, file: &File) {
+    let mut names = Names {
+        lint,
+        parsed,
+        file,
+        variables: variables(tree),
+        sights: literals::sights(&parsed.source, tree),
+        seen: BTreeSet::new(),
+    };
+    tree.walk(&mut |path: &[ASTNode]| {
+        match path {
+            [.., ASTNode::Expr(Expr::Variable(variable, _, at))] => match variable.2.path.first() {
+                Some(root) if root.name == "global" => names.constant(&variable.1, *at),
+                Some(_) => {}
+                None if variable.0.is_none() => names.variable(&variable.1, *at, *at),
+                None => {}
+            },
+            [
+                ..,
+                ASTNode::Expr(Expr::Stmt(closure)),
+                ASTNode::Stmt(Stmt::Share(shared)),
+            ] => {
+                for (variable, _) in shared.iter().filter(|(_, index)| index.is_none()) {
+                    names.variable(&variable.name, variable.pos, closure.position());
+                }
+            }
+            [
+                ..,
+                ASTNode::Stmt(Stmt::FnCall(call, at)) | ASTNode::Expr(Expr::FnCall(call, at)),
+            ] => {
+                names.call(call, *at);
+            }
+            [.., ASTNode::Expr(Expr::MethodCall(call, at))] => names.method(call, *at),
+            _ => {}
+        }
+        true
+    });
+}
+
+/// All names that the file gives to variables, for suggestions.
+fn variables(tree: &AST) -> BTreeSet<String> {
+    let mut found: BTreeSet<String> = lookups::NAMES.map(str::to_owned).into();
+    tree.walk(&mut |path: &[ASTNode]| {
+        match path.last() {
+            Some(ASTNode::Stmt(Stmt::Var(variable, ..))) => {
+                found.insert(variable.0.name.to_string());
+            }
+            Some(ASTNode::Stmt(Stmt::For(each, _))) => {
+                found.insert(each.0.name.to_string());
+            }
+            _ => {}
+        }
+        true
+    });
+    // The parameters of a closure include what it captures, misspelt or not.
+    let parameters = tree
+        .iter_fn_def()
+        .filter(|definition| !definition.name.starts_with("anon$"))
+        .flat_map(|definition| definition.params.iter());
+    found.extend(parameters.map(ToString::to_string));
+    found
+}
+
+struct Names<'a, 'b> {
+    lint: &'a mut Lint<'b>,
+    parsed: &'a Parsed,
+    file: &'a File,
+    variables: BTreeSet<String>,
+    sights: Vec<Sight>,
+    /// Places that have been reported: a captured variable is met twice.
+    seen: BTreeSet<usize>,
+}
+
+impl Names<'_, '_> {
+    fn report(
+        &mut self,
+        code: &'static str,
+        position: Position,
+        message: String,
+        label: String,
+        help: Option<String>,
+    ) {
+        let source = &self.parsed.source;
+        if !self.seen.insert(source.offset_of(position)) {
+            return;
+        }
+        let problem = Problem::new(code, message).at(source, source.span(position), label);
+        self.lint.report(match help {
+            Some(help) => problem.help(help),
+            None => problem,
+        });
+    }
+
+    /// A name that the engine does not resolve. What a closure captures is
+    /// looked up where the closure is made: at `needed`.
+    fn variable(&mut self, name: &str, position: Position, needed: Position) {
+        let offset = self.parsed.source.offset_of(needed);
+        if lookups::NAMES.contains(&name) || self.sights.iter().any(|sight| sight.has(name, offset))
+        {
+            return;
+        }
+        let near = closest(
+            name,
+            self.variables
+                .iter()
+                .filter(|known| *known != name)
+                .map(String::as_str),
+        );
+        let label = near.map_or("not defined".into(), |near| {
+            format!("did you mean `{near}`?")
+        });
+        let help = match (
+            self.file.constants.contains(name),
+            self.variables.contains(name),
+        ) {
+            (true, _) => Some(format!(
+                "A function sees a constant of its file as `global::{name}`."
+            )),
+            (_, true) => {
+                Some("A function sees its parameters only, not the variables around it.".into())
+            }
+            _ => None,
+        };
+        self.report(
+            "undefined_variable",
+            position,
+            format!("there is no variable `{name}`"),
+            label,
+            help,
+        );
+    }
+
+    fn constant(&mut self, name: &str, position: Position) {
+        if self.file.constants.contains(name) {
+            return;
+        }
+        let near = closest(name, self.file.constants.iter().map(String::as_str));
+        let label = near.map_or("not defined".into(), |near| {
+            format!("did you mean `{near}`?")
+        });
+        let message = format!("there is no constant `{name}` at the top of this file");
+        self.report("undefined_variable", position, message, label, None);
+    }
+
+    fn call(&mut self, call: &FnCallExpr, position: Position) {
+        let name = call.name.as_str();
+        if call.op_token.is_some()
+            || name.starts_with("anon$")
+            || !name.starts_with(|c: char| c.is_alphabetic() || c == '_')
+        {
+            return;
+        }
+        if !call.namespace.is_empty() {
+            return self.qualified(call, position);
+        }
+        if BUILT_IN.contains(&name) {
+            return;
+        }
+        let count = call.args.len();
+        match (self.file.functions.get(name), self.lint.natives.get(name)) {
+            (Some(function), _) if function.counts.contains(&count) => {}
+            // The arguments of modules are checked by their schemas.
+            (None, Some(_)) if self.lint.library.catalog.get(name).is_some() => {}
+            (_, Some(counts)) if counts.contains(&count) => {}
+            (Some(function), _) => {
+                self.wrong_count(name, &function.counts.clone(), count, position)
+            }
+            (None, Some(counts)) => self.wrong_count(name, &counts.clone(), count, position),
+            (None, None) => self.unknown_function(name, position),
+        }
+    }
+
+    fn unknown_function(&mut self, name: &str, position: Position) {
+        let own = self.file.functions.keys().map(String::as_str);
+        let public = self.lint.library.functions().iter().map(String::as_str);
+        let near = closest(name, own.chain(public)).map(str::to_owned);
+        let label = near.map_or("no module or function of this name".into(), |near| {
+            format!("did you mean `{near}`?")
+        });
+        self.report(
+            "unknown_function",
+            position,
+            format!("there is no module or function `{name}`"),
+            label,
+            None,
+        );
+    }
+
+    fn wrong_count(
+        &mut self,
+        name: &str,
+        counts: &BTreeSet<usize>,
+        given: usize,
+        position: Position,
+    ) {
+        let message = format!("`{name}` takes {}, not {given}", arguments(counts));
+        self.report(
+            "wrong_count",
+            position,
+            message,
+            "wrong number of arguments".into(),
+            None,
+        );
+    }
+
+    fn qualified(&mut self, call: &FnCallExpr, position: Position) {
+        let [root] = call.namespace.path.as_slice() else {
+            return;
+        };
+        let alias = root.name.as_str();
+        let name = call.name.as_str();
+        let id = match self.file.imports.get(alias) {
+            None if alias == "global" => return,
+            None => return self.unknown_import(alias, root.pos),
+            // It could not be found, which has been said.
+            Some(None) => return,
+            Some(Some(id)) => id,
+        };
+        let Some(file) = self.lint.files.get(id).cloned() else {
+            return;
+        };
+        match file.functions.get(name) {
+            // A file that cannot be parsed has no functions; that has been said.
+            None if file.functions.is_empty() => {}
+            Some(function) if function.private => {
+                let message = format!("`{name}` is private in {id}");
+                self.report(
+                    "unknown_function",
+                    position,
+                    message,
+                    "cannot be called from here".into(),
+                    None,
+                );
+            }
+            Some(function) if function.counts.contains(&call.args.len()) => {}
+            Some(function) => self.wrong_count(
+                &format!("{alias}::{name}"),
+                &function.counts,
+                call.args.len(),
+                position,
+            ),
+            None => {
+                let public = file
+                    .functions
+                    .iter()
+                    .filter(|(_, f)| !f.private)
+                    .map(|(name, _)| name.as_str());
+                let near = closest(name, public);
+                let label = near.map_or("not in this file".into(), |near| {
+                    format!("did you mean `{alias}::{near}`?")
+                });
+                let message = format!("{id} has no function `{name}`");
+                self.report("unknown_function", position, message, label, None);
+            }
+        }
+    }
+
+    fn unknown_import(&mut self, alias: &str, position: Position) {
+        let near = closest(alias, self.file.imports.keys().map(String::as_str));
+        let label = near.map_or("not imported".into(), |near| {
+            format!("did you mean `{near}`?")
+        });
+        let help = format!("Import it at the top: import \"{alias}\" as {alias};");
+        self.report(
+            "import",
+            position,
+            format!("nothing is imported as `{alias}`"),
+            label,
+            Some(help),
+        );
+    }
+
+    /// The type of the value before the dot is not known, so a method is only
+    /// wrong if no type has it and no map here has a function of that name.
+    fn method(&mut self, call: &FnCallExpr, position: Position) {
+        let name = call.name.as_str();
+        let source = &self.parsed.source;
+        let known = self.file.functions.contains_key(name)
+            || self.lint.natives.contains_key(name)
+            || BUILT_IN.contains(&name)
+            || self.lint.library.words(source.id()).contains(name);
+        if known {
+            return;
+        }
+        let near = closest(
+            name,
+            self.lint.library.functions().iter().map(String::as_str),
+        )
+        .map(str::to_owned);
+        let label = near.map_or("no value has this function".into(), |near| {
+            format!("did you mean `{near}`?")
+        });
+        self.report(
+            "unknown_function",
+            position,
+            format!("there is no function `{name}`"),
+            label,
+            None,
+        );
+    }
+}
+
+fn arguments(counts: &BTreeSet<usize>) -> String {
+    let texts: Vec<_> = counts.iter().map(ToString::to_string).collect();
+    match texts.as_slice() {
+        [one] if one == "1" => "1 argument".into(),
+        [one] => format!("{one} arguments"),
+        _ => format!("{} arguments", texts.join(" or ")),
+    }
+}
