@@ -18,8 +18,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     after_help = EXIT_CODES
 )]
 pub struct Cli {
+    /// What to do, if not to apply.
     #[command(subcommand)]
     pub command: Option<Command>,
+    /// Applying, or predicting that.
     #[command(flatten)]
     pub apply: Apply,
 }
@@ -46,8 +48,10 @@ pub struct Apply {
     /// With --check: exit with 2 when changes are pending
     #[arg(long, requires = "check")]
     pub exit_code: bool,
+    /// Which hosts.
     #[command(flatten)]
     pub selection: Selection,
+    /// How it is shown.
     #[command(flatten)]
     pub look: Look,
     /// Only tasks and plays with one of these tags
@@ -148,6 +152,7 @@ pub enum Command {
         /// Run it as another user, through sudo
         #[arg(long = "become-user", value_name = "USER")]
         user: Option<String>,
+        /// Which hosts.
         #[command(flatten)]
         selection: Selection,
     },

@@ -365,7 +365,7 @@ mod tests {
         command.environment.insert("TOKEN".into(), "hunter2".into());
         command.user = Some("postgres".into());
         assert_eq!(
-            Effect::RunCommand { command }.describe(),
+            Effect::RunCommand { command, creates: None, removes: None }.describe(),
             r"run `sh -c 'echo '\''a b'\''' ''` (as postgres, with input, with TOKEN set)"
         );
     }

@@ -215,6 +215,8 @@ fn unknown_plan() -> Vec<Event> {
     let mut command = outcome("id -u app", Verdict::Unknown);
     command.effects = vec![effect(Effect::RunCommand {
         command: Command::new(["id", "-u", "app"]),
+        creates: None,
+        removes: None,
     })];
     let mut file = edited(
         "/etc/app.env",

@@ -229,7 +229,7 @@ mod tests {
         let mut outcome = sample::outcome("deploy", Verdict::Changed);
         outcome.changes = vec![sample::value("password", "hunter2", "hunter2")];
         outcome.effects = vec![
-            sample::effect(Effect::RunCommand { command }),
+            sample::effect(Effect::RunCommand { command, creates: None, removes: None }),
             Record {
                 effect: add.clone(),
                 before: Before::User(account),

@@ -103,6 +103,18 @@ enum PackageState {
     Latest,
 }
 
+/// Keeps a group of accounts.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only the schema is of interest")]
+struct Group {
+    /// Its name.
+    name: String,
+    /// Whether its number comes from the system's range.
+    #[serde(default)]
+    system: bool,
+}
+
 /// Runs a command.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -142,7 +154,7 @@ marked!(OneOrMany, { "x-kind": "one_or_many", "items": { "type": "string" } });
 
 /// A module with one argument and one with none of its own.
 pub fn all() -> Vec<Schema> {
-    vec![cron(), file(), template(), package(), command()]
+    vec![cron(), file(), template(), package(), command(), group()]
 }
 
 /// `cron`, from STYLE.md.
@@ -172,4 +184,9 @@ pub fn package() -> Schema {
 /// `command`, with a map of strings.
 pub fn command() -> Schema {
     Schema::of_module("command", &["argv"], &schemars::schema_for!(Command))
+}
+
+/// `group`, which shares its name with a declaration.
+pub fn group() -> Schema {
+    Schema::of_module("group", &["name"], &schemars::schema_for!(Group))
 }

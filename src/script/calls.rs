@@ -63,6 +63,16 @@ pub(super) fn register(engine: &mut Engine, schemas: impl IntoIterator<Item = Ar
     }
 }
 
+/// Calls a module for a function that shares its name.
+pub(super) fn call_with(
+    context: &NativeCallContext,
+    schema: &Arc<Schema>,
+    mut arguments: Vec<Dynamic>,
+) -> Result<Dynamic, Failed> {
+    let mut arguments: Vec<_> = arguments.iter_mut().collect();
+    call(context, schema, &mut arguments).map(Dynamic::from)
+}
+
 fn call(
     context: &NativeCallContext,
     schema: &Arc<Schema>,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rhai::{Array, Dynamic, Engine, FnPtr, ImmutableString, Map, NativeCallContext};
 use serde_json::Value;
 
-use super::calls::{escalation, words};
+use super::calls::{self, escalation, words};
 use super::closure::Closure;
 use super::context::{Declaring, Tag, site, tag};
 use super::diagnostics::Problem;
@@ -19,6 +19,7 @@ use super::value::{self, Refused};
 use crate::inventory::{Group, Host, Inventory, InventoryError};
 use crate::play::Play;
 use crate::report::event::Site;
+use crate::schema::Schema;
 use crate::schema::check::{Part, Shape};
 use crate::transport::Connection;
 
@@ -38,24 +39,7 @@ pub(super) fn register(engine: &mut Engine) {
             host(&context, &name, options)
         },
     );
-    engine.register_fn(
-        "group",
-        |context: NativeCallContext, name: ImmutableString, members: Array| {
-            group(&context, &name, members, Map::new())
-        },
-    );
-    engine.register_fn(
-        "group",
-        |context: NativeCallContext, name: ImmutableString, options: Map| {
-            group(&context, &name, Array::new(), options)
-        },
-    );
-    engine.register_fn(
-        "group",
-        |context: NativeCallContext, name: ImmutableString, members: Array, options: Map| {
-            group(&context, &name, members, options)
-        },
-    );
+    register_group(engine);
     engine.register_fn(
         "play",
         |context: NativeCallContext,
@@ -71,6 +55,40 @@ pub(super) fn register(engine: &mut Engine) {
          options: Map,
          body: FnPtr| { play(&context, &name, &pattern, options, body) },
     );
+}
+
+/// At the top of an env file `group` declares one of hosts; on a host it is
+/// the module that keeps a group of accounts.
+fn register_group(engine: &mut Engine) {
+    engine.register_fn(
+        "group",
+        |context: NativeCallContext, name: ImmutableString, members: Array| match on_host(&context)?
+        {
+            Some(schema) => calls::call_with(&context, &schema, vec![name.into(), members.into()]),
+            None => group(&context, &name, members, Map::new()),
+        },
+    );
+    engine.register_fn(
+        "group",
+        |context: NativeCallContext, name: ImmutableString, options: Map| match on_host(&context)? {
+            Some(schema) => calls::call_with(&context, &schema, vec![name.into(), options.into()]),
+            None => group(&context, &name, Array::new(), options),
+        },
+    );
+    engine.register_fn(
+        "group",
+        |context: NativeCallContext, name: ImmutableString, members: Array, options: Map| {
+            group(&context, &name, members, options)
+        },
+    );
+}
+
+/// The module of the called function's name, while a play runs.
+fn on_host(context: &NativeCallContext) -> Result<Option<Arc<Schema>>, Failed> {
+    match tag(context)? {
+        Tag::Declaring(_) => Ok(None),
+        Tag::Running(running) => Ok(running.library.catalog.get(context.fn_name()).cloned()),
+    }
 }
 
 /// The env file that is being read.
@@ -215,7 +233,7 @@ fn group(
     name: &str,
     members: Array,
     options: Map,
-) -> Result<(), Failed> {
+) -> Result<Dynamic, Failed> {
     let declaring = declaring(context)?;
     let members = value::to_json(&Dynamic::from(members), None).unwrap_or_default();
     let given = checked(
@@ -231,7 +249,8 @@ fn group(
     };
     declare(context, &declaring, |declarations| {
         declarations.inventory.add_group(group)
-    })
+    })?;
+    Ok(Dynamic::UNIT)
 }
 
 fn play(

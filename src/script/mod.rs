@@ -50,6 +50,8 @@ mod error;
 
 mod lint;
 
+pub mod describe;
+
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};

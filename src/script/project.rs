@@ -38,14 +38,21 @@ impl Project {
         let unreadable = |error| format!("cannot read {}: {error}", env_file.display());
         let path = std::fs::canonicalize(env_file).map_err(unreadable)?;
         let directory = path.parent().ok_or("the env file is not in a directory")?;
-        let is_root =
-            |directory: &&Path| MARKERS.iter().any(|marker| directory.join(marker).exists());
-        let root = directory.ancestors().find(is_root).unwrap_or(directory);
+        let root = root_of(directory);
         let id = path.strip_prefix(root).map_err(|error| error.to_string())?;
         Ok((
             Self { root: root.into() },
             id.to_string_lossy().into_owned(),
         ))
+    }
+
+    /// The project around a directory, by the same rule.
+    pub fn around(directory: &Path) -> Result<Self, String> {
+        let unreadable = |error| format!("cannot read {}: {error}", directory.display());
+        let path = std::fs::canonicalize(directory).map_err(unreadable)?;
+        Ok(Self {
+            root: root_of(&path).into(),
+        })
     }
 
     /// The project's directory.
@@ -212,6 +219,11 @@ impl Project {
             .collect();
         crate::schema::closest(name, names.iter().map(String::as_str)).map(str::to_owned)
     }
+}
+
+fn root_of(directory: &Path) -> &Path {
+    let is_root = |directory: &&Path| MARKERS.iter().any(|marker| directory.join(marker).exists());
+    directory.ancestors().find(is_root).unwrap_or(directory)
 }
 
 /// Why an import or a source cannot be used.

@@ -26,6 +26,10 @@ impl TestProject {
         Self(directory)
     }
 
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
     pub fn load(&self) -> Result<Playbook, Vec<Problem>> {
         let catalog = Arc::new(Catalog::new(samples::all()));
         Playbook::load(
@@ -312,6 +316,19 @@ fn calls_take_arguments_by_position_and_by_name() {
             r#"package {"name":"haproxy"}"#,
             r#"package {"name":["a","b"],"state":"latest"} notify ["restart"]"#,
             r#"template {"src":"a.j2","dest":"/etc/a","mode":420,"vars":{"host":"web1","x":80}}"#,
+        ]
+    );
+}
+
+#[test]
+fn group_declares_at_the_top_and_is_a_module_on_a_host() {
+    let calls = said(r#"group("veza", #{ system: true }); group("one"); group(#{ name: "two" });"#);
+    assert_eq!(
+        calls,
+        [
+            r#"group {"name":"veza","system":true}"#,
+            r#"group {"name":"one"}"#,
+            r#"group {"name":"two"}"#,
         ]
     );
 }

@@ -276,7 +276,7 @@ mod tests {
         let (plain, other) = (key("ssh-ed25519", 1), key("ssh-ed25519", 2));
         let bare = known(&line("web", &plain));
         assert_eq!(bare.judge("web", 2222, &plain), Verdict::Known);
-        let both = known(&(line("web", &plain) + &line("[web]:2222", &other)));
+        let both = known(&[line("web", &plain), line("[web]:2222", &other)].concat());
         assert_eq!(both.judge("web", 2222, &other), Verdict::Known);
         assert_eq!(
             both.judge("web", 2222, &plain),
@@ -307,7 +307,7 @@ mod tests {
                 STANDARD.encode(hash)
             )
         };
-        let known = known(&(line(&hash("web"), &ed) + &line(&hash("[db]:2200"), &ed)));
+        let known = known(&[line(&hash("web"), &ed), line(&hash("[db]:2200"), &ed)].concat());
         assert_eq!(known.judge("web", 22, &ed), Verdict::Known);
         assert_eq!(known.judge("db", 2200, &ed), Verdict::Known);
         assert_eq!(known.judge("db", 22, &ed), unknown());
@@ -316,7 +316,7 @@ mod tests {
     #[test]
     fn a_revoked_key_is_refused_although_it_is_known() {
         let ed = key("ssh-ed25519", 1);
-        let text = line("web", &ed) + &line("@revoked *", &ed);
+        let text = [line("web", &ed), line("@revoked *", &ed)].concat();
         assert_eq!(
             known(&text).judge("web", 22, &ed),
             Verdict::Revoked("known:2".into())
@@ -345,7 +345,7 @@ mod tests {
             "\u{1}\nweb\nweb ssh-rsa\nweb ssh-rsa !!!\n@other web ssh-rsa AAAA\n|1|x web y\n";
         // A key that is not of the type its line says is nonsense too.
         let lying = format!("web ssh-rsa {}\n", STANDARD.encode(&ed));
-        let known = known(&(nonsense.to_owned() + &lying + &line("web", &ed)));
+        let known = known(&[nonsense, &lying, &line("web", &ed)].concat());
         assert_eq!(known.entries.len(), 1);
         assert_eq!(known.judge("web", 22, &ed), Verdict::Known);
     }

@@ -1,11 +1,12 @@
 //! Calls and what they carry: modules, declarations and roles, against their
 //! schemas; project files that arguments name; handlers that are notified.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
 
-use super::literals::{is_closure, part};
+use super::literals::{bodies, is_closure, part};
 use super::{File, Lint, Notified};
 use crate::schema::Schema;
 use crate::schema::check::{Issue, Part, Shape};
@@ -17,7 +18,12 @@ type Given = Vec<(String, Position, Part<Position>)>;
 
 /// Reports everything that is wrong with what calls carry.
 pub(super) fn check(lint: &mut Lint, parsed: &Arc<Parsed>, tree: &AST, file: &File) {
-    let mut calls = Calls { lint, parsed, file };
+    let mut calls = Calls {
+        lint,
+        parsed,
+        file,
+        bodies: bodies(&parsed.source, tree),
+    };
     tree.walk(&mut |path: &[ASTNode]| {
         if let Some(ASTNode::Stmt(Stmt::FnCall(call, at)) | ASTNode::Expr(Expr::FnCall(call, at))) =
             path.last()
@@ -32,6 +38,7 @@ struct Calls<'a, 'b> {
     lint: &'a mut Lint<'b>,
     parsed: &'a Arc<Parsed>,
     file: &'a File,
+    bodies: Vec<Range<usize>>,
 }
 
 impl Calls<'_, '_> {
@@ -49,12 +56,23 @@ impl Calls<'_, '_> {
         if name == "handler" {
             return self.handler(call);
         }
-        if let Some(schema) = self.lint.library.catalog.complete(name).cloned() {
-            return self.module(&schema, call, position);
+        let module = self.lint.library.catalog.complete(name).cloned();
+        let declaration = self.lint.declarations.get(name).cloned();
+        match (module, declaration) {
+            (Some(_), Some(schema)) if self.is_top_level(position) => {
+                self.declaration(&schema, call, position)
+            }
+            (Some(schema), _) => self.module(&schema, call, position),
+            (None, Some(schema)) => self.declaration(&schema, call, position),
+            (None, None) => {}
         }
-        if let Some(schema) = self.lint.declarations.get(name).cloned() {
-            self.declaration(&schema, call, position);
-        }
+    }
+
+    /// Whether a place is neither in a closure nor in a function: only there
+    /// `group` declares, elsewhere it is the module.
+    fn is_top_level(&self, position: Position) -> bool {
+        let offset = self.parsed.source.offset_of(position);
+        !self.bodies.iter().any(|body| body.contains(&offset))
     }
 
     fn role(&mut self, call: &FnCallExpr, position: Position) {

@@ -99,23 +99,31 @@ pub struct Sight {
 /// What the closures of a file see. The engine does not resolve a captured
 /// name where it is used, only where the closure is made.
 pub fn sights(source: &Source, tree: &AST) -> Vec<Sight> {
-    let closures = tree
-        .iter_fn_def()
-        .filter(|definition| definition.name.starts_with("anon$"));
+    let definitions = tree.iter_fn_def();
+    let closures = definitions.filter(|definition| definition.name.starts_with("anon$"));
     closures
-        .map(|definition| {
-            let start = source.offset_of(definition.body.start_position());
-            let end = match definition.body.end_position() {
-                none if none.is_none() => start + expression(source.text(), start).len(),
-                end => source.offset_of(end),
-            };
-            let names = definition.params.iter().map(ToString::to_string).collect();
-            Sight {
-                extent: start..end,
-                names,
-            }
+        .map(|definition| Sight {
+            extent: body(source, definition),
+            names: definition.params.iter().map(ToString::to_string).collect(),
         })
         .collect()
+}
+
+/// The bytes of the bodies of all functions and closures of a file.
+pub fn bodies(source: &Source, tree: &AST) -> Vec<Range<usize>> {
+    tree.iter_fn_def()
+        .map(|definition| body(source, definition))
+        .collect()
+}
+
+fn body(source: &Source, definition: &ScriptFuncDef) -> Range<usize> {
+    let start = source.offset_of(definition.body.start_position());
+    // The body of a closure without braces has no end in the tree.
+    let end = match definition.body.end_position() {
+        none if none.is_none() => start + expression(source.text(), start).len(),
+        end => source.offset_of(end),
+    };
+    start..end
 }
 
 impl Sight {

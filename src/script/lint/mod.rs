@@ -207,7 +207,7 @@ impl Lint<'_> {
     }
 
     fn file(&self, parsed: &Parsed, tree: &AST, imports: BTreeMap<String, Option<String>>) -> File {
-        let options = self.options(parsed, tree);
+        let options = options(self.engine, parsed, tree);
         let fillings = literals::fillings(tree);
         let mut functions: BTreeMap<String, Function> = BTreeMap::new();
         for definition in tree
@@ -217,8 +217,8 @@ impl Lint<'_> {
             let function = functions.entry(definition.name.to_string()).or_default();
             function.counts.insert(definition.params.len());
             function.private |= definition.access == FnAccess::Private;
-            let filled = literals::filled_constants(definition, &fillings);
-            let schema = filled.filter_map(|name| options.get(name)).next();
+            let mut filled = literals::filled_constants(definition, &fillings);
+            let schema = filled.find_map(|name| options.get(name));
             function.options = schema.cloned();
         }
         File {
@@ -228,35 +228,6 @@ impl Lint<'_> {
                 .collect(),
             imports,
         }
-    }
-
-    /// The options that a file declares, by the name of their constant. Only
-    /// constants are evaluated, and only those that need no function of the
-    /// file; none of them can reach a host.
-    fn options(&self, parsed: &Parsed, tree: &AST) -> BTreeMap<String, Arc<Schema>> {
-        let mut scope = Scope::new();
-        let mut options = BTreeMap::new();
-        for (name, value) in literals::constants(tree) {
-            let text = literals::expression(
-                parsed.source.text(),
-                parsed.source.offset_of(value.start_position()),
-            );
-            let evaluated = self
-                .engine
-                .eval_expression_with_scope::<rhai::Dynamic>(&mut scope, text);
-            let Ok(value) = evaluated else {
-                continue;
-            };
-            if let Some(found) = value.read_lock::<Options>() {
-                let named = Schema {
-                    name: super::options::role_name(parsed.source.id()),
-                    ..(**found.schema()).clone()
-                };
-                options.insert(name.to_owned(), Arc::new(named));
-            }
-            scope.push_constant_dynamic(name, value);
-        }
-        options
     }
 
     /// Handlers that nothing defines.
@@ -286,4 +257,54 @@ impl Lint<'_> {
             self.problems.push(problem);
         }
     }
+}
+
+/// Name, parameters, comments and options of a function.
+pub(super) type Described = (String, Vec<String>, Vec<String>, Option<Arc<Schema>>);
+
+/// The functions of a file that others may call.
+pub(super) fn functions(engine: &Engine, parsed: &Parsed, tree: &AST) -> Vec<Described> {
+    let options = options(engine, parsed, tree);
+    let fillings = literals::fillings(tree);
+    let strings = |texts: &mut dyn Iterator<Item = String>| texts.collect::<Vec<_>>();
+    tree.iter_fn_def()
+        .filter(|definition| {
+            !definition.name.starts_with("anon$") && definition.access == FnAccess::Public
+        })
+        .map(|definition| {
+            let schema = literals::filled_constants(definition, &fillings)
+                .find_map(|name| options.get(name));
+            (
+                definition.name.to_string(),
+                strings(&mut definition.params.iter().map(ToString::to_string)),
+                strings(&mut definition.comments.iter().map(ToString::to_string)),
+                schema.cloned(),
+            )
+        })
+        .collect()
+}
+
+/// The options that a file declares, by the name of their constant. Only
+/// constants are evaluated, and only those that need no function of the file;
+/// none of them can reach a host.
+fn options(engine: &Engine, parsed: &Parsed, tree: &AST) -> BTreeMap<String, Arc<Schema>> {
+    let source = &parsed.source;
+    let mut scope = Scope::new();
+    let mut options = BTreeMap::new();
+    for (name, value) in literals::constants(tree) {
+        let text = literals::expression(source.text(), source.offset_of(value.start_position()));
+        let Ok(value) = engine.eval_expression_with_scope::<rhai::Dynamic>(&mut scope, text) else {
+            continue;
+        };
+        if let Some(found) = value.read_lock::<Options>() {
+            let role = super::options::role_name(source.id());
+            let schema = Schema {
+                name: role,
+                ..(**found.schema()).clone()
+            };
+            options.insert(name.to_owned(), Arc::new(schema));
+        }
+        scope.push_constant_dynamic(name, value);
+    }
+    options
 }
