@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::{Ran, World, checkout, has};
+use support::{Said, TestProject, checkout, has};
 
 const HOSTS: [&str; 3] = ["veza-haproxy", "veza-backend-api-1", "veza-backend-api-2"];
 
@@ -17,7 +17,7 @@ const HOSTS: [&str; 3] = ["veza-haproxy", "veza-backend-api-1", "veza-backend-ap
 static TURN: Mutex<()> = Mutex::new(());
 
 struct Lab {
-    world: World,
+    world: TestProject,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -35,7 +35,7 @@ impl Lab {
         }
         script("clean", &HOSTS);
         Some(Self {
-            world: World::new(),
+            world: TestProject::new(),
             _turn: turn,
         })
     }
@@ -68,7 +68,7 @@ impl Lab {
         self
     }
 
-    fn run(&self, options: &[&str]) -> Ran {
+    fn run(&self, options: &[&str]) -> Said {
         self.world.run(&[&["envs/lab.rhai"], options].concat())
     }
 
@@ -82,14 +82,7 @@ impl Lab {
                 .ended_with(2),
         );
         let performed = effects(&self.run(&["--output", "json"]).ended_with(0));
-        assert_eq!(
-            predicted.len(),
-            performed.len(),
-            "predicted {predicted:#?}\nperformed {performed:#?}"
-        );
-        for (predicted, performed) in predicted.iter().zip(&performed) {
-            assert_eq!(predicted, performed);
-        }
+        same(&predicted, &performed);
         assert!(!performed.is_empty(), "nothing was done at all");
         let again = effects(&self.run(&["--output", "json"]).ended_with(0));
         assert_eq!(
@@ -105,6 +98,20 @@ impl Lab {
     fn inside(&self, host: &str, shell: &str) -> String {
         inside(host, shell)
     }
+}
+
+/// Compares one by one, to name the first that differs.
+#[track_caller]
+fn same(predicted: &[Value], performed: &[Value]) {
+    for (predicted, performed) in predicted.iter().zip(performed) {
+        assert_eq!(predicted, performed, "predicted on the left, performed on the right");
+    }
+    let (longer, what) = match predicted.len() > performed.len() {
+        true => (predicted, "predicted"),
+        false => (performed, "performed"),
+    };
+    let rest = &longer[predicted.len().min(performed.len())..];
+    assert!(rest.is_empty(), "only {what}: {rest:#?}");
 }
 
 fn script(name: &str, arguments: &[&str]) {
@@ -131,7 +138,7 @@ fn inside(host: &str, shell: &str) -> String {
 
 /// The effects of a run, host by host, each with its task; what only the real
 /// thing can know is left out.
-fn effects(run: &Ran) -> Vec<Value> {
+fn effects(run: &Said) -> Vec<Value> {
     let mut effects = Vec::new();
     for event in run.events() {
         if event["event"] != "task_finished" {
@@ -164,9 +171,9 @@ fn files_on_all_three_ways_to_a_host() {
         "templates/x.j2",
         "port = {{ port }}\nhost = {{ host.name }}\n",
     );
-    lab.world
-        .write("files/tree/a.txt", "a\n")
-        .write("files/tree/below/b.txt", "b\n");
+    lab.world.write("files/tree/a.txt", "a
+");
+    lab.world.write("files/tree/below/b.txt", "b\n");
     std::fs::write(lab.world.root().join("files/large.bin"), vec![7; 3_000_000]).expect("a file");
     lab.play(
         "all",
@@ -259,15 +266,13 @@ fn an_agent_killed_in_mid_task_is_a_lost_host_and_the_next_run_goes_on() {
     let mut run = lab.world.command(lab.world.root());
     let child = run
         .arg("envs/lab.rhai")
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
         .spawn()
         .expect("the program starts");
     wait_until("the command runs", || {
         !inside("veza-haproxy", "pgrep -x sleep").is_empty()
     });
     inside("veza-haproxy", "pkill -9 -f veza-agent");
-    let ran = Ran::of(&child.wait_with_output().expect("it ends"));
+    let ran = lab.world.said(&child.wait_with_output().expect("it ends"));
     ran.ended_with(4).says("lost").says("incus");
     lab.play("incus", r#"file("/srv/after", #{ state: "directory" });"#);
     lab.run(&[]).ended_with(0);
@@ -336,8 +341,6 @@ fn an_interrupt_ends_the_command_and_leaves_no_orphan() {
         .world
         .command(lab.world.root())
         .arg("envs/lab.rhai")
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
         .spawn()
         .expect("the program starts");
     wait_until("the command runs", || {
@@ -351,7 +354,7 @@ fn an_interrupt_ends_the_command_and_leaves_no_orphan() {
             .expect("kill starts")
             .success()
     );
-    Ran::of(&child.wait_with_output().expect("it ends")).ended_with(130);
+    lab.world.said(&child.wait_with_output().expect("it ends")).ended_with(130);
     wait_until("the command is gone", || {
         inside("veza-backend-api-1", "pgrep -x sleep").is_empty()
     });
@@ -381,7 +384,7 @@ fn the_lab_env_file_keeps_its_promise() {
     };
     let predicted = effects(&run(&["--check", "--exit-code", "--output", "json"]).ended_with(2));
     let performed = effects(&run(&["--output", "json"]).ended_with(0));
-    assert_eq!(predicted, performed);
+    same(&predicted, &performed);
     assert_eq!(
         effects(&run(&["--output", "json"]).ended_with(0)),
         Vec::<Value>::new()
