@@ -15,6 +15,7 @@ pub fn register(registry: &mut Registry) {
     registry.filter(super::rewrite::CHAIN, chain);
     registry.filter(super::rewrite::LIST, list);
     registry.filter(super::rewrite::DICT, dict);
+    registry.filter(super::rewrite::SETTLE, settle);
 }
 
 /// What an undefined value becomes before an attribute of it is read.
@@ -46,6 +47,31 @@ fn dict(value: &Value) -> Result<Value, Error> {
         pairs.insert(key, item);
     }
     Ok(Dict::new(pairs))
+}
+
+/// Sums and slices of lists are lazy in minijinja.
+fn settle(value: &Value) -> Result<Value, Error> {
+    match value.kind() {
+        ValueKind::Iterable => Ok(List::new(value.try_iter()?)),
+        _ => Ok(value.clone()),
+    }
+}
+
+/// Python's `dict(pairs, name=value)`.
+pub fn new_dict(pairs: Option<Value>, kwargs: Kwargs) -> Result<Value, Error> {
+    let dict = Arc::new(Dict(RwLock::default()));
+    let pairs = pairs.filter(|pairs| !pairs.is_undefined());
+    match &pairs {
+        Some(pairs) if pairs.kind() != ValueKind::Map => {
+            for pair in pairs.try_iter()? {
+                dict.insert(pair.get_item_by_index(0)?, pair.get_item_by_index(1)?)?;
+            }
+            dict.update(&[kwargs.into()])?;
+        }
+        Some(pairs) => dict.update(&[pairs.clone(), kwargs.into()])?,
+        None => dict.update(&[kwargs.into()])?,
+    }
+    Ok(Value::from_dyn_object(dict))
 }
 
 /// A list of which `append` and its like change the contents.

@@ -104,6 +104,7 @@ impl Templates {
         minijinja_contrib::add_to_environment(&mut env);
         // It would print every variable, secrets among them.
         env.remove_global("debug");
+        env.add_function("dict", containers::new_dict);
         let mut registry = Registry::new(env, &OWN_FILTERS, &OWN_TESTS);
         for register in [
             containers::register,

@@ -1,12 +1,13 @@
 //! Rewrites the expressions of a template so that minijinja evaluates them as
 //! Ansible does, and remembers where everything was.
 //!
-//! Four forms change. `a.b` becomes `(a|chain).b`, where the filter turns an
+//! Some forms change. `a.b` becomes `(a|chain).b`, where the filter turns an
 //! undefined `a` into a thing whose every attribute is undefined: undefined
 //! values chain, and stay strict wherever they are used. `[a]` and `{…}` pass
 //! through a filter that refuses undefined parts and makes them mutable, as
 //! Python's are. `a % b` becomes a filter, which also formats text. `a < b`
-//! becomes a test, which refuses what has no order or is not known yet.
+//! becomes a test, which refuses what has no order or is not known yet. Sums
+//! and slices of lists, which minijinja leaves lazy, become lists again.
 //!
 //! Nothing that is inserted holds a newline, so line numbers stay right, and
 //! `original` maps a place in the new text back to the old one.
@@ -25,6 +26,9 @@ pub const LIST: &str = "__list";
 pub const DICT: &str = "__dict";
 /// The name of the filter that stands for the operator `%`.
 pub const MODULO: &str = "__modulo";
+
+/// The name of the filter that makes a list of what minijinja leaves lazy.
+pub const SETTLE: &str = "__settle";
 
 /// The operators that become tests, with the names of these.
 pub const COMPARISONS: [(&str, &str); 8] = [
@@ -168,7 +172,14 @@ struct Level {
     /// The start of the current operand of a comparison.
     side: Option<usize>,
     comparison: Option<Comparison>,
+    /// That operand holds `+` or `*`, which may make a list.
+    has_sum: bool,
+    /// A colon was seen, so brackets hold a slice.
+    has_colon: bool,
     after_test: bool,
+    /// The operand follows a test without parentheses, and may get none:
+    /// they would be taken for the list of its arguments.
+    is_bare: bool,
 }
 
 /// A comparison whose right side is being read.
@@ -190,7 +201,10 @@ impl Level {
             in_modulo: false,
             side: None,
             comparison: None,
+            has_sum: false,
+            has_colon: false,
             after_test: false,
+            is_bare: false,
         }
     }
 }
@@ -324,6 +338,7 @@ impl<'t> Rewriter<'t> {
         let bracket = match text {
             "not" | "*" | "**" => return 1,
             "," | ":" | "=" => {
+                level.has_colon |= text == ":";
                 (level.term, level.side) = (None, None);
                 return 1;
             }
@@ -379,6 +394,7 @@ impl<'t> Rewriter<'t> {
         if level.after_test && !is_binary(text) {
             // The operand of a test may follow it without parentheses.
             level.after_test = false;
+            level.is_bare = true;
             return self.operand(levels, token);
         }
         // Two strings beside each other are one.
@@ -396,6 +412,8 @@ impl<'t> Rewriter<'t> {
         }
         self.end_term(level, last_end);
         level.wants_operand = true;
+        level.has_sum |= matches!(text, "+" | "*");
+        level.has_colon |= text == ":";
         match text {
             "*" | "/" | "//" => {}
             "%" => self.modulo(level, token, last_end),
@@ -405,10 +423,12 @@ impl<'t> Rewriter<'t> {
                     // `not` between operands goes on with `in`.
                     let length = if text == "not" { tokens.len().min(2) } else { 1 };
                     let end = tokens[length - 1].range.end;
+                    self.end_sum(level, last_end);
                     compare(level, token.range.start..end, last_end, test);
                     return length;
                 }
                 None => {
+                    self.end_sum(level, last_end);
                     self.end_comparison(level, last_end);
                     (level.term, level.side) = (None, None);
                 }
@@ -455,7 +475,7 @@ impl<'t> Rewriter<'t> {
     }
 
     fn make_chainable(&mut self, level: &Level) {
-        if let Some(chain) = &level.chain {
+        if let Some(chain) = level.chain.as_ref().filter(|_| !level.is_bare) {
             let range = chain.range.clone();
             self.insert(range.start, "(", range.start..range.start);
             self.insert(range.end, format!("|{CHAIN})"), range);
@@ -480,6 +500,13 @@ impl<'t> Rewriter<'t> {
         }
     }
 
+    fn end_sum(&mut self, level: &mut Level, end: usize) {
+        if let Some(start) = level.side.filter(|_| std::mem::take(&mut level.has_sum)) {
+            self.insert(start, "((", start..start);
+            self.insert(end, format!(")|{SETTLE})"), start..end);
+        }
+    }
+
     fn end_comparison(&mut self, level: &mut Level, end: usize) {
         let Some(Comparison { start, operator, test: Some(test) }) = level.comparison.take() else {
             return;
@@ -496,11 +523,13 @@ impl<'t> Rewriter<'t> {
 
     fn end_level(&mut self, level: &mut Level, end: usize) {
         self.end_term(level, end);
+        self.end_sum(level, end);
         self.end_comparison(level, end);
         self.end_chain(level);
     }
 
     fn end_chain(&mut self, level: &mut Level) {
+        level.is_bare = false;
         if let Some(chain) = level.chain.take()
             && matches!(chain.steps[..], [Step::Name(_), ..])
         {
@@ -534,6 +563,10 @@ impl<'t> Rewriter<'t> {
                 let index = constant.then(|| self.str(&tokens[at - 1]));
                 chain.steps.push(index.map_or(Step::Dynamic, constant_step));
                 chain.range.end = range.end;
+                if inner.has_colon && !outer.is_bare {
+                    let whole = chain.range.clone();
+                    self.wrap(&whole, SETTLE);
+                }
             }
             (_, chain) => *chain = Some(Chain { range, steps: vec![Step::Dynamic] }),
         }
@@ -629,11 +662,13 @@ mod tests {
             ("{{ (a or b).c }}", "{{ ((a or b)|__chain).c }}"),
             ("{{ [a, 1] }}", "{{ ([a, 1]|__list) }}"),
             ("{{ '%s' % x }}", "{{ (('%s' )|__modulo( x)) }}"),
-            ("{{ 1 + a*2 % b + 3 }}", "{{ 1 + ((a*2 )|__modulo( b)) + 3 }}"),
+            ("{{ 1 + a*2 % b + 3 }}", "{{ ((1 + ((a*2 )|__modulo( b)) + 3)|__settle) }}"),
             ("{{ x % y|int and z }}", "{{ ((x )|__modulo( y|int)) and z }}"),
             ("{% set n.x = a.b %}", "{% set n.x = (a|__chain).b %}"),
+            ("{{ a + b == c[1:] }}", "{{ ((((a + b)|__settle) ) is __eq( ((c|__chain)[1:]|__settle))) }}"),
             ("{{ x | ansible.builtin.bool }}", "{{ x | bool }}"),
             ("{{ x is divisibleby 3 and a.b }}", "{{ x is divisibleby 3 and (a|__chain).b }}"),
+            ("{{ x is sameas y.z and a.b }}", "{{ x is sameas y.z and (a|__chain).b }}"),
             ("{% raw %}\nx{% endraw %}", "{% raw +%}\nx{% endraw %}"),
             ("{% for h in g.x if h.y recursive %}", "{% for h in (g|__chain).x if (h|__chain).y recursive %}"),
         ] {
