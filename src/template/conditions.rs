@@ -14,21 +14,34 @@ use super::{marks, numbers, python};
 pub fn register(registry: &mut Registry) {
     register_comparisons(registry);
     register_kinds(registry);
-    registry.test("contains", |state: &mut State, value: &Value, item: &Value| {
-        state.perform_test("in", &[item.clone(), value.clone()])
-    });
+    registry.test(
+        "contains",
+        |state: &mut State, value: &Value, item: &Value| {
+            state.perform_test("in", &[item.clone(), value.clone()])
+        },
+    );
     for name in ["subset", "issubset"] {
         registry.test(name, |a: &Value, b: &Value| is_subset(a, b));
     }
     for name in ["superset", "issuperset"] {
         registry.test(name, |a: &Value, b: &Value| is_subset(b, a));
     }
-    registry.test("all", |value: &Value| Ok::<_, Error>(items(value)?.iter().all(Value::is_true)));
-    registry.test("any", |value: &Value| Ok::<_, Error>(items(value)?.iter().any(Value::is_true)));
-    registry.test("truthy", |value: &Value, args: Rest<Value>, kwargs: Kwargs| truthy(value, &args, &kwargs));
-    registry.test("falsy", |value: &Value, args: Rest<Value>, kwargs: Kwargs| {
-        truthy(value, &args, &kwargs).map(|truthy| !truthy)
+    registry.test("all", |value: &Value| {
+        Ok::<_, Error>(items(value)?.iter().all(Value::is_true))
     });
+    registry.test("any", |value: &Value| {
+        Ok::<_, Error>(items(value)?.iter().any(Value::is_true))
+    });
+    registry.test(
+        "truthy",
+        |value: &Value, args: Rest<Value>, kwargs: Kwargs| truthy(value, &args, &kwargs),
+    );
+    registry.test(
+        "falsy",
+        |value: &Value, args: Rest<Value>, kwargs: Kwargs| {
+            truthy(value, &args, &kwargs).map(|truthy| !truthy)
+        },
+    );
     for name in ["abs", "is_abs"] {
         registry.test(name, |value: &Value| python::text(value).starts_with('/'));
     }
@@ -46,23 +59,34 @@ fn register_comparisons(registry: &mut Registry) {
         registry.test(name, |a: &Value, b: &Value| !equal(a, b));
     }
     for name in ["lt", "lessthan", "<", "__lt"] {
-        registry.test(name, |a: &Value, b: &Value| ordered(a, b).map(Ordering::is_lt));
+        registry.test(name, |a: &Value, b: &Value| {
+            ordered(a, b).map(Ordering::is_lt)
+        });
     }
     for name in ["le", "<=", "__le"] {
-        registry.test(name, |a: &Value, b: &Value| ordered(a, b).map(Ordering::is_le));
+        registry.test(name, |a: &Value, b: &Value| {
+            ordered(a, b).map(Ordering::is_le)
+        });
     }
     for name in ["gt", "greaterthan", ">", "__gt"] {
-        registry.test(name, |a: &Value, b: &Value| ordered(a, b).map(Ordering::is_gt));
+        registry.test(name, |a: &Value, b: &Value| {
+            ordered(a, b).map(Ordering::is_gt)
+        });
     }
     for name in ["ge", ">=", "__ge"] {
-        registry.test(name, |a: &Value, b: &Value| ordered(a, b).map(Ordering::is_ge));
+        registry.test(name, |a: &Value, b: &Value| {
+            ordered(a, b).map(Ordering::is_ge)
+        });
     }
     for name in ["in", "__in"] {
-        registry.plain_test(name, |state: &mut State, item: &Value, all: &Value| is_in(state, item, all));
+        registry.plain_test(name, |state: &mut State, item: &Value, all: &Value| {
+            is_in(state, item, all)
+        });
     }
-    registry.plain_test("__not_in", |state: &mut State, item: &Value, all: &Value| {
-        is_in(state, item, all).map(|found| !found)
-    });
+    registry.plain_test(
+        "__not_in",
+        |state: &mut State, item: &Value, all: &Value| is_in(state, item, all).map(|found| !found),
+    );
     registry.test("lower", tests::is_lower);
     registry.test("upper", tests::is_upper);
 }
@@ -98,7 +122,11 @@ fn as_number(value: &Value) -> Value {
 }
 
 fn equal(a: &Value, b: &Value) -> bool {
-    if is_number(a) && is_number(b) { as_number(a) == as_number(b) } else { a == b }
+    if is_number(a) && is_number(b) {
+        as_number(a) == as_number(b)
+    } else {
+        a == b
+    }
 }
 
 /// Python orders numbers and texts, but not one against the other.
@@ -108,16 +136,27 @@ fn ordered(a: &Value, b: &Value) -> Result<Ordering, Error> {
     }
     if a.kind() != b.kind() || !matches!(a.kind(), ValueKind::String | ValueKind::Seq) {
         let (a, b) = (python::type_name(a), python::type_name(b));
-        return Err(invalid(format!("values of the types {a} and {b} have no order")));
+        return Err(invalid(format!(
+            "values of the types {a} and {b} have no order"
+        )));
     }
     Ok(a.cmp(b))
 }
 
 fn register_kinds(registry: &mut Registry) {
-    let sized = |value: &Value| matches!(value.kind(), ValueKind::String | ValueKind::Seq | ValueKind::Map);
+    let sized = |value: &Value| {
+        matches!(
+            value.kind(),
+            ValueKind::String | ValueKind::Seq | ValueKind::Map
+        )
+    };
     registry.plain_test("sequence", move |value: &Value| sized(value));
-    registry.plain_test("iterable", move |value: &Value| sized(value) || value.kind() == ValueKind::Iterable);
-    registry.plain_test("number", |value: &Value| matches!(value.kind(), ValueKind::Number | ValueKind::Bool));
+    registry.plain_test("iterable", move |value: &Value| {
+        sized(value) || value.kind() == ValueKind::Iterable
+    });
+    registry.plain_test("number", |value: &Value| {
+        matches!(value.kind(), ValueKind::Number | ValueKind::Bool)
+    });
     registry.plain_test("callable", |value: &Value| value.kind() == ValueKind::Plain);
 }
 
@@ -129,10 +168,14 @@ fn is_subset(a: &Value, b: &Value) -> Result<bool, Error> {
 fn truthy(value: &Value, args: &[Value], kwargs: &Kwargs) -> Result<bool, Error> {
     let convert = match args.first() {
         Some(convert) => convert.is_true(),
-        None => kwargs.get::<Option<bool>>("convert_bool")?.unwrap_or_default(),
+        None => kwargs
+            .get::<Option<bool>>("convert_bool")?
+            .unwrap_or_default(),
     };
     kwargs.assert_all_used()?;
-    let known = ["n", "no", "off", "false", "0", "f", "y", "yes", "on", "true", "1", "t"];
+    let known = [
+        "n", "no", "off", "false", "0", "f", "y", "yes", "on", "true", "1", "t",
+    ];
     let text = value.as_str().map(|text| text.trim().to_lowercase());
     match text.filter(|text| convert && known.contains(&text.as_str())) {
         Some(text) => Ok(matches!(text.as_str(), "y" | "t") || numbers::truth(&Value::from(text))),
@@ -165,7 +208,8 @@ fn version(value: &Value, other: &Value, args: Rest<Value>, kwargs: Kwargs) -> R
         Some(value) => Ok(Some(value.clone())),
         None => kwargs.get::<Option<Value>>(name),
     };
-    let operator = argument(0, "operator")?.map_or_else(|| "eq".into(), |value| python::text(&value));
+    let operator =
+        argument(0, "operator")?.map_or_else(|| "eq".into(), |value| python::text(&value));
     let strict = argument(1, "strict")?.is_some_and(|value| value.is_true());
     let kind = argument(2, "version_type")?.map(|value| python::text(&value));
     kwargs.assert_all_used()?;
@@ -187,7 +231,9 @@ fn version(value: &Value, other: &Value, args: Rest<Value>, kwargs: Kwargs) -> R
         "<=" | "le" => Ok(order.is_le()),
         ">" | "gt" => Ok(order.is_gt()),
         ">=" | "ge" => Ok(order.is_ge()),
-        _ => Err(invalid("the operator of `version` must be ==, !=, <, <=, > or >=")),
+        _ => Err(invalid(
+            "the operator of `version` must be ==, !=, <, <=, > or >=",
+        )),
     }
 }
 
@@ -203,7 +249,9 @@ fn parts(version: &str) -> Vec<Part> {
     let mut rest = version;
     while let Some(first) = rest.chars().next() {
         let class = |c: char| (c.is_ascii_digit(), c.is_ascii_lowercase(), c == '.');
-        let length = rest.find(|c| class(c) != class(first)).unwrap_or(rest.len());
+        let length = rest
+            .find(|c| class(c) != class(first))
+            .unwrap_or(rest.len());
         let length = if first == '.' { 1 } else { length };
         let (part, after) = rest.split_at(length);
         match part.parse() {
@@ -222,7 +270,11 @@ fn loose_order(left: &str, right: &str) -> Result<Ordering, Error> {
         let order = match pair {
             (Part::Number(a), Part::Number(b)) => a.cmp(b),
             (Part::Word(a), Part::Word(b)) => a.cmp(b),
-            _ => return Err(invalid("the versions cannot be compared: a number meets a word")),
+            _ => {
+                return Err(invalid(
+                    "the versions cannot be compared: a number meets a word",
+                ));
+            }
         };
         if order.is_ne() {
             return Ok(order);
@@ -238,7 +290,10 @@ fn strict_version(version: &str) -> Result<([u64; 3], (bool, char, u64)), Error>
         Some(at) => version.split_at(at),
         None => (version, ""),
     };
-    let numbers: Vec<u64> = numbers.split('.').map(|n| n.parse().map_err(|_| bad())).collect::<Result<_, _>>()?;
+    let numbers: Vec<u64> = numbers
+        .split('.')
+        .map(|n| n.parse().map_err(|_| bad()))
+        .collect::<Result<_, _>>()?;
     let numbers = match numbers[..] {
         [major, minor] => [major, minor, 0],
         [major, minor, patch] => [major, minor, patch],
@@ -269,10 +324,15 @@ fn semantic_order(left: &str, right: &str) -> Result<Ordering, Error> {
 fn semantic(version: &str) -> Result<([u64; 3], Vec<String>), Error> {
     let bad = || invalid("a semantic version is three numbers, and perhaps -rc.1 and +build");
     let core = version.split('+').next().unwrap_or(version);
-    let (core, pre) = core.split_once('-').map_or((core, Vec::new()), |(core, pre)| {
-        (core, pre.split('.').map(str::to_owned).collect())
-    });
-    let numbers: Vec<u64> = core.split('.').map(|n| n.parse().map_err(|_| bad())).collect::<Result<_, _>>()?;
+    let (core, pre) = core
+        .split_once('-')
+        .map_or((core, Vec::new()), |(core, pre)| {
+            (core, pre.split('.').map(str::to_owned).collect())
+        });
+    let numbers: Vec<u64> = core
+        .split('.')
+        .map(|n| n.parse().map_err(|_| bad()))
+        .collect::<Result<_, _>>()?;
     match numbers[..] {
         [major, minor, patch] => Ok(([major, minor, patch], pre)),
         _ => Err(bad()),

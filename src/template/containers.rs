@@ -298,7 +298,11 @@ fn admit(value: &Value, is_self: &dyn Fn(&Value) -> bool) -> Result<(), Error> {
 /// Python's index: negative ones count from the end.
 fn position(index: i64, length: usize) -> Option<usize> {
     let from_end = usize::try_from(index.unsigned_abs()).ok()?;
-    if index < 0 { length.checked_sub(from_end) } else { Some(from_end) }
+    if index < 0 {
+        length.checked_sub(from_end)
+    } else {
+        Some(from_end)
+    }
 }
 
 fn invalid(message: &'static str) -> Error {

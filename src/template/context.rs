@@ -8,7 +8,11 @@ use super::containers::{Dict, List};
 
 /// The variables a template sees.
 pub fn root(context: &Map<String, Json>) -> Value {
-    Value::from_pairs(context.iter().map(|(name, json)| (name.clone(), value(json))))
+    Value::from_pairs(
+        context
+            .iter()
+            .map(|(name, json)| (name.clone(), value(json))),
+    )
 }
 
 /// `json` as a value. Lists and dicts may be changed by the template; the

@@ -23,9 +23,15 @@ type Pairs = IndexMap<Value, Value>;
 /// The pairs of a dict.
 fn pairs(value: &Value) -> Result<Pairs, Error> {
     if value.kind() != ValueKind::Map {
-        return Err(invalid(format!("a dict is needed here, not {}", python::type_name(value))));
+        return Err(invalid(format!(
+            "a dict is needed here, not {}",
+            python::type_name(value)
+        )));
     }
-    value.try_iter()?.map(|key| Ok((key.clone(), value.get_item(&key)?))).collect()
+    value
+        .try_iter()?
+        .map(|key| Ok((key.clone(), value.get_item(&key)?)))
+        .collect()
 }
 
 #[derive(Clone, Copy)]
@@ -37,15 +43,24 @@ enum Lists {
 }
 
 fn combine(value: &Value, others: Rest<Value>, kwargs: Kwargs) -> Result<Value, Error> {
-    let recursive = kwargs.get::<Option<Value>>("recursive")?.is_some_and(|value| value.is_true());
-    let lists = match kwargs.get::<Option<&str>>("list_merge")?.unwrap_or("replace") {
+    let recursive = kwargs
+        .get::<Option<Value>>("recursive")?
+        .is_some_and(|value| value.is_true());
+    let lists = match kwargs
+        .get::<Option<&str>>("list_merge")?
+        .unwrap_or("replace")
+    {
         "replace" => Lists::Replace,
         "keep" => Lists::Keep,
         "append" => Lists::Append { distinct: false },
         "append_rp" => Lists::Append { distinct: true },
         "prepend" => Lists::Prepend { distinct: false },
         "prepend_rp" => Lists::Prepend { distinct: true },
-        _ => return Err(invalid("`list_merge` must be replace, keep, append, append_rp, prepend or prepend_rp")),
+        _ => {
+            return Err(invalid(
+                "`list_merge` must be replace, keep, append, append_rp, prepend or prepend_rp",
+            ));
+        }
     };
     kwargs.assert_all_used()?;
     let mut all = Vec::new();
@@ -101,7 +116,11 @@ fn merge_lists(low: &Value, high: Value, lists: Lists) -> Result<Value, Error> {
 fn names(kwargs: &Kwargs, given: &[Value]) -> Result<(Value, Value), Error> {
     let name = |index: usize, name: &str, default: &str| match given.get(index) {
         Some(value) => Ok(value.clone()),
-        None => Ok::<_, Error>(kwargs.get::<Option<Value>>(name)?.unwrap_or_else(|| Value::from(default))),
+        None => Ok::<_, Error>(
+            kwargs
+                .get::<Option<Value>>(name)?
+                .unwrap_or_else(|| Value::from(default)),
+        ),
     };
     let names = (name(0, "key_name", "key")?, name(1, "value_name", "value")?);
     kwargs.assert_all_used()?;
@@ -110,7 +129,12 @@ fn names(kwargs: &Kwargs, given: &[Value]) -> Result<(Value, Value), Error> {
 
 fn dict_to_items(value: &Value, given: Rest<Value>, kwargs: Kwargs) -> Result<Vec<Value>, Error> {
     let (key_name, value_name) = names(&kwargs, &given)?;
-    let item = |(key, value)| Dict::new(Pairs::from_iter([(key_name.clone(), key), (value_name.clone(), value)]));
+    let item = |(key, value)| {
+        Dict::new(Pairs::from_iter([
+            (key_name.clone(), key),
+            (value_name.clone(), value),
+        ]))
+    };
     Ok(pairs(value)?.into_iter().map(item).collect())
 }
 

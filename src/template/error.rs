@@ -31,8 +31,14 @@ pub struct TemplateError {
 }
 
 impl TemplateError {
-    pub(super) fn new(template: &Prepared, message: String, range: Option<Range<usize>>) -> TemplateError {
-        let line = range.as_ref().map(|range| line_of(&template.shown, range.start));
+    pub(super) fn new(
+        template: &Prepared,
+        message: String,
+        range: Option<Range<usize>>,
+    ) -> TemplateError {
+        let line = range
+            .as_ref()
+            .map(|range| line_of(&template.shown, range.start));
         let mut error = TemplateError {
             message,
             source_code: NamedSource::new(&template.name, template.shown.clone()),
@@ -80,8 +86,12 @@ impl TemplateError {
         context: Option<&Map<String, Value>>,
     ) -> TemplateError {
         let error = innermost(error);
-        let template = error.name().map_or(library.main(), |name| library.get(name));
-        let range = error.range().or_else(|| line_range(template, error.line()?));
+        let template = error
+            .name()
+            .map_or(library.main(), |name| library.get(name));
+        let range = error
+            .range()
+            .or_else(|| line_range(template, error.line()?));
         let place = range.map(|range| template.original(range));
         let explained = |message: String| TemplateError::new(template, message, place.clone());
         let detail = error.detail().unwrap_or_default();
@@ -161,7 +171,10 @@ pub(super) fn unknown_names(template: &Prepared, templates: &Templates) -> Vec<T
     let tests = (&rewritten.tests, "test", &templates.tests);
     let mut errors = Vec::new();
     for (mentions, what, known) in [filters, tests] {
-        for mention in mentions.iter().filter(|mention| !known.contains(&mention.name)) {
+        for mention in mentions
+            .iter()
+            .filter(|mention| !known.contains(&mention.name))
+        {
             let message = format!("There is no {what} `{}`", mention.name);
             let range = template.shown_range(&mention.range);
             let near = nearest(&mention.name, known.iter().map(String::as_str));
@@ -178,8 +191,15 @@ fn undefined(
     detail: &str,
     context: &Map<String, Value>,
 ) -> TemplateError {
-    let Some((chain, missing)) = place.as_ref().and_then(|place| culprit(template, place, context)) else {
-        let message = if detail.is_empty() { "A value is undefined".into() } else { sentence(detail) };
+    let Some((chain, missing)) = place
+        .as_ref()
+        .and_then(|place| culprit(template, place, context))
+    else {
+        let message = if detail.is_empty() {
+            "A value is undefined".into()
+        } else {
+            sentence(detail)
+        };
         return TemplateError::new(template, message, place);
     };
     let range = template.shown_range(&chain.range);
@@ -199,17 +219,25 @@ fn culprit<'t>(
 ) -> Option<(&'t Chain, Option<String>)> {
     let chains = &template.rewritten.chains;
     let shown = |chain: &Chain| template.shown_range(&chain.range);
-    let overlaps = |chain: &&Chain| shown(chain).start < place.end && place.start < shown(chain).end;
+    let overlaps =
+        |chain: &&Chain| shown(chain).start < place.end && place.start < shown(chain).end;
     let same_line = |chain: &&Chain| {
         line_of(&template.shown, shown(chain).start) == line_of(&template.shown, place.start)
     };
-    let missing = |chain: &'t Chain| missing_step(template, chain, context).map(|help| (chain, help));
+    let missing =
+        |chain: &'t Chain| missing_step(template, chain, context).map(|help| (chain, help));
     chains
         .iter()
         .filter(overlaps)
         .find_map(missing)
         .or_else(|| chains.iter().filter(same_line).find_map(missing))
-        .or_else(|| chains.iter().filter(overlaps).max_by_key(|c| c.range.len()).map(|c| (c, None)))
+        .or_else(|| {
+            chains
+                .iter()
+                .filter(overlaps)
+                .max_by_key(|c| c.range.len())
+                .map(|c| (c, None))
+        })
 }
 
 /// Whether the context lacks a step of `chain`, and what to write instead.
@@ -267,6 +295,8 @@ fn line_range(template: &Prepared, line: usize) -> Option<Range<usize>> {
         Some(before) => text.match_indices('\n').nth(before)?.0 + 1,
         None => 0,
     };
-    let end = text[start..].find('\n').map_or(text.len(), |length| start + length);
+    let end = text[start..]
+        .find('\n')
+        .map_or(text.len(), |length| start + length);
     Some(start..end)
 }

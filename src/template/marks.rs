@@ -24,12 +24,21 @@ impl Registry {
     /// Begins with what `env` has, by the names given.
     pub fn new(env: Environment<'static>, filters: &[&str], tests: &[&str]) -> Registry {
         let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-        Registry { env, filters: owned(filters), tests: owned(tests) }
+        Registry {
+            env,
+            filters: owned(filters),
+            tests: owned(tests),
+        }
     }
 
     /// All that was added, and the names of the filters and of the tests.
     pub fn finish(self) -> (Environment<'static>, BTreeSet<String>, BTreeSet<String>) {
-        let public = |names: BTreeSet<String>| names.into_iter().filter(|name| !name.starts_with('_')).collect();
+        let public = |names: BTreeSet<String>| {
+            names
+                .into_iter()
+                .filter(|name| !name.starts_with('_'))
+                .collect()
+        };
         (self.env, public(self.filters), public(self.tests))
     }
 
@@ -127,7 +136,11 @@ fn call(inner: &Value, state: &mut State, args: &[Value]) -> Result<Value, Error
     let is_plain_list = result.kind() == ValueKind::Seq
         && !result.is_tuple()
         && result.downcast_object_ref::<List>().is_none();
-    if is_plain_list { Ok(List::new(result.try_iter()?)) } else { Ok(result) }
+    if is_plain_list {
+        Ok(List::new(result.try_iter()?))
+    } else {
+        Ok(result)
+    }
 }
 
 /// Where the first unknown text in `value` will come from.

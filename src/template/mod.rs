@@ -8,8 +8,8 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde_json::{Map, Value};
 
 mod header;
-mod scan;
 mod rewrite;
+mod scan;
 
 mod error;
 
@@ -46,8 +46,27 @@ const OWN_FILTERS: [&str; 6] = ["chain", "lines", "pluralize", "pprint", "safe",
 
 /// The tests of minijinja that are used as they are.
 const OWN_TESTS: [&str; 21] = [
-    "boolean", "defined", "divisibleby", "endingwith", "escaped", "even", "false", "filter", "float", "int",
-    "integer", "mapping", "none", "odd", "safe", "sameas", "startingwith", "string", "test", "true", "undefined",
+    "boolean",
+    "defined",
+    "divisibleby",
+    "endingwith",
+    "escaped",
+    "even",
+    "false",
+    "filter",
+    "float",
+    "int",
+    "integer",
+    "mapping",
+    "none",
+    "odd",
+    "safe",
+    "sameas",
+    "startingwith",
+    "string",
+    "test",
+    "true",
+    "undefined",
 ];
 
 const MAIN: &str = "<main>";
@@ -126,7 +145,11 @@ impl Templates {
             register(&mut registry);
         }
         let (env, filters, tests) = registry.finish();
-        Templates { env, filters, tests }
+        Templates {
+            env,
+            filters,
+            tests,
+        }
     }
 
     /// Renders `source`. `find` resolves the names that it and its includes
@@ -169,7 +192,9 @@ impl Templates {
             name: mention.name.clone(),
             range: main.shown_range(&mention.range),
         });
-        Ok(Checked { includes: includes.collect() })
+        Ok(Checked {
+            includes: includes.collect(),
+        })
     }
 
     fn environment(&self, library: &Library) -> Result<Environment<'static>, TemplateError> {
@@ -261,7 +286,11 @@ impl Library {
         let main = prepare(&source.name, shown, settings, header);
         if let Some(problem) = problem {
             let line = 0..main.shown.lines().next().map_or(0, str::len);
-            return Err(TemplateError::new(&main, format!("In the `#jinja2:` line, {problem}"), Some(line)));
+            return Err(TemplateError::new(
+                &main,
+                format!("In the `#jinja2:` line, {problem}"),
+                Some(line),
+            ));
         }
         Ok(Library {
             main,
@@ -331,5 +360,9 @@ fn prepare(name: &str, shown: String, settings: Settings, header: usize) -> Prep
 
 fn uniform_newlines(text: &str, newline: &str) -> String {
     let unix = text.replace("\r\n", "\n").replace('\r', "\n");
-    if newline == "\n" { unix } else { unix.replace('\n', newline) }
+    if newline == "\n" {
+        unix
+    } else {
+        unix.replace('\n', newline)
+    }
 }

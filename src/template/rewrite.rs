@@ -221,7 +221,12 @@ impl<'t> Rewriter<'t> {
 
     fn insert(&mut self, at: usize, inserted: impl Into<String>, stands_for: Range<usize>) {
         let inserted = inserted.into();
-        self.out.edits.push(Edit { at, removed: 0, inserted, stands_for });
+        self.out.edits.push(Edit {
+            at,
+            removed: 0,
+            inserted,
+            stands_for,
+        });
     }
 
     fn tag(&mut self, tag: &Tag) {
@@ -282,7 +287,8 @@ impl<'t> Rewriter<'t> {
     }
 
     fn include(&mut self, tokens: &[Token]) {
-        let constant = |token: &&Token| matches!(self.str(token), "[" | "," | "]") || token.kind == Kind::Text;
+        let constant =
+            |token: &&Token| matches!(self.str(token), "[" | "," | "]") || token.kind == Kind::Text;
         let names: Vec<Mention> = tokens
             .iter()
             .take_while(constant)
@@ -359,8 +365,15 @@ impl<'t> Rewriter<'t> {
         level.wants_operand = false;
         let is_variable = token.kind == Kind::Name
             && !matches!(text, "true" | "True" | "false" | "False" | "none" | "None");
-        let step = if is_variable { Step::Name(text.to_owned()) } else { Step::Dynamic };
-        level.chain = Some(Chain { range: token.range.clone(), steps: vec![step] });
+        let step = if is_variable {
+            Step::Name(text.to_owned())
+        } else {
+            Step::Dynamic
+        };
+        level.chain = Some(Chain {
+            range: token.range.clone(),
+            steps: vec![step],
+        });
         1
     }
 
@@ -421,7 +434,11 @@ impl<'t> Rewriter<'t> {
             _ => match COMPARISONS.iter().find(|(operator, _)| *operator == text) {
                 Some((_, test)) => {
                     // `not` between operands goes on with `in`.
-                    let length = if text == "not" { tokens.len().min(2) } else { 1 };
+                    let length = if text == "not" {
+                        tokens.len().min(2)
+                    } else {
+                        1
+                    };
                     let end = tokens[length - 1].range.end;
                     self.end_sum(level, last_end);
                     compare(level, token.range.start..end, last_end, test);
@@ -435,7 +452,11 @@ impl<'t> Rewriter<'t> {
             },
         }
         let is_word = token.kind == Kind::Name && !is_binary(text);
-        if is_word { self.operand(levels, token) } else { 1 }
+        if is_word {
+            self.operand(levels, token)
+        } else {
+            1
+        }
     }
 
     fn attribute(&mut self, level: &mut Level, tokens: &[Token]) -> usize {
@@ -455,7 +476,9 @@ impl<'t> Rewriter<'t> {
                 // What is undefined, if anything, is the value before it.
                 self.out.chains.push(chain.clone());
             }
-            chain.steps.push(if is_method { Step::Dynamic } else { step });
+            chain
+                .steps
+                .push(if is_method { Step::Dynamic } else { step });
             chain.range.end = name.range.end;
         }
         2
@@ -508,7 +531,12 @@ impl<'t> Rewriter<'t> {
     }
 
     fn end_comparison(&mut self, level: &mut Level, end: usize) {
-        let Some(Comparison { start, operator, test: Some(test) }) = level.comparison.take() else {
+        let Some(Comparison {
+            start,
+            operator,
+            test: Some(test),
+        }) = level.comparison.take()
+        else {
             return;
         };
         self.insert(start, "((", start..start);
@@ -537,7 +565,14 @@ impl<'t> Rewriter<'t> {
         }
     }
 
-    fn close(&mut self, levels: &mut Vec<Level>, token: &Token, last_end: usize, tokens: &[Token], at: usize) {
+    fn close(
+        &mut self,
+        levels: &mut Vec<Level>,
+        token: &Token,
+        last_end: usize,
+        tokens: &[Token],
+        at: usize,
+    ) {
         let Some(mut inner) = levels.pop() else {
             return;
         };
@@ -568,7 +603,12 @@ impl<'t> Rewriter<'t> {
                     self.wrap(&whole, SETTLE);
                 }
             }
-            (_, chain) => *chain = Some(Chain { range, steps: vec![Step::Dynamic] }),
+            (_, chain) => {
+                *chain = Some(Chain {
+                    range,
+                    steps: vec![Step::Dynamic],
+                })
+            }
         }
     }
 
@@ -581,8 +621,12 @@ impl<'t> Rewriter<'t> {
     fn dotted_name(&self, tokens: &[Token]) -> usize {
         let mut length = usize::from(tokens.first().is_some_and(|token| token.kind == Kind::Name));
         while length > 0
-            && tokens.get(length).is_some_and(|token| self.str(token) == ".")
-            && tokens.get(length + 1).is_some_and(|token| token.kind == Kind::Name)
+            && tokens
+                .get(length)
+                .is_some_and(|token| self.str(token) == ".")
+            && tokens
+                .get(length + 1)
+                .is_some_and(|token| token.kind == Kind::Name)
         {
             length += 2;
         }
@@ -619,15 +663,41 @@ impl<'t> Rewriter<'t> {
 fn compare(level: &mut Level, operator: Range<usize>, last_end: usize, test: &'static str) {
     let test = level.comparison.is_none().then_some(test);
     let start = level.side.take().unwrap_or(last_end);
-    level.comparison = Some(Comparison { start, operator, test });
+    level.comparison = Some(Comparison {
+        start,
+        operator,
+        test,
+    });
     level.term = None;
 }
 
 fn is_binary(text: &str) -> bool {
     matches!(
         text,
-        "and" | "or" | "if" | "else" | "in" | "not" | "is" | "+" | "-" | "*" | "/" | "//" | "%"
-            | "**" | "~" | "==" | "!=" | "<" | "<=" | ">" | ">=" | "," | ":" | "="
+        "and"
+            | "or"
+            | "if"
+            | "else"
+            | "in"
+            | "not"
+            | "is"
+            | "+"
+            | "-"
+            | "*"
+            | "/"
+            | "//"
+            | "%"
+            | "**"
+            | "~"
+            | "=="
+            | "!="
+            | "<"
+            | "<="
+            | ">"
+            | ">="
+            | ","
+            | ":"
+            | "="
     )
 }
 
@@ -636,7 +706,11 @@ fn constant_step(text: &str) -> Step {
         return Step::Index(index);
     }
     let is_text = text.len() >= 2 && text.starts_with(['"', '\'']) && !text.contains('\\');
-    if is_text { Step::Name(text[1..text.len() - 1].to_owned()) } else { Step::Dynamic }
+    if is_text {
+        Step::Name(text[1..text.len() - 1].to_owned())
+    } else {
+        Step::Dynamic
+    }
 }
 
 #[cfg(test)]
@@ -651,26 +725,62 @@ mod tests {
     fn chains_lists_and_modulo_are_rewritten() {
         for (template, expected) in [
             ("{{ a }}", "{{ a }}"),
-            ("{{ a == 1 and b<2 }}", "{{ ((a ) is __eq( 1)) and ((b) is __lt(2)) }}"),
-            ("{{ 1 < a < 3 or 'x' not in a == b }}", "{{ 1 < a < 3 or 'x' not in a == b }}"),
+            (
+                "{{ a == 1 and b<2 }}",
+                "{{ ((a ) is __eq( 1)) and ((b) is __lt(2)) }}",
+            ),
+            (
+                "{{ 1 < a < 3 or 'x' not in a == b }}",
+                "{{ 1 < a < 3 or 'x' not in a == b }}",
+            ),
             ("{{ not a in b }}", "{{ not ((a ) is __in( b)) }}"),
-            ("{{ a not  in b.c and d }}", "{{ ((a ) is __not_in( (b|__chain).c)) and d }}"),
-            ("{{ a.b % 2 == [1] }}", "{{ (((((a|__chain).b )|__modulo( 2)) ) is __eq( ([1]|__list))) }}"),
+            (
+                "{{ a not  in b.c and d }}",
+                "{{ ((a ) is __not_in( (b|__chain).c)) and d }}",
+            ),
+            (
+                "{{ a.b % 2 == [1] }}",
+                "{{ (((((a|__chain).b )|__modulo( 2)) ) is __eq( ([1]|__list))) }}",
+            ),
             ("{{ a.b.c }}", "{{ ((a|__chain).b|__chain).c }}"),
-            ("{{ a['x'].c | default(1) }}", "{{ ((a|__chain)['x']|__chain).c | default(1) }}"),
-            ("{{ a.b.split('x')[0] }}", "{{ ((a|__chain).b.split('x')|__chain)[0] }}"),
+            (
+                "{{ a['x'].c | default(1) }}",
+                "{{ ((a|__chain)['x']|__chain).c | default(1) }}",
+            ),
+            (
+                "{{ a.b.split('x')[0] }}",
+                "{{ ((a|__chain).b.split('x')|__chain)[0] }}",
+            ),
             ("{{ (a or b).c }}", "{{ ((a or b)|__chain).c }}"),
             ("{{ [a, 1] }}", "{{ ([a, 1]|__list) }}"),
             ("{{ '%s' % x }}", "{{ (('%s' )|__modulo( x)) }}"),
-            ("{{ 1 + a*2 % b + 3 }}", "{{ ((1 + ((a*2 )|__modulo( b)) + 3)|__settle) }}"),
-            ("{{ x % y|int and z }}", "{{ ((x )|__modulo( y|int)) and z }}"),
+            (
+                "{{ 1 + a*2 % b + 3 }}",
+                "{{ ((1 + ((a*2 )|__modulo( b)) + 3)|__settle) }}",
+            ),
+            (
+                "{{ x % y|int and z }}",
+                "{{ ((x )|__modulo( y|int)) and z }}",
+            ),
             ("{% set n.x = a.b %}", "{% set n.x = (a|__chain).b %}"),
-            ("{{ a + b == c[1:] }}", "{{ ((((a + b)|__settle) ) is __eq( ((c|__chain)[1:]|__settle))) }}"),
+            (
+                "{{ a + b == c[1:] }}",
+                "{{ ((((a + b)|__settle) ) is __eq( ((c|__chain)[1:]|__settle))) }}",
+            ),
             ("{{ x | ansible.builtin.bool }}", "{{ x | bool }}"),
-            ("{{ x is divisibleby 3 and a.b }}", "{{ x is divisibleby 3 and (a|__chain).b }}"),
-            ("{{ x is sameas y.z and a.b }}", "{{ x is sameas y.z and (a|__chain).b }}"),
+            (
+                "{{ x is divisibleby 3 and a.b }}",
+                "{{ x is divisibleby 3 and (a|__chain).b }}",
+            ),
+            (
+                "{{ x is sameas y.z and a.b }}",
+                "{{ x is sameas y.z and (a|__chain).b }}",
+            ),
             ("{% raw %}\nx{% endraw %}", "{% raw +%}\nx{% endraw %}"),
-            ("{% for h in g.x if h.y recursive %}", "{% for h in (g|__chain).x if (h|__chain).y recursive %}"),
+            (
+                "{% for h in g.x if h.y recursive %}",
+                "{% for h in (g|__chain).x if (h|__chain).y recursive %}",
+            ),
         ] {
             assert_eq!(rewrite(template).text, expected);
         }
@@ -692,6 +802,9 @@ mod tests {
         let chain = &rewritten.chains[0];
         assert_eq!(chain.range, 3..14);
         let name = |text: &str| Step::Name(text.into());
-        assert_eq!(chain.steps, [name("a"), name("b"), name("c"), Step::Index(0)]);
+        assert_eq!(
+            chain.steps,
+            [name("a"), name("b"), name("c"), Step::Index(0)]
+        );
     }
 }

@@ -12,11 +12,16 @@ use super::yaml_scalar::{Analysis, Meaning, analyze, is_break, is_printable, mea
 
 /// Adds the filters of this file.
 pub fn register(registry: &mut Registry) {
-    registry.mover("to_yaml", |value: &Value, kwargs: Kwargs| dump(value, &kwargs, None, 2));
-    registry.mover("to_nice_yaml", |value: &Value, args: Rest<Value>, kwargs: Kwargs| {
-        let indent = args.first().and_then(Value::as_usize);
-        dump(value, &kwargs, Some(false), indent.unwrap_or(4))
+    registry.mover("to_yaml", |value: &Value, kwargs: Kwargs| {
+        dump(value, &kwargs, None, 2)
     });
+    registry.mover(
+        "to_nice_yaml",
+        |value: &Value, args: Rest<Value>, kwargs: Kwargs| {
+            let indent = args.first().and_then(Value::as_usize);
+            dump(value, &kwargs, Some(false), indent.unwrap_or(4))
+        },
+    );
 }
 
 /// How a collection is written: in brackets, in lines, or the first only
@@ -30,11 +35,16 @@ fn dump(value: &Value, kwargs: &Kwargs, flow: Flow, indent: usize) -> Result<Str
         Some(style) => Some(style.is_true()),
         None => flow,
     };
-    let indent = flag("indent")?.and_then(|indent| indent.as_usize()).unwrap_or(indent);
+    let indent = flag("indent")?
+        .and_then(|indent| indent.as_usize())
+        .unwrap_or(indent);
     let indent = if (2..10).contains(&indent) { indent } else { 2 };
     let width = match flag("width")?.and_then(|width| width.as_i64()) {
         Some(width) if width < 0 => usize::MAX,
-        Some(width) => usize::try_from(width).ok().filter(|width| *width > indent * 2).unwrap_or(80),
+        Some(width) => usize::try_from(width)
+            .ok()
+            .filter(|width| *width > indent * 2)
+            .unwrap_or(80),
         None => 80,
     };
     let sort_keys = flag("sort_keys")?.is_none_or(|sort| sort.is_true());
@@ -238,7 +248,11 @@ impl Emitter {
 
     fn allows_plain(&self, analysis: &Analysis, empty: bool, simple_key: bool) -> bool {
         let in_flow = self.flow_level > 0;
-        let allowed = if in_flow { analysis.flow_plain } else { analysis.block_plain };
+        let allowed = if in_flow {
+            analysis.flow_plain
+        } else {
+            analysis.block_plain
+        };
         allowed && !(empty && (in_flow || simple_key)) && !(simple_key && analysis.multiline)
     }
 
@@ -284,8 +298,13 @@ impl Emitter {
                 (self.indention, spaces) = (false, false);
                 continue;
             }
-            let folds = may_fold && !spaces && self.column > self.best_width && chars.peek() != Some(&' ');
-            if folds { self.write_indent() } else { self.put(c) }
+            let folds =
+                may_fold && !spaces && self.column > self.best_width && chars.peek() != Some(&' ');
+            if folds {
+                self.write_indent()
+            } else {
+                self.put(c)
+            }
             spaces = true;
         }
         (self.whitespace, self.indention) = (false, false);
@@ -300,7 +319,11 @@ impl Emitter {
             if c == ' ' {
                 let inside = index > 0 && next.is_some_and(|next| next != ' ');
                 let folds = may_fold && !spaces && self.column > self.best_width && inside;
-                if folds { self.write_indent() } else { self.put(c) }
+                if folds {
+                    self.write_indent()
+                } else {
+                    self.put(c)
+                }
                 spaces = true;
             } else if is_break(c) {
                 if !breaks && c == '\n' {
@@ -337,7 +360,11 @@ impl Emitter {
                 escaped(c).chars().for_each(|c| self.put(c));
                 spaces = false;
             } else if c == ' ' {
-                let folds = may_fold && !spaces && self.column > self.best_width && index > 0 && next.is_some();
+                let folds = may_fold
+                    && !spaces
+                    && self.column > self.best_width
+                    && index > 0
+                    && next.is_some();
                 if folds {
                     self.write_indent();
                     if next == Some(' ') {
@@ -381,7 +408,10 @@ fn escaped(c: char) -> String {
 }
 
 fn is_scalar(value: &Value) -> bool {
-    !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable | ValueKind::Map)
+    !matches!(
+        value.kind(),
+        ValueKind::Seq | ValueKind::Iterable | ValueKind::Map
+    )
 }
 
 fn is_simple_key(key: &Value) -> bool {
@@ -405,6 +435,11 @@ fn scalar_text(value: &Value) -> Result<String, Error> {
             number if !number.contains('.') => number.replacen('e', ".0e", 1),
             number => number.into(),
         },
-        _ => return Err(invalid(format!("a value of type {} cannot become YAML", python::type_name(value)))),
+        _ => {
+            return Err(invalid(format!(
+                "a value of type {} cannot become YAML",
+                python::type_name(value)
+            )));
+        }
     })
 }
