@@ -33,7 +33,7 @@ fn chain(value: &Value) -> Value {
 
 fn list(value: &Value) -> Result<Value, Error> {
     python::refuse_undefined(value)?;
-    Ok(List::new(value.try_iter()?))
+    Ok(List::of(value.try_iter()?))
 }
 
 fn dict(value: &Value) -> Result<Value, Error> {
@@ -46,13 +46,13 @@ fn dict(value: &Value) -> Result<Value, Error> {
         }
         pairs.insert(key, item);
     }
-    Ok(Dict::new(pairs))
+    Ok(Dict::of(pairs))
 }
 
 /// Sums and slices of lists are lazy in minijinja.
 fn settle(value: &Value) -> Result<Value, Error> {
     match value.kind() {
-        ValueKind::Iterable => Ok(List::new(value.try_iter()?)),
+        ValueKind::Iterable => Ok(List::of(value.try_iter()?)),
         _ => Ok(value.clone()),
     }
 }
@@ -80,7 +80,7 @@ pub struct List(RwLock<Vec<Value>>);
 
 impl List {
     /// A new list of `items`.
-    pub fn new(items: impl IntoIterator<Item = Value>) -> Value {
+    pub fn of(items: impl IntoIterator<Item = Value>) -> Value {
         Value::from_object(List(RwLock::new(items.into_iter().collect())))
     }
 
@@ -181,7 +181,7 @@ impl Object for List {
                 kwargs.assert_all_used()?;
                 *self.write() = items;
             }
-            "copy" => return Ok(List::new(self.read().clone())),
+            "copy" => return Ok(List::of(self.read().clone())),
             _ => return super::methods::of_list(state, &self.read().clone(), method, args),
         }
         Ok(Value::from(()))
@@ -194,7 +194,7 @@ pub struct Dict(RwLock<IndexMap<Value, Value>>);
 
 impl Dict {
     /// A new dict of `pairs`.
-    pub fn new(pairs: IndexMap<Value, Value>) -> Value {
+    pub fn of(pairs: IndexMap<Value, Value>) -> Value {
         Value::from_object(Dict(RwLock::new(pairs)))
     }
 
@@ -256,7 +256,7 @@ impl Object for Dict {
         match method {
             "update" => self.update(args)?,
             "clear" => self.write().clear(),
-            "copy" => return Ok(Dict::new(self.read().clone())),
+            "copy" => return Ok(Dict::of(self.read().clone())),
             "pop" => {
                 let (key, default): (Value, Option<Value>) = from_args(args)?;
                 let found = self.write().shift_remove(&key).or(default);
@@ -265,7 +265,7 @@ impl Object for Dict {
             "popitem" => {
                 let last = self.write().pop();
                 let (key, value) = last.ok_or_else(|| invalid("the dict is empty"))?;
-                return Ok(List::new([key, value]));
+                return Ok(List::of([key, value]));
             }
             "setdefault" => {
                 let (key, default): (Value, Option<Value>) = from_args(args)?;

@@ -23,8 +23,8 @@ pub fn value(json: &Json) -> Value {
         Json::Bool(truth) => Value::from(*truth),
         Json::Number(number) => number_value(number),
         Json::String(text) => Value::from(text.as_str()),
-        Json::Array(items) => List::new(items.iter().map(value)),
-        Json::Object(map) => Dict::new(
+        Json::Array(items) => List::of(items.iter().map(value)),
+        Json::Object(map) => Dict::of(
             map.iter()
                 .map(|(key, json)| (Value::from(key.as_str()), value(json)))
                 .collect::<IndexMap<_, _>>(),

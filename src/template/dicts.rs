@@ -75,14 +75,14 @@ fn combine(value: &Value, others: Rest<Value>, kwargs: Kwargs) -> Result<Value, 
     for value in &all {
         merged = merge(merged, pairs(value)?, recursive, lists)?;
     }
-    Ok(Dict::new(merged))
+    Ok(Dict::of(merged))
 }
 
 fn merge(mut low: Pairs, high: Pairs, recursive: bool, lists: Lists) -> Result<Pairs, Error> {
     for (key, value) in high {
         let merged = match low.get(&key) {
             Some(old) if recursive && is_map(old) && is_map(&value) => {
-                Dict::new(merge(pairs(old)?, pairs(&value)?, recursive, lists)?)
+                Dict::of(merge(pairs(old)?, pairs(&value)?, recursive, lists)?)
             }
             Some(old) if is_list(old) && is_list(&value) => merge_lists(old, value, lists)?,
             _ => value,
@@ -108,8 +108,8 @@ fn merge_lists(low: &Value, high: Value, lists: Lists) -> Result<Value, Error> {
     Ok(match lists {
         Lists::Replace => high,
         Lists::Keep => low.clone(),
-        Lists::Append { .. } => List::new(old.into_iter().chain(new)),
-        Lists::Prepend { .. } => List::new(new.into_iter().chain(old)),
+        Lists::Append { .. } => List::of(old.into_iter().chain(new)),
+        Lists::Prepend { .. } => List::of(new.into_iter().chain(old)),
     })
 }
 
@@ -130,7 +130,7 @@ fn names(kwargs: &Kwargs, given: &[Value]) -> Result<(Value, Value), Error> {
 fn dict_to_items(value: &Value, given: Rest<Value>, kwargs: Kwargs) -> Result<Vec<Value>, Error> {
     let (key_name, value_name) = names(&kwargs, &given)?;
     let item = |(key, value)| {
-        Dict::new(Pairs::from_iter([
+        Dict::of(Pairs::from_iter([
             (key_name.clone(), key),
             (value_name.clone(), value),
         ]))
@@ -148,7 +148,7 @@ fn items_to_dict(value: &Value, given: Rest<Value>, kwargs: Kwargs) -> Result<Va
         };
         out.insert(part(&key_name)?, part(&value_name)?);
     }
-    Ok(Dict::new(out))
+    Ok(Dict::of(out))
 }
 
 fn rekey(value: &Value, name: &Value, kwargs: Kwargs) -> Result<Value, Error> {
@@ -172,7 +172,7 @@ fn rekey(value: &Value, name: &Value, kwargs: Kwargs) -> Result<Value, Error> {
             return Err(invalid(format!("two items have the same `{name}`")));
         }
     }
-    Ok(Dict::new(out))
+    Ok(Dict::of(out))
 }
 
 fn pairs_to_dict(value: &Value) -> Result<Value, Error> {
@@ -183,5 +183,5 @@ fn pairs_to_dict(value: &Value) -> Result<Value, Error> {
         };
         out.insert(key.clone(), value.clone());
     }
-    Ok(Dict::new(out))
+    Ok(Dict::of(out))
 }

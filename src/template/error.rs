@@ -2,12 +2,13 @@
 
 use std::fmt::Write;
 use std::ops::Range;
+use std::sync::Arc;
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
 use minijinja::ErrorKind;
 use serde_json::{Map, Value};
 
-use super::rewrite::{Chain, Step};
+use super::rewritten::{Chain, Step};
 use super::{Library, Prepared, Templates};
 
 /// A template that cannot be read or rendered.
@@ -20,14 +21,13 @@ use super::{Library, Prepared, Templates};
 pub struct TemplateError {
     message: String,
     #[source_code]
-    source_code: NamedSource<String>,
+    source_code: Arc<NamedSource<String>>,
     #[label("{label}")]
     span: Option<SourceSpan>,
-    label: String,
+    label: &'static str,
     #[help]
-    help: Option<String>,
-    line: Option<usize>,
-    unknown: Option<String>,
+    help: Option<Box<str>>,
+    unknown: Option<Box<str>>,
 }
 
 impl TemplateError {
@@ -41,11 +41,10 @@ impl TemplateError {
             .map(|range| line_of(&template.shown, range.start));
         let mut error = TemplateError {
             message,
-            source_code: NamedSource::new(&template.name, template.shown.clone()),
+            source_code: Arc::new(NamedSource::new(&template.name, template.shown.clone())),
             span: range.map(SourceSpan::from),
-            label: "here".into(),
+            label: "here",
             help: None,
-            line,
             unknown: None,
         };
         // Writing to a String cannot fail.
@@ -57,7 +56,7 @@ impl TemplateError {
     }
 
     pub(super) fn with_help(mut self, help: Option<String>) -> TemplateError {
-        self.help = help;
+        self.help = help.map(String::into_boxed_str);
         self
     }
 
@@ -68,7 +67,8 @@ impl TemplateError {
 
     /// The line at fault, from 1.
     pub fn line(&self) -> Option<usize> {
-        self.line
+        let span = self.span?;
+        Some(line_of(self.source_code.inner(), span.offset()))
     }
 
     /// Where the unknown value will come from, when the only thing wrong is
@@ -112,7 +112,8 @@ impl TemplateError {
             }
             _ => {
                 let mut explained = explained(message(error, detail, context));
-                explained.unknown = super::marks::origin_in_error(detail);
+                explained.unknown =
+                    super::marks::origin_in_error(detail).map(String::into_boxed_str);
                 explained
             }
         }
@@ -205,7 +206,7 @@ fn undefined(
     let range = template.shown_range(&chain.range);
     let text = &template.shown[range.clone()];
     let mut error = TemplateError::new(template, format!("`{text}` is undefined"), Some(range));
-    error.label = "undefined".into();
+    error.label = "undefined";
     let advice = "give it a value, or write `| default(…)` where it may be missing";
     error.with_help(Some(missing.unwrap_or_else(|| advice.into())))
 }

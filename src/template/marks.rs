@@ -137,7 +137,7 @@ fn call(inner: &Value, state: &mut State, args: &[Value]) -> Result<Value, Error
         && !result.is_tuple()
         && result.downcast_object_ref::<List>().is_none();
     if is_plain_list {
-        Ok(List::new(result.try_iter()?))
+        Ok(List::of(result.try_iter()?))
     } else {
         Ok(result)
     }

@@ -66,7 +66,7 @@ fn listed(result: Result<Value, Error>) -> Result<Value, Error> {
     let result = result?;
     let is_list = result.kind() == ValueKind::Seq && !result.is_tuple();
     if is_list {
-        Ok(List::new(result.try_iter()?))
+        Ok(List::of(result.try_iter()?))
     } else {
         Ok(result)
     }
@@ -144,7 +144,7 @@ fn rsplit(text: &str, args: &[Value]) -> Result<Value, Error> {
         None => rsplit_blanks(text, limit),
     };
     parts.reverse();
-    Ok(List::new(parts.into_iter().map(Value::from)))
+    Ok(List::of(parts.into_iter().map(Value::from)))
 }
 
 /// The words of `text` from the last, and what `limit` of them leave as one.
@@ -178,7 +178,7 @@ fn partition(text: &str, args: &[Value], last: bool) -> Result<Value, Error> {
         None if last => ["", "", text],
         None => [text, "", ""],
     };
-    Ok(List::new(parts.map(Value::from)))
+    Ok(List::of(parts.map(Value::from)))
 }
 
 fn swapcase(text: &str) -> String {

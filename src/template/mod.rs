@@ -7,8 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde_json::{Map, Value};
 
+mod expression;
 mod header;
+mod library;
 mod rewrite;
+mod rewritten;
 mod scan;
 
 mod error;
@@ -21,6 +24,7 @@ mod python;
 
 mod builtins;
 mod conditions;
+mod convert;
 mod dicts;
 mod hashes;
 mod json;
@@ -28,18 +32,20 @@ mod network;
 mod numbers;
 mod paths;
 mod regex;
+mod replacement;
 mod select;
 mod sets;
 mod strings;
+mod versions;
 mod yaml;
 mod yaml_read;
 mod yaml_scalar;
+mod yaml_write;
 
 pub use error::TemplateError;
 
-use header::Settings;
+use library::{Library, MAIN, Prepared};
 use marks::Registry;
-use rewrite::Rewritten;
 
 /// The filters of minijinja and minijinja-contrib that are used as they are.
 const OWN_FILTERS: [&str; 6] = ["chain", "lines", "pluralize", "pprint", "safe", "striptags"];
@@ -68,8 +74,6 @@ const OWN_TESTS: [&str; 21] = [
     "true",
     "undefined",
 ];
-
-const MAIN: &str = "<main>";
 
 /// A template and the name that errors show for it.
 #[derive(Debug, Clone)]
@@ -141,6 +145,8 @@ impl Templates {
             network::register,
             hashes::register,
             conditions::register,
+            convert::register,
+            versions::register,
         ] {
             register(&mut registry);
         }
@@ -233,136 +239,5 @@ impl Templates {
         let result = template.and_then(|template| template.render(context::root(context)));
         let wanted = std::mem::take(&mut *wanted.lock().unwrap_or_else(PoisonError::into_inner));
         Ok((result, wanted))
-    }
-}
-
-/// A template made ready for minijinja.
-#[derive(Debug)]
-struct Prepared {
-    name: String,
-    settings: Settings,
-    /// The text with uniform newlines, which errors show.
-    shown: String,
-    /// The length of the override line, which is not rendered.
-    header: usize,
-    rewritten: Rewritten,
-}
-
-impl Prepared {
-    fn original(&self, range: Range<usize>) -> Range<usize> {
-        self.shown_range(&self.rewritten.original(range))
-    }
-
-    /// A place in the body as a place in what errors show.
-    fn shown_range(&self, range: &Range<usize>) -> Range<usize> {
-        range.start + self.header..range.end + self.header
-    }
-
-    /// Jinja drops the last newline of a template; Ansible appends again what
-    /// the result has fewer of than the template.
-    fn restore_newlines(&self, mut rendered: String) -> String {
-        let count = |text: &str| text.bytes().rev().take_while(|b| *b == b'\n').count();
-        let missing = count(&self.shown).saturating_sub(count(&rendered));
-        rendered.push_str(&self.settings.newline.repeat(missing));
-        rendered
-    }
-}
-
-/// The template that is rendered and those it includes.
-struct Library {
-    main: Prepared,
-    others: BTreeMap<String, Prepared>,
-    tried: BTreeSet<String>,
-}
-
-impl Library {
-    fn new(source: &Source) -> Result<Library, TemplateError> {
-        let shown = uniform_newlines(&source.text, "\n");
-        let read = Settings::read(&shown);
-        let (settings, header, problem) = match read {
-            Ok((settings, header)) => (settings, header, None),
-            Err(problem) => (Settings::default(), 0, Some(problem)),
-        };
-        let main = prepare(&source.name, shown, settings, header);
-        if let Some(problem) = problem {
-            let line = 0..main.shown.lines().next().map_or(0, str::len);
-            return Err(TemplateError::new(
-                &main,
-                format!("In the `#jinja2:` line, {problem}"),
-                Some(line),
-            ));
-        }
-        Ok(Library {
-            main,
-            others: BTreeMap::new(),
-            tried: BTreeSet::new(),
-        })
-    }
-
-    fn main(&self) -> &Prepared {
-        &self.main
-    }
-
-    fn get(&self, key: &str) -> &Prepared {
-        self.others.get(key).unwrap_or(&self.main)
-    }
-
-    fn texts(&self) -> BTreeMap<String, String> {
-        let mut texts = BTreeMap::from([(MAIN.to_owned(), self.main.rewritten.text.clone())]);
-        for (name, prepared) in &self.others {
-            texts.insert(name.clone(), prepared.rewritten.text.clone());
-        }
-        texts
-    }
-
-    fn add_constant_names(&mut self, find: &dyn Fn(&str) -> Option<Source>) {
-        loop {
-            let all = self.others.values().chain([&self.main]);
-            let names = all.flat_map(|prepared| &prepared.rewritten.includes);
-            let names = names.map(|mention| mention.name.clone()).collect();
-            if !self.add_all(names, find) {
-                return;
-            }
-        }
-    }
-
-    /// Adds the templates of `names` that can be found and were not looked
-    /// for before; false when that is none.
-    fn add_all(&mut self, names: BTreeSet<String>, find: &dyn Fn(&str) -> Option<Source>) -> bool {
-        let mut found = false;
-        for name in names {
-            if !self.tried.insert(name.clone()) {
-                continue;
-            }
-            let Some(source) = find(&name) else {
-                continue;
-            };
-            let shown = uniform_newlines(&source.text, "\n");
-            let prepared = prepare(&source.name, shown, self.main.settings.clone(), 0);
-            self.others.insert(name, prepared);
-            found = true;
-        }
-        found
-    }
-}
-
-fn prepare(name: &str, shown: String, settings: Settings, header: usize) -> Prepared {
-    let body = uniform_newlines(&shown[header..], &settings.newline);
-    let rewritten = Rewritten::new(&body, &settings.delimiters);
-    Prepared {
-        name: name.to_owned(),
-        settings,
-        shown,
-        header,
-        rewritten,
-    }
-}
-
-fn uniform_newlines(text: &str, newline: &str) -> String {
-    let unix = text.replace("\r\n", "\n").replace('\r', "\n");
-    if newline == "\n" {
-        unix
-    } else {
-        unix.replace('\n', newline)
     }
 }

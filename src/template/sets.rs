@@ -152,7 +152,7 @@ fn zip(value: &Value, others: &[Value], fill: Option<&Value>) -> Result<Vec<Valu
     };
     let row = |index: usize| {
         let cell = |list: &Vec<Value>| list.get(index).or(fill).cloned().unwrap_or_default();
-        List::new(lists.iter().map(cell))
+        List::of(lists.iter().map(cell))
     };
     Ok((0..length.unwrap_or_default()).map(row).collect())
 }
@@ -168,12 +168,12 @@ fn product(value: &Value, others: Rest<Value>, kwargs: Kwargs) -> Result<Vec<Val
         let longer = |row: &Vec<Value>| {
             let row = row.clone();
             list.iter()
-                .map(move |item| [&row[..], &[item.clone()]].concat())
+                .map(move |item| [&row[..], std::slice::from_ref(item)].concat())
                 .collect::<Vec<_>>()
         };
         rows = rows.iter().flat_map(longer).collect();
     }
-    Ok(rows.into_iter().map(List::new).collect())
+    Ok(rows.into_iter().map(List::of).collect())
 }
 
 /// All ways to pick `count` items such that each index is `allowed` after
@@ -193,7 +193,7 @@ fn chosen(
         }
         rows = longer;
     }
-    let pick = |row: Vec<usize>| List::new(row.into_iter().map(|index| items[index].clone()));
+    let pick = |row: Vec<usize>| List::of(row.into_iter().map(|index| items[index].clone()));
     Ok(rows.into_iter().map(pick).collect())
 }
 
@@ -261,7 +261,7 @@ fn subelements(
                 "`subelements` needs a list at `{path}`, found {kind}"
             )));
         }
-        let pair = |item: Value| List::new([element.clone(), item]);
+        let pair = |item: Value| List::of([element.clone(), item]);
         pairs.extend(items(&found)?.into_iter().map(pair));
     }
     Ok(pairs)

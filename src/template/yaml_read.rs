@@ -95,7 +95,7 @@ impl<'t> Reader<'t> {
         let mut items = Vec::new();
         loop {
             match self.next()? {
-                Event::SequenceEnd => return Ok(List::new(items)),
+                Event::SequenceEnd => return Ok(List::of(items)),
                 event => items.push(self.node(event, depth + 1)?),
             }
         }
@@ -118,7 +118,7 @@ impl<'t> Reader<'t> {
             }
         }
         merged.extend(pairs);
-        Ok(Dict::new(merged))
+        Ok(Dict::of(merged))
     }
 }
 
