@@ -16,7 +16,7 @@ pub fn register(registry: &mut Registry) {
         registry.mover(name, length);
     }
     register_minijinja(registry);
-    registry.mover("list", list);
+    registry.mover("list", items);
     registry.reader("string", |value: &Value| python::text(value));
     registry.mover("join", join);
     registry.mover("indent", indent);
@@ -79,15 +79,11 @@ fn length(value: &Value) -> Result<Value, Error> {
     }
 }
 
-fn list(value: &Value) -> Result<Vec<Value>, Error> {
-    match value.as_str() {
-        Some(text) => Ok(text.chars().map(Value::from).collect()),
-        None => items(value),
-    }
-}
-
-/// The items of a list; the keys of a dict.
+/// The items of a list, the keys of a dict, the characters of a text.
 pub fn items(value: &Value) -> Result<Vec<Value>, Error> {
+    if let Some(text) = value.as_str() {
+        return Ok(text.chars().map(Value::from).collect());
+    }
     let iterable = matches!(
         value.kind(),
         ValueKind::Seq | ValueKind::Iterable | ValueKind::Map
@@ -114,7 +110,7 @@ fn join(value: &Value, separator: Option<Value>, kwargs: Kwargs) -> Result<Strin
         .map(|value: Value| python::text(&value))
         .unwrap_or_default();
     let mut texts = Vec::new();
-    for item in list(value)? {
+    for item in items(value)? {
         let item = match &attribute {
             Some(path) => super::select::attribute(&item, path),
             None => item,
@@ -208,7 +204,7 @@ fn sort(
     let case_sensitive = argument(1, "case_sensitive")?.is_some_and(|value| value.is_true());
     let attribute = argument(2, "attribute")?;
     kwargs.assert_all_used()?;
-    let items = list(&value)?;
+    let items = items(&value)?;
     let subject = |item: &Value| match &attribute {
         Some(path) => super::select::attribute(item, path),
         None => item.clone(),

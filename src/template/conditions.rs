@@ -91,6 +91,17 @@ fn register_comparisons(registry: &mut Registry) {
 fn is_in(state: &State, item: &Value, all: &Value) -> Result<bool, Error> {
     python::refuse_undefined(item)?;
     python::refuse_undefined(all)?;
+    let searchable = match all.kind() {
+        ValueKind::String => item.as_str().is_some(),
+        ValueKind::Seq | ValueKind::Iterable | ValueKind::Map => true,
+        _ => false,
+    };
+    if !searchable {
+        let (item, all) = (python::type_name(item), python::type_name(all));
+        return Err(invalid(format!(
+            "a value of type {item} cannot be looked for in one of type {all}"
+        )));
+    }
     let found = tests::is_in(state, item, all)?;
     if found {
         return Ok(true);
@@ -140,6 +151,7 @@ fn ordered(a: &Value, b: &Value) -> Result<Ordering, Error> {
     Ok(a.cmp(b))
 }
 
+/// The tests of what kind a value is. An unknown text is a text.
 fn register_kinds(registry: &mut Registry) {
     let sized = |value: &Value| {
         matches!(
@@ -147,14 +159,52 @@ fn register_kinds(registry: &mut Registry) {
             ValueKind::String | ValueKind::Seq | ValueKind::Map
         )
     };
-    registry.plain_test("sequence", move |value: &Value| sized(value));
-    registry.plain_test("iterable", move |value: &Value| {
+    kind_test(registry, "sequence", sized);
+    kind_test(registry, "iterable", move |value| {
         sized(value) || value.kind() == ValueKind::Iterable
     });
-    registry.plain_test("number", |value: &Value| {
-        matches!(value.kind(), ValueKind::Number | ValueKind::Bool)
+    kind_test(registry, "number", is_number);
+    kind_test(registry, "callable", |value| {
+        value.kind() == ValueKind::Plain
     });
-    registry.plain_test("callable", |value: &Value| value.kind() == ValueKind::Plain);
+    kind_test(registry, "boolean", tests::is_boolean);
+    kind_test(registry, "none", tests::is_none);
+    kind_test(registry, "string", tests::is_string);
+    kind_test(registry, "mapping", tests::is_mapping);
+    kind_test(registry, "integer", tests::is_integer);
+    kind_test(registry, "float", tests::is_float);
+    kind_test(registry, "true", tests::is_true);
+    kind_test(registry, "false", tests::is_false);
+    kind_test(registry, "escaped", tests::is_safe);
+    registry.test("sameas", tests::is_sameas);
+    registry.test("odd", |value: &Value| {
+        remainder(value, 2).map(|rest| rest == 1)
+    });
+    registry.test("even", |value: &Value| {
+        remainder(value, 2).map(|rest| rest == 0)
+    });
+    registry.test("divisibleby", |value: &Value, by: i128| {
+        remainder(value, by).map(|rest| rest == 0)
+    });
+}
+
+fn kind_test(
+    registry: &mut Registry,
+    name: &'static str,
+    test: impl Fn(&Value) -> bool + Send + Sync + 'static,
+) {
+    registry.plain_test(name, move |value: &Value| {
+        python::refuse_undefined_itself(value)?;
+        Ok::<_, Error>(test(value))
+    });
+}
+
+fn remainder(value: &Value, by: i128) -> Result<i128, Error> {
+    let number =
+        i128::try_from(as_number(value)).map_err(|_| invalid("this test needs an integer"))?;
+    number
+        .checked_rem_euclid(by)
+        .ok_or_else(|| invalid("division by zero"))
 }
 
 fn is_subset(a: &Value, b: &Value) -> Result<bool, Error> {

@@ -136,7 +136,8 @@ pub fn percent_format(text: &str, values: &Value) -> Result<String, Error> {
         {
             values.try_iter()?.collect()
         }
-        ValueKind::Map if text.contains("%(") => {
+        // A dict that is not used is no surplus.
+        ValueKind::Map if text.contains("%(") || placeholders(text) == 0 => {
             let pairs = values.try_iter()?.map(|key| {
                 (
                     python::text(&key),
@@ -147,9 +148,28 @@ pub fn percent_format(text: &str, values: &Value) -> Result<String, Error> {
         }
         _ => vec![values.clone()],
     };
+    if args.first().is_none_or(|arg| !arg.is_kwargs()) && args.len() > placeholders(text) {
+        return Err(invalid(
+            "the text has fewer placeholders than there are values",
+        ));
+    }
     // Python refuses a text where a number is asked for; so does minijinja.
     let args: Vec<Value> = args.into_iter().map(as_shown).collect();
     format(FormatStyle::Printf, text, &args)
+}
+
+/// How many values `text` takes.
+fn placeholders(text: &str) -> usize {
+    let mut count = 0;
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once('%') {
+        let end = after.find(|c: char| c.is_ascii_alphabetic() || c == '%');
+        let end = end.unwrap_or(after.len());
+        let is_literal = after[end..].starts_with('%');
+        count += usize::from(!is_literal) + after[..end].matches('*').count();
+        rest = after.get(end + 1..).unwrap_or_default();
+    }
+    count
 }
 
 /// Containers are shown as Python shows them.

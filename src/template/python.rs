@@ -41,6 +41,14 @@ pub fn refuse_undefined(value: &Value) -> Result<(), Error> {
     }
 }
 
+/// An error when `value` itself is undefined.
+pub fn refuse_undefined_itself(value: &Value) -> Result<(), Error> {
+    match value.is_undefined() {
+        true => Err(Error::from(ErrorKind::UndefinedError)),
+        false => Ok(()),
+    }
+}
+
 /// `str(value)`.
 pub fn text(value: &Value) -> String {
     match value.as_str() {
