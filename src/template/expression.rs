@@ -6,69 +6,10 @@
 
 use std::ops::Range;
 
+use super::levels::{Bracket, Comparison, Level, constant_step, is_binary};
 use super::rewrite::{CHAIN, COMPARISONS, DICT, LIST, MODULO, Rewriter, SETTLE};
 use super::rewritten::{Chain, Edit, Step};
 use super::scan::{Kind, Token};
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Bracket {
-    None,
-    Group,
-    Call,
-    Index,
-    List,
-    Dict,
-}
-
-/// What is known of the expression inside one pair of brackets.
-struct Level {
-    bracket: Bracket,
-    open: usize,
-    wants_operand: bool,
-    /// The operand just read, while attributes and calls may follow it.
-    chain: Option<Chain>,
-    /// The start of the current product, which is what `%` applies to.
-    term: Option<usize>,
-    in_modulo: bool,
-    /// The start of the current operand of a comparison.
-    side: Option<usize>,
-    comparison: Option<Comparison>,
-    /// That operand holds `+` or `*`, which may make a list.
-    has_sum: bool,
-    /// A colon was seen, so brackets hold a slice.
-    has_colon: bool,
-    after_test: bool,
-    /// The operand follows a test without parentheses, and may get none:
-    /// they would be taken for the list of its arguments.
-    is_bare: bool,
-}
-
-/// A comparison whose right side is being read.
-struct Comparison {
-    start: usize,
-    operator: Range<usize>,
-    /// Its test; none for one of several in a row.
-    test: Option<&'static str>,
-}
-
-impl Level {
-    fn new(bracket: Bracket, open: usize) -> Level {
-        Level {
-            bracket,
-            open,
-            wants_operand: true,
-            chain: None,
-            term: None,
-            in_modulo: false,
-            side: None,
-            comparison: None,
-            has_sum: false,
-            has_colon: false,
-            after_test: false,
-            is_bare: false,
-        }
-    }
-}
 
 impl Rewriter<'_> {
     /// Walks one expression, or several that commas or keywords separate.
@@ -240,7 +181,7 @@ impl Rewriter<'_> {
             1
         };
         let operator = tokens[0].range.start..tokens[length - 1].range.end;
-        compare(level, operator, last_end, test);
+        level.compare(operator, last_end, test);
         length
     }
 
@@ -400,60 +341,5 @@ impl Rewriter<'_> {
     fn wrap(&mut self, range: &Range<usize>, filter: &str) {
         self.insert(range.start, "(", range.start..range.start);
         self.insert(range.end, format!("|{filter})"), range.clone());
-    }
-}
-
-/// Begins a comparison, or finds that there are several in a row, which
-/// minijinja evaluates itself.
-fn compare(level: &mut Level, operator: Range<usize>, last_end: usize, test: &'static str) {
-    let test = level.comparison.is_none().then_some(test);
-    let start = level.side.take().unwrap_or(last_end);
-    level.comparison = Some(Comparison {
-        start,
-        operator,
-        test,
-    });
-    level.term = None;
-}
-
-fn is_binary(text: &str) -> bool {
-    matches!(
-        text,
-        "and"
-            | "or"
-            | "if"
-            | "else"
-            | "in"
-            | "not"
-            | "is"
-            | "+"
-            | "-"
-            | "*"
-            | "/"
-            | "//"
-            | "%"
-            | "**"
-            | "~"
-            | "=="
-            | "!="
-            | "<"
-            | "<="
-            | ">"
-            | ">="
-            | ","
-            | ":"
-            | "="
-    )
-}
-
-fn constant_step(text: &str) -> Step {
-    if let Ok(index) = text.parse() {
-        return Step::Index(index);
-    }
-    let is_text = text.len() >= 2 && text.starts_with(['"', '\'']) && !text.contains('\\');
-    if is_text {
-        Step::Name(text[1..text.len() - 1].to_owned())
-    } else {
-        Step::Dynamic
     }
 }

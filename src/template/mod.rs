@@ -45,6 +45,7 @@ use serde_json::{Map, Value};
 
 mod expression;
 mod header;
+mod levels;
 mod library;
 mod rewrite;
 mod rewritten;

@@ -13,7 +13,10 @@ pub fn register(registry: &mut Registry) {
     registry.reader("bool", |value: &Value| truth(value));
     registry.filter("ternary", ternary);
     registry.filter("mandatory", mandatory);
-    registry.filter("type_debug", |value: &Value| python::type_name(value));
+    registry.filter("type_debug", |value: &Value| match value.is_undefined() {
+        true => "UndefinedMarker",
+        false => python::type_name(value),
+    });
     registry.reader(rewrite::MODULO, modulo);
     registry.reader("log", |value: &Value, base: Option<f64>| {
         let number = float(value)?;

@@ -3,6 +3,11 @@
 use std::sync::OnceLock;
 
 use fancy_regex::Regex;
+use minijinja::value::ValueKind;
+use minijinja::{Error, Value};
+
+use super::builtins::invalid;
+use super::python;
 
 /// What a plain scalar is read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,6 +158,53 @@ fn indicators(text: &str, chars: &[char]) -> (bool, bool) {
         }
     }
     (flow, block)
+}
+
+/// `c` inside double quotes.
+pub fn escaped(c: char) -> String {
+    let short = match c {
+        '\0' => '0',
+        '\u{7}' => 'a',
+        '\u{8}' => 'b',
+        '\t' => 't',
+        '\n' => 'n',
+        '\u{b}' => 'v',
+        '\u{c}' => 'f',
+        '\r' => 'r',
+        '\u{1b}' => 'e',
+        '"' | '\\' => c,
+        '\u{85}' => 'N',
+        '\u{a0}' => '_',
+        '\u{2028}' => 'L',
+        '\u{2029}' => 'P',
+        c if (c as u32) <= 0xff => return format!("\\x{:02X}", c as u32),
+        c if (c as u32) <= 0xffff => return format!("\\u{:04X}", c as u32),
+        c => return format!("\\U{:08X}", c as u32),
+    };
+    format!("\\{short}")
+}
+
+/// What is neither list nor dict as YAML, before it is quoted.
+pub fn scalar_text(value: &Value) -> Result<String, Error> {
+    Ok(match value.kind() {
+        ValueKind::String => python::text(value),
+        ValueKind::None => "null".into(),
+        ValueKind::Bool => if value.is_true() { "true" } else { "false" }.into(),
+        ValueKind::Number => match python::number(value).as_str() {
+            "inf" => ".inf".into(),
+            "-inf" => "-.inf".into(),
+            "nan" => ".nan".into(),
+            // YAML wants a point in a float.
+            number if !number.contains('.') => number.replacen('e', ".0e", 1),
+            number => number.into(),
+        },
+        _ => {
+            return Err(invalid(format!(
+                "a value of type {} cannot become YAML",
+                python::type_name(value)
+            )));
+        }
+    })
 }
 
 #[cfg(test)]

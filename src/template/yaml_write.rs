@@ -4,10 +4,11 @@
 use minijinja::value::ValueKind;
 use minijinja::{Error, Value};
 
-use super::builtins::invalid;
 use super::json::{pairs, sort_pairs};
 use super::python;
-use super::yaml_scalar::{Analysis, Meaning, analyze, is_break, is_printable, meaning};
+use super::yaml_scalar::{
+    Analysis, Meaning, analyze, escaped, is_break, is_printable, meaning, scalar_text,
+};
 
 /// How a collection is written: in brackets, in lines, or the first only
 /// when it holds scalars alone.
@@ -356,29 +357,6 @@ impl Emitter {
     }
 }
 
-fn escaped(c: char) -> String {
-    let short = match c {
-        '\0' => '0',
-        '\u{7}' => 'a',
-        '\u{8}' => 'b',
-        '\t' => 't',
-        '\n' => 'n',
-        '\u{b}' => 'v',
-        '\u{c}' => 'f',
-        '\r' => 'r',
-        '\u{1b}' => 'e',
-        '"' | '\\' => c,
-        '\u{85}' => 'N',
-        '\u{a0}' => '_',
-        '\u{2028}' => 'L',
-        '\u{2029}' => 'P',
-        c if (c as u32) <= 0xff => return format!("\\x{:02X}", c as u32),
-        c if (c as u32) <= 0xffff => return format!("\\u{:04X}", c as u32),
-        c => return format!("\\U{:08X}", c as u32),
-    };
-    format!("\\{short}")
-}
-
 fn is_scalar(value: &Value) -> bool {
     !matches!(
         value.kind(),
@@ -392,26 +370,4 @@ fn is_simple_key(key: &Value) -> bool {
     }
     let text = python::text(key);
     text.len() <= 128 && !text.chars().any(is_break)
-}
-
-fn scalar_text(value: &Value) -> Result<String, Error> {
-    Ok(match value.kind() {
-        ValueKind::String => python::text(value),
-        ValueKind::None => "null".into(),
-        ValueKind::Bool => if value.is_true() { "true" } else { "false" }.into(),
-        ValueKind::Number => match python::number(value).as_str() {
-            "inf" => ".inf".into(),
-            "-inf" => "-.inf".into(),
-            "nan" => ".nan".into(),
-            // YAML wants a point in a float.
-            number if !number.contains('.') => number.replacen('e', ".0e", 1),
-            number => number.into(),
-        },
-        _ => {
-            return Err(invalid(format!(
-                "a value of type {} cannot become YAML",
-                python::type_name(value)
-            )));
-        }
-    })
 }
