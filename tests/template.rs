@@ -306,6 +306,10 @@ fn an_undefined_variable_is_shown_with_its_place_and_a_near_name() {
             ["`server.addres` is undefined", "x.j2:3:7", "`address`?"],
         ),
         (
+            "x {{ 1 + server.prt }}",
+            ["`server.prt` is undefined", "x.j2:1:10", "`port`?"],
+        ),
+        (
             "{% if server['prt'] == 1 %}{% endif %}",
             ["`server['prt']` is undefined", "x.j2:1:7", "`port`?"],
         ),
@@ -443,6 +447,8 @@ fn an_unknown_text_passes_whole_or_spoils_the_result() {
         "{% if u == 'root' %}x{% endif %}",
         "{{ u is match('r') }}",
         "{{ u > 'a' }}",
+        "{% if u %}x{% endif %}",
+        "{% for x in u.split(',') %}x{% endfor %}",
         "{{ 'x' in l }}",
         "{{ 'r' not in u }}",
     ] {

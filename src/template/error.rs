@@ -96,7 +96,8 @@ impl TemplateError {
         let explained = |message: String| TemplateError::new(template, message, place.clone());
         let detail = error.detail().unwrap_or_default();
         match error.kind() {
-            ErrorKind::UndefinedError => {
+            // An operator or a method says in its detail that an operand is.
+            _ if error.kind() == ErrorKind::UndefinedError || detail.contains("undefined") => {
                 undefined(template, place, detail, context.unwrap_or(&Map::new()))
             }
             // One that a variable names, for `map`, is not in the text.

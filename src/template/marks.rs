@@ -8,10 +8,12 @@ use minijinja::value::{FunctionArgs, FunctionResult, Rest, ValueKind, ValueOrKwa
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 use veza_agent::mark;
 
+use super::builtins::invalid;
 use super::containers::List;
 use super::python;
+use super::rewrite::{EACH, TRUTH};
 
-const UNDECIDED: &str = "this test needs a value that is known only after apply: ";
+const UNDECIDED: &str = "this needs a value that is known only after apply: ";
 
 /// Takes filters and tests, and knows the names of those it was given.
 pub struct Registry {
@@ -115,6 +117,30 @@ impl Registry {
 
 fn values(args: Rest<ValueOrKwargs>) -> Vec<Value> {
     args.0.into_iter().map(ValueOrKwargs::into_value).collect()
+}
+
+/// Adds the filters that `rewrite` puts around conditions and loops.
+pub fn register(registry: &mut Registry) {
+    registry.filter(TRUTH, |value: &Value| {
+        known_text(value).map(|()| value.clone())
+    });
+    registry.filter(EACH, |value: &Value| {
+        known_text(value)?;
+        Ok::<_, Error>(match value.as_str() {
+            Some(text) => text.chars().map(Value::from).collect(),
+            None if value.is_none() => return Err(invalid("None cannot be looped over")),
+            None => value.clone(),
+        })
+    });
+}
+
+/// An error for an unknown text. What is unknown inside a list or a dict does
+/// not change whether it is empty.
+fn known_text(value: &Value) -> Result<(), Error> {
+    match origin(value).filter(|_| value.as_str().is_some()) {
+        Some(origin) => Err(undecided(&origin)),
+        None => Ok(()),
+    }
 }
 
 /// The error of a test that needs a value from `origin`.

@@ -10,9 +10,10 @@
 //! expressions that are compared. What remains different:
 //!
 //! - Values that are not known yet are marked texts (`veza_agent::mark`). A
-//!   filter that would look into one gives another unknown; a test or a
-//!   comparison is an error that tells the origin. `{% if unknown %}` and
-//!   several comparisons in a row (`1 < unknown < 3`) are not noticed.
+//!   filter that would look into one gives another unknown; a test, a
+//!   comparison, `{% if unknown %}` and a loop over one are errors that tell
+//!   the origin. Not noticed are `not unknown`, `unknown and x`, the inline
+//!   `if`, and several comparisons in a row (`1 < unknown < 3`).
 //! - `lookup`, `query`, `now`, `lipsum` and `omit` do not exist. Neither do
 //!   the filters `strftime`, `to_datetime`, `password_hash`, `vault`,
 //!   `unvault`, `fileglob`, `realpath`, `expanduser`, `expandvars`,
@@ -43,13 +44,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde_json::{Map, Value};
 
-mod expression;
 mod header;
-mod levels;
-mod library;
-mod rewrite;
-mod rewritten;
+
 mod scan;
+
+mod rewrite;
+
+mod expression;
+mod levels;
+mod rewritten;
+
+mod library;
 
 mod error;
 
@@ -60,8 +65,10 @@ mod methods;
 mod python;
 
 mod builtins;
-mod conditions;
 mod convert;
+mod select;
+
+mod conditions;
 mod dicts;
 mod hashes;
 mod json;
@@ -70,7 +77,6 @@ mod numbers;
 mod paths;
 mod regex;
 mod replacement;
-mod select;
 mod sets;
 mod strings;
 mod versions;
@@ -154,6 +160,7 @@ impl Templates {
         env.add_function("dict", containers::new_dict);
         let mut registry = Registry::new(env, &OWN_FILTERS, &OWN_TESTS);
         for register in [
+            marks::register,
             containers::register,
             builtins::register,
             select::register,

@@ -291,6 +291,7 @@ fn filesizeformat(value: &Value, binary: Option<bool>) -> Result<String, Error> 
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

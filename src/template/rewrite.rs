@@ -30,6 +30,11 @@ pub const MODULO: &str = "__modulo";
 /// The name of the filter that makes a list of what minijinja leaves lazy.
 pub const SETTLE: &str = "__settle";
 
+/// The name of the filter around a condition, which must be known.
+pub const TRUTH: &str = "__truth";
+/// The name of the filter around what a loop goes over, which must be known.
+pub const EACH: &str = "__each";
+
 /// The operators that become tests, with the names of these.
 pub const COMPARISONS: [(&str, &str); 8] = [
     ("in", "__in"),
@@ -106,7 +111,9 @@ impl<'t> Rewriter<'t> {
                 let target = position("in").unwrap_or(tokens.len());
                 self.assign(&tokens[..target]);
                 self.out.assigned.insert("loop".into());
-                self.expression(tokens.get(target + 1..).unwrap_or_default(), true);
+                let rest = tokens.get(target + 1..).unwrap_or_default();
+                self.expression(rest, true);
+                self.guard(self.iterated(rest), EACH);
             }
             "macro" | "call" => {
                 self.assign(tokens);
@@ -126,9 +133,37 @@ impl<'t> Rewriter<'t> {
                 self.assign(tokens);
             }
             "filter" => self.filter_block(tokens),
-            "if" | "elif" | "do" => self.expression(tokens, true),
+            "if" | "elif" => {
+                self.expression(tokens, true);
+                self.guard(tokens, TRUTH);
+            }
+            "do" => self.expression(tokens, true),
             _ => {}
         }
+    }
+
+    /// Puts a filter around the whole of an expression.
+    fn guard(&mut self, tokens: &[Token], filter: &str) {
+        if let (Some(first), Some(last)) = (tokens.first(), tokens.last()) {
+            let range = first.range.start..last.range.end;
+            self.insert(range.start, "(", range.start..range.start);
+            self.insert(range.end, format!(")|{filter}"), range);
+        }
+    }
+
+    /// What a loop goes over, without its condition.
+    fn iterated<'k>(&self, tokens: &'k [Token]) -> &'k [Token] {
+        let mut depth = 0i32;
+        let end = tokens.iter().position(|token| {
+            match self.str(token) {
+                "(" | "[" | "{" => depth += 1,
+                ")" | "]" | "}" => depth -= 1,
+                "if" | "recursive" => return depth == 0,
+                _ => {}
+            }
+            false
+        });
+        &tokens[..end.unwrap_or(tokens.len())]
     }
 
     /// Takes every name as defined; it only decides what errors suggest.
@@ -201,6 +236,7 @@ impl<'t> Rewriter<'t> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::super::rewritten::Step;
     use super::*;
@@ -264,10 +300,14 @@ mod tests {
                 "{{ x is sameas y.z and a.b }}",
                 "{{ x is sameas y.z and (a|__chain).b }}",
             ),
+            (
+                "{% if a.b == 1 %}",
+                "{% if ((((a|__chain).b ) is __eq( 1)))|__truth %}",
+            ),
             ("{% raw %}\nx{% endraw %}", "{% raw +%}\nx{% endraw %}"),
             (
                 "{% for h in g.x if h.y recursive %}",
-                "{% for h in (g|__chain).x if (h|__chain).y recursive %}",
+                "{% for h in ((g|__chain).x)|__each if (h|__chain).y recursive %}",
             ),
         ] {
             assert_eq!(rewrite(template).text, expected);
