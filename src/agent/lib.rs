@@ -23,6 +23,15 @@ pub mod content;
 
 pub mod mark;
 
+#[expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "this is the door itself"
+)]
 pub mod system;
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "facts are read before there is a system"
+)]
 pub mod facts;

@@ -643,10 +643,9 @@ fn fifty_hosts_run_one_closure_at_once() {
                 scope.spawn(move || {
                     let tasks = Arc::new(FakeTasks::on(&format!("web{index}"), json!({})));
                     playbook
-                        .call(first_body(&playbook), tasks.clone())
+                        .call(first_body(playbook), tasks.clone())
                         .expect("the play runs");
-                    let line = tasks.said()[0].clone();
-                    line
+                    tasks.said()[0].clone()
                 })
             })
             .collect();
@@ -892,7 +891,7 @@ fn constants_of_a_role_are_read_by_many_hosts_at_once() {
         for index in 0..50 {
             scope.spawn(move || {
                 let tasks = Arc::new(FakeTasks::on(&format!("web{index}"), json!({})));
-                let end = playbook.call(first_body(&playbook), tasks.clone());
+                let end = playbook.call(first_body(playbook), tasks.clone());
                 assert!(end.is_ok(), "{end:?}");
             });
         }

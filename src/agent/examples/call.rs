@@ -8,6 +8,11 @@
 //! The first argument is the world (`live` or `dry_run`), the second the
 //! command that starts the agent; then come pairs of module and arguments.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "this is the controller's part, not the host's"
+)]
+
 use std::error::Error;
 use std::io::{self, BufReader, Read, Write};
 use std::process::{Command, Stdio};
