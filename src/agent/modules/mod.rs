@@ -12,6 +12,8 @@ mod cron;
 
 mod file;
 
+mod group;
+
 mod guards;
 
 mod place;
@@ -26,6 +28,8 @@ mod template;
 
 mod tree;
 
+mod user;
+
 #[cfg(test)]
 mod testing;
 
@@ -35,10 +39,12 @@ pub const ALL: &[ModuleInfo] = &[
     module::<copy::Copy>(),
     module::<cron::Cron>(),
     module::<file::File>(),
+    module::<group::Group>(),
     action::<shell::Shell>(),
     action::<stat::Stat>(),
     module::<systemd::Systemd>(),
     module::<template::Template>(),
+    module::<user::User>(),
 ];
 
 /// The module of this name.

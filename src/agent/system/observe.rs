@@ -10,6 +10,7 @@ use crate::effect::{
     UnitAction,
 };
 use crate::module::Result;
+use crate::password::PasswordHash;
 
 /// The effect with what is there before it and its inverse.
 pub fn record(effect: Effect, reads: &dyn Reads) -> Result<Record> {
@@ -50,7 +51,7 @@ fn before(effect: &Effect, reads: &dyn Reads) -> Result<Before> {
         | Effect::RemoveUser { name, .. } => account(name, reads),
         Effect::AddGroup { name, .. }
         | Effect::ChangeGroup { name, .. }
-        | Effect::RemoveGroup { name } => group(name, reads),
+        | Effect::RemoveGroup { name, .. } => group(name, reads),
         Effect::WriteCrontab { user, .. } => crontab(user, reads),
         Effect::UpdatePackageLists => {
             Ok(Before::Unknown("Older package lists are not kept.".into()))
@@ -123,9 +124,10 @@ fn account_of(user: User, groups: Vec<String>) -> Account {
         shell: Some(user.shell),
         // The hash stays on the host: a plan or journal must not carry it.
         password: None,
-        locked: None,
+        locked: user.password.as_ref().and_then(PasswordHash::locked),
         system: false,
         expires: user.expires.or(Some(-1)),
+        non_unique: true,
     }
 }
 
@@ -188,20 +190,27 @@ fn inverse(effect: &Effect, before: &Before, reads: &dyn Reads) -> Result<Invers
             remove_home: account.create_home,
             force: false,
         }]),
-        Effect::ChangeUser { name, .. } => match before {
-            Before::User(account) => Inverse::Effects(vec![Effect::ChangeUser {
+        Effect::ChangeUser { name, account } if account.password.is_some() => {
+            Inverse::None(format!("The old password of {name} is not kept."))
+        }
+        Effect::ChangeUser { name, account } => match before {
+            Before::User(before) => Inverse::Effects(vec![Effect::ChangeUser {
                 name: name.clone(),
-                account: account.clone(),
+                account: Account {
+                    create_home: account.create_home,
+                    ..before.clone()
+                },
             }]),
             _ => Inverse::Nothing,
         },
         Effect::RemoveUser {
             name, remove_home, ..
         } => restore_user(name, *remove_home, before),
-        Effect::AddGroup { name, .. } => {
-            Inverse::Effects(vec![Effect::RemoveGroup { name: name.clone() }])
-        }
-        Effect::ChangeGroup { name, .. } | Effect::RemoveGroup { name } => match before {
+        Effect::AddGroup { name, .. } => Inverse::Effects(vec![Effect::RemoveGroup {
+            name: name.clone(),
+            force: false,
+        }]),
+        Effect::ChangeGroup { name, .. } | Effect::RemoveGroup { name, .. } => match before {
             Before::Group(gid) => Inverse::Effects(vec![restore_group(effect, name, *gid)]),
             _ => Inverse::Nothing,
         },
@@ -224,10 +233,12 @@ fn restore_group(effect: &Effect, name: &str, gid: u32) -> Effect {
             name: name.to_owned(),
             gid: Some(gid),
             system: false,
+            non_unique: true,
         },
         _ => Effect::ChangeGroup {
             name: name.to_owned(),
             gid,
+            non_unique: true,
         },
     }
 }

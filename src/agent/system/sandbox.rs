@@ -13,6 +13,7 @@ use crate::content::Content;
 use crate::effect::{Command, InstallOptions, PackageRequest, Scope};
 use crate::module::Result;
 use crate::outcome::Failure;
+use crate::password::PasswordHash;
 
 mod store;
 
@@ -137,7 +138,7 @@ impl Reads for Pristine {
             comment: name.to_owned(),
             home: PathBuf::from(home),
             shell: shell.to_owned(),
-            password: Some("*".to_owned()),
+            password: Some(PasswordHash::new("*")),
             expires: None,
         };
         Ok(USERS.iter().map(user).collect())
