@@ -311,7 +311,16 @@ impl User {
         Ok(names)
     }
 
+    /// The groups asked for, but for the primary one: the user is in it.
     fn wanted_groups(&self, found: &State) -> Option<Vec<String>> {
+        let primary = self.group.as_deref().or(found.text("group"));
+        let mut names = self.named_groups(found)?;
+        names.retain(|name| Some(name.as_str()) != primary);
+        Some(names)
+    }
+
+    /// The groups asked for, and with `append` those the user is in.
+    fn named_groups(&self, found: &State) -> Option<Vec<String>> {
         let OneOrMany(given) = self.groups.as_ref()?;
         let mut names: Vec<String> = given
             .iter()
@@ -327,8 +336,7 @@ impl User {
                     .filter_map(|name| name.as_str().map(str::to_owned)),
             );
         }
-        let primary = self.group.as_deref().or(found.text("group"));
-        names.retain(|name| !name.is_empty() && Some(name.as_str()) != primary);
+        names.retain(|name| !name.is_empty());
         names.sort();
         names.dedup();
         Some(names)
@@ -338,7 +346,7 @@ impl User {
         let account = Account {
             uid: self.uid,
             group: self.group.clone(),
-            groups: self.wanted_groups(&State::new()),
+            groups: self.named_groups(&State::new()),
             comment: self.comment.clone(),
             home: self.home.clone(),
             create_home: self.create_home,
@@ -361,7 +369,7 @@ impl User {
             uid,
             non_unique: uid.is_some() && self.non_unique,
             group: self.group.clone().filter(|_| diff.has("group")),
-            groups: self.wanted_groups(&found).filter(|_| diff.has("groups")),
+            groups: self.named_groups(&found).filter(|_| diff.has("groups")),
             comment: self.comment.clone().filter(|_| diff.has("comment")),
             home: self.home.clone().filter(|_| diff.has("home")),
             create_home: self.move_home && diff.has("home"),

@@ -116,7 +116,8 @@ fn groups_are_exact_unless_they_are_added() {
     );
     unchanged(&mut host, "user", call(json!("sudo,users,app"), true));
     changes_once(&mut host, "user", call(json!(["users", "app"]), false));
-    assert_eq!(groups_of(&host, "app"), ["users"]);
+    // The primary group is named in the list, as it was asked for.
+    assert_eq!(groups_of(&host, "app"), ["users", "app"]);
     changes_once(&mut host, "user", call(json!([]), false));
     assert_eq!(groups_of(&host, "app"), Vec::<String>::new());
     let message = refusal(&mut host, "user", call(json!(["nope"]), false));

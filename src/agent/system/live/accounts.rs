@@ -286,7 +286,8 @@ fn account_options(account: &Account) -> Vec<String> {
         ("--gid", account.group.clone()),
         ("--groups", groups),
         ("--comment", account.comment.clone()),
-        ("--home-dir", home),
+        // useradd and usermod have different long names for it.
+        ("-d", home),
         ("--shell", account.shell.clone()),
         ("--expiredate", expires),
     ];
