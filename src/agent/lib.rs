@@ -15,6 +15,8 @@ pub mod state;
 
 pub mod outcome;
 
+pub mod password;
+
 pub mod effect;
 
 pub mod describe;

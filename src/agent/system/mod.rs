@@ -15,6 +15,7 @@ use crate::effect::{
     Attributes, Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
 };
 use crate::module::Result;
+use crate::password::PasswordHash;
 
 pub mod live;
 
@@ -23,6 +24,8 @@ pub mod overlay;
 pub mod sandbox;
 
 mod observe;
+
+pub mod skeleton;
 
 /// What a read finds.
 #[derive(Clone, Debug, PartialEq)]
@@ -251,7 +254,8 @@ pub struct User {
     /// Login shell.
     pub shell: String,
     /// The password's hash as in shadow(5), where it may be read.
-    pub password: Option<String>,
+    #[serde(with = "crate::password::digest")]
+    pub password: Option<PasswordHash>,
     /// The day the account expires, in days since 1970-01-01.
     pub expires: Option<i64>,
 }
