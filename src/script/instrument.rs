@@ -12,7 +12,8 @@ use std::collections::BTreeSet;
 
 use rhai::{AST, ASTNode, Expr, FlowControl, Position, Stmt};
 
-use super::source::{Insertion, Source, token_end};
+use super::source::{Insertion, Source};
+use super::tokens::token_end;
 
 /// Called first in a `try` block.
 pub const ENTER_TRY: &str = "__try_enter";

@@ -10,7 +10,8 @@ use super::catalog::Catalog;
 use super::diagnostics::Problem;
 use super::instrument;
 use super::project::{ImportError, Project};
-use super::source::{Source, token_end};
+use super::source::Source;
+use super::tokens::token_end;
 use crate::report::event::Site;
 
 /// The scripts of a playbook and what they may use.

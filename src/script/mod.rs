@@ -10,6 +10,8 @@ pub mod project;
 
 pub mod source;
 
+mod tokens;
+
 mod instrument;
 
 pub mod diagnostics;
