@@ -2,7 +2,7 @@
 //! when something about them has to be said.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rhai::{AST, Engine, ParseError, ParseErrorType, Position};
 
@@ -21,10 +21,13 @@ pub(super) struct Library {
     /// Parses without looking for undefined variables.
     parser: Engine,
     main: String,
-    functions: BTreeSet<String>,
+    functions: OnceLock<Functions>,
     parsed: Mutex<BTreeMap<String, Result<Arc<Parsed>, String>>>,
     imports: Mutex<BTreeMap<String, String>>,
 }
+
+/// Functions by name, with the numbers of arguments they take.
+pub(super) type Functions = BTreeMap<String, BTreeSet<usize>>;
 
 /// A file of script and its syntax tree.
 pub(super) struct Parsed {
@@ -34,19 +37,13 @@ pub(super) struct Parsed {
 }
 
 impl Library {
-    pub fn new(
-        project: Project,
-        main: String,
-        catalog: Arc<Catalog>,
-        parser: Engine,
-        functions: BTreeSet<String>,
-    ) -> Self {
+    pub fn new(project: Project, main: String, catalog: Arc<Catalog>, parser: Engine) -> Self {
         Self {
             project,
             catalog,
             parser,
             main,
-            functions,
+            functions: OnceLock::new(),
             parsed: Mutex::default(),
             imports: Mutex::default(),
         }
@@ -57,9 +54,22 @@ impl Library {
         Some(&self.main)
     }
 
+    /// Notes the functions of the engine that runs the scripts.
+    pub fn note_functions(&self, functions: Functions) {
+        // Engines of one playbook have the same functions.
+        let _ = self.functions.set(functions);
+    }
+
+    /// The functions of the engine and their numbers of arguments.
+    pub fn natives(&self) -> &Functions {
+        static NONE: Functions = Functions::new();
+        self.functions.get().unwrap_or(&NONE)
+    }
+
     /// The names of all functions a script may call.
-    pub fn functions(&self) -> &BTreeSet<String> {
-        &self.functions
+    pub fn functions(&self) -> impl Iterator<Item = &str> {
+        let is_public = |name: &&str| name.starts_with(char::is_alphabetic) && !name.contains('$');
+        self.natives().keys().map(String::as_str).filter(is_public)
     }
 
     fn all(&self) -> MutexGuard<'_, BTreeMap<String, Result<Arc<Parsed>, String>>> {

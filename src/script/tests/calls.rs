@@ -181,3 +181,9 @@ fn options_are_filled_and_checked() {
     };
     assert_eq!(problem.to_string(), "a has no argument `listne`");
 }
+
+#[test]
+fn exit_ends_the_play_on_this_host() {
+    let calls = said(r#"let leave = || { exit(); }; package("a"); leave.call(); package("b");"#);
+    assert_eq!(calls, [r#"package {"name":"a"}"#]);
+}
