@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::effect::Record;
+use crate::mark;
 
 /// The answer to one task call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +23,36 @@ pub struct Outcome {
     pub values: Map<String, Value>,
     /// Why the task failed; set exactly when the verdict is `Failed`.
     pub failure: Option<Failure>,
+}
+
+impl Outcome {
+    /// The outcome of a task that failed.
+    pub fn failed(title: String, failure: Failure) -> Self {
+        Self {
+            title,
+            verdict: Verdict::Failed,
+            changes: Vec::new(),
+            effects: Vec::new(),
+            assumptions: Vec::new(),
+            values: Map::new(),
+            failure: Some(failure),
+        }
+    }
+
+    /// The outcome of a task whose arguments are known only after apply.
+    pub fn unknown(title: &str, origin: &str) -> Self {
+        Self {
+            title: mark::show(title).into_owned(),
+            verdict: Verdict::Unknown,
+            changes: Vec::new(),
+            effects: Vec::new(),
+            assumptions: vec![format!(
+                "It depends on {origin}, which is known only after apply."
+            )],
+            values: Map::new(),
+            failure: None,
+        }
+    }
 }
 
 /// The short answer of a task.

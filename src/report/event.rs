@@ -14,6 +14,16 @@ pub struct Site {
     pub column: usize,
 }
 
+impl std::fmt::Display for Site {
+    /// `file:line`, as far as known; the column is for editors.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.line {
+            0 => f.write_str(&self.file),
+            line => write!(f, "{}:{line}", self.file),
+        }
+    }
+}
+
 /// How a run treats the hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -55,7 +65,8 @@ pub enum Event {
         stream: String,
         text: String,
     },
-    /// A task ended. `ignored` when the script caught its failure.
+    /// A task ended, well or not. A failure is followed by `FailureCaught`
+    /// or `HostFailed` of the same module and site.
     TaskFinished {
         host: String,
         module: String,
@@ -66,7 +77,7 @@ pub enum Event {
         milliseconds: u64,
         outcome: Box<Outcome>,
     },
-    /// A failure was caught by the script.
+    /// The failure of the host's last task was caught by the script.
     FailureCaught {
         host: String,
         module: String,
@@ -109,6 +120,13 @@ pub enum Event {
     HostFinished { host: String },
     /// The play's last host came to its end.
     PlayFinished { play: String },
+    /// A play was not run on these hosts, which it asked for: they left the
+    /// run before, for instance. `reason` is a sentence without a full stop.
+    PlaySkipped {
+        play: String,
+        hosts: Vec<String>,
+        reason: String,
+    },
     /// The run ended.
     RunFinished { milliseconds: u64 },
 }

@@ -138,7 +138,7 @@ fn handlers_are_kept_and_run_later() {
         .unwrap_or_else(|problems| panic!("{}", rendered(&problems)));
     let tasks = Arc::new(FakeTasks::on("web1", json!({})));
     playbook
-        .call(&playbook.plays()[0].body, tasks.clone())
+        .call(first_body(&playbook), tasks.clone())
         .expect("the play runs");
     let handler = tasks.handlers.lock().expect("not poisoned")["reload"].clone();
     playbook
@@ -168,7 +168,7 @@ fn options_are_filled_and_checked() {
         .load()
         .unwrap_or_else(|problems| panic!("{}", rendered(&problems)));
     let tasks = Arc::new(FakeTasks::on("web1", json!({})));
-    let end = playbook.call(&playbook.plays()[0].body, tasks.clone());
+    let end = playbook.call(first_body(&playbook), tasks.clone());
     assert!(
         tasks.said()[0].starts_with(
             r#"log {"listen":80,"mode":"a","note":null,"servers":[{"name":"x","weight":1}]}"#

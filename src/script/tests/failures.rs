@@ -29,7 +29,7 @@ fn a_try_around_a_function_of_a_role_works_too() {
         .unwrap_or_else(|problems| panic!("{}", rendered(&problems)));
     let tasks = Arc::new(FakeTasks::on("web1", json!({})));
     playbook
-        .call(&playbook.plays()[0].body, tasks.clone())
+        .call(first_body(&playbook), tasks.clone())
         .expect("the failure is caught");
     let lines = tasks.said().clone();
     assert_eq!(lines[0], r#"command {"argv":"false"} (waits)"#);

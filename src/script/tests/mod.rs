@@ -231,6 +231,13 @@ pub(super) fn rendered(problems: &[Problem]) -> String {
         .join("\n")
 }
 
+fn first_body(playbook: &Playbook) -> &Closure {
+    match &playbook.plays()[0].body {
+        crate::play::Body::Script(closure) => closure,
+        crate::play::Body::Call(_) => panic!("a play of an env file is a script"),
+    }
+}
+
 fn play_body(body: &str) -> String {
     format!("{PRELUDE}play(\"test\", \"web\", || {{\n{body}\n}});\n")
 }
@@ -249,7 +256,7 @@ fn run_with(
         .load()
         .unwrap_or_else(|problems| panic!("{}", rendered(&problems)));
     let tasks = Arc::new(tasks);
-    let end = playbook.call(&playbook.plays()[0].body, tasks.clone());
+    let end = playbook.call(first_body(&playbook), tasks.clone());
     let said = tasks.said().clone();
     (said, end)
 }

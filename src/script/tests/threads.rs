@@ -26,7 +26,7 @@ fn fifty_hosts_run_one_closure_at_once() {
                 scope.spawn(move || {
                     let tasks = Arc::new(FakeTasks::on(&format!("web{index}"), json!({})));
                     playbook
-                        .call(&playbook.plays()[0].body, tasks.clone())
+                        .call(first_body(&playbook), tasks.clone())
                         .expect("the play runs");
                     let line = tasks.said()[0].clone();
                     line
@@ -59,7 +59,7 @@ fn calls_64_levels_deep_fit_the_stack() {
     let run = thread.spawn(move || {
         let tasks = Arc::new(FakeTasks::on("web1", json!({})));
         playbook
-            .call(&playbook.plays()[0].body, tasks)
+            .call(first_body(&playbook), tasks)
             .map_err(|stop| stop.to_string())
     });
     run.expect("a thread starts")
@@ -82,7 +82,7 @@ fn constants_of_a_role_are_read_by_many_hosts_at_once() {
         for index in 0..50 {
             scope.spawn(move || {
                 let tasks = Arc::new(FakeTasks::on(&format!("web{index}"), json!({})));
-                let end = playbook.call(&playbook.plays()[0].body, tasks.clone());
+                let end = playbook.call(first_body(&playbook), tasks.clone());
                 assert!(end.is_ok(), "{end:?}");
             });
         }

@@ -1,0 +1,185 @@
+//! What `command` and `shell` have in common: when to run, with what, and
+//! what counts as success.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::arguments::Words;
+use crate::effect::{Command, Effect};
+use crate::mark;
+use crate::module::{Report, Result};
+use crate::outcome::{Failure, Verdict};
+use crate::system::{Found, Output, Performed, System};
+
+/// When and how a command runs.
+#[derive(Deserialize, JsonSchema)]
+pub struct Guards {
+    /// A path that the command makes: it does not run when that is there.
+    #[schemars(extend("x-kind" = "path"))]
+    creates: Option<PathBuf>,
+    /// A path that the command removes: it does not run when that is gone.
+    #[schemars(extend("x-kind" = "path"))]
+    removes: Option<PathBuf>,
+    /// A command that changes nothing; when it succeeds there is nothing to do.
+    unless: Option<Words>,
+    /// A command that changes nothing; unless it succeeds there is nothing to
+    /// do.
+    only_if: Option<Words>,
+    /// Declares that the command changes nothing: it runs in a dry run too, and
+    /// never counts as a change.
+    #[serde(default)]
+    read_only: bool,
+    /// Variables added to the environment.
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    /// What the command reads.
+    stdin: Option<String>,
+    /// Time after which the command and its children are killed.
+    #[serde(default, deserialize_with = "super::arguments::seconds")]
+    #[schemars(extend("x-kind" = "duration"))]
+    timeout: Option<u64>,
+    /// Exit codes that mean success.
+    #[serde(default = "zero")]
+    success_codes: Vec<i32>,
+}
+
+fn zero() -> Vec<i32> {
+    vec![0]
+}
+
+/// A command with its title for people.
+pub struct Guarded {
+    /// The command.
+    pub command: Command,
+    /// What people see.
+    pub title: String,
+}
+
+/// Whether a guard lets the command run.
+enum Decision {
+    Run,
+    Skip(String),
+    Unknown(String),
+}
+
+impl Guards {
+    /// Runs the command, if there is something to do.
+    pub fn run(&self, guarded: Guarded, system: &mut dyn System) -> Result<Report> {
+        let Guarded { mut command, title } = guarded;
+        let mut verdict = Verdict::Changed;
+        match self.consult(system)? {
+            Decision::Run => {}
+            Decision::Skip(reason) => {
+                return Ok(Report::new(Verdict::Skipped).value("skipped", reason));
+            }
+            Decision::Unknown(origin) => {
+                system.assume(&format!("It runs, depending on {origin}."));
+                verdict = Verdict::Unknown;
+            }
+        }
+        command.environment = self.env.clone();
+        command.input = self.stdin.clone();
+        command.timeout = self.timeout;
+        if self.read_only {
+            return self.query(&command, &title, system);
+        }
+        let effect = Effect::RunCommand {
+            command,
+            creates: self.creates.clone(),
+            removes: self.removes.clone(),
+        };
+        match system.perform(effect)? {
+            Performed::Ran(output) => self.report(Verdict::Changed, &title, &output),
+            Performed::Done | Performed::Predicted => Ok(unknown(verdict, &format!("`{title}`"))),
+        }
+    }
+
+    fn query(&self, command: &Command, title: &str, system: &dyn System) -> Result<Report> {
+        match system.query(command)? {
+            Found::Present(output) => self.report(Verdict::Ok, title, &output),
+            Found::Absent => Err(Failure::new(format!("`{title}` gave no answer"))),
+            Found::Unknown(origin) => {
+                Ok(unknown(Verdict::Unknown, &format!("`{title}` ({origin})")))
+            }
+        }
+    }
+
+    fn report(&self, verdict: Verdict, title: &str, output: &Output) -> Result<Report> {
+        if output.timed_out {
+            return Err(
+                Failure::new(format!("`{title}` took longer than its timeout"))
+                    .value("stdout", output.stdout.as_str())
+                    .value("stderr", output.stderr.as_str()),
+            );
+        }
+        if !self.success_codes.contains(&output.code) {
+            return Err(
+                Failure::new(format!("`{title}` ended with exit code {}", output.code))
+                    .value("rc", output.code)
+                    .value("stdout", output.stdout.as_str())
+                    .value("stderr", output.stderr.as_str()),
+            );
+        }
+        Ok(Report::new(verdict)
+            .value("rc", output.code)
+            .value("stdout", output.stdout.trim_end_matches('\n'))
+            .value("stderr", output.stderr.trim_end_matches('\n')))
+    }
+
+    fn consult(&self, system: &dyn System) -> Result<Decision> {
+        if let Some(path) = &self.creates {
+            match exists(path, system)? {
+                Found::Present(()) => {
+                    return Ok(Decision::Skip(format!("{} exists", path.display())));
+                }
+                Found::Unknown(origin) => return Ok(Decision::Unknown(origin)),
+                Found::Absent => {}
+            }
+        }
+        if let Some(path) = &self.removes {
+            match exists(path, system)? {
+                Found::Absent => {
+                    return Ok(Decision::Skip(format!("{} does not exist", path.display())));
+                }
+                Found::Unknown(origin) => return Ok(Decision::Unknown(origin)),
+                Found::Present(()) => {}
+            }
+        }
+        for (guard, skips_on_success) in [(&self.unless, true), (&self.only_if, false)] {
+            let Some(words) = guard else {
+                continue;
+            };
+            let command = Command::new(words.0.iter().cloned());
+            match system.query(&command)? {
+                Found::Present(output) if (output.code == 0) == skips_on_success => {
+                    let said = if output.code == 0 {
+                        "succeeded"
+                    } else {
+                        "failed"
+                    };
+                    let guard = shell_words::join(&words.0);
+                    return Ok(Decision::Skip(format!("`{guard}` {said}")));
+                }
+                Found::Unknown(origin) => return Ok(Decision::Unknown(origin)),
+                Found::Present(_) | Found::Absent => {}
+            }
+        }
+        Ok(Decision::Run)
+    }
+}
+
+/// A glob finds what any file matching it would.
+fn exists(path: &Path, system: &dyn System) -> Result<Found<()>> {
+    Ok(system.stat(path)?.map(drop))
+}
+
+fn unknown(verdict: Verdict, title: &str) -> Report {
+    let of = |what: &str| mark::unknown(&format!("{what} of {title}"));
+    Report::new(verdict)
+        .value("rc", of("the exit code"))
+        .value("stdout", of("stdout"))
+        .value("stderr", of("stderr"))
+}

@@ -1,0 +1,54 @@
+//! All modules, one file each. A new one is a file and a line here.
+
+use crate::module::{ModuleInfo, action, module};
+
+mod arguments;
+
+mod command;
+
+mod copy;
+
+mod cron;
+
+mod file;
+
+mod guards;
+
+mod package;
+
+mod place;
+
+mod shell;
+
+mod stat;
+
+mod systemd;
+
+mod template;
+
+mod tree;
+
+mod version;
+
+#[cfg(test)]
+mod testing;
+
+pub use arguments::SourceFile;
+
+/// Every module, by name.
+pub const ALL: &[ModuleInfo] = &[
+    action::<command::CommandCall>(),
+    module::<copy::Copy>(),
+    module::<cron::Cron>(),
+    module::<file::File>(),
+    module::<package::PackageSet>(),
+    action::<shell::Shell>(),
+    action::<stat::Stat>(),
+    module::<systemd::Systemd>(),
+    module::<template::Template>(),
+];
+
+/// The module of this name.
+pub fn find(name: &str) -> Option<&'static ModuleInfo> {
+    ALL.iter().find(|module| module.name == name)
+}

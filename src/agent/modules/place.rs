@@ -1,0 +1,206 @@
+//! Putting a regular file with a known content in place: what `copy` and
+//! `template` have in common.
+
+use std::path::{Path, PathBuf};
+
+use super::arguments::{Mode, octal};
+use crate::content::Content;
+use crate::effect::{Attributes, Effect};
+use crate::module::Result;
+use crate::outcome::Failure;
+use crate::state::{Diff, State};
+use crate::system::{FileKind, Found, Stat, System};
+
+/// As many links as the kernel follows (path_resolution(7)).
+const MAX_LINKS: usize = 40;
+
+/// A file asked for.
+pub struct Placement<'a> {
+    /// Where, with links already resolved if they are to be followed.
+    pub path: PathBuf,
+    /// What it holds.
+    pub content: &'a Content,
+    /// Who owns it.
+    pub owner: Option<&'a str>,
+    /// Whose group it has.
+    pub group: Option<&'a str>,
+    /// Its permissions.
+    pub mode: Option<&'a Mode>,
+    /// Whether a file that is there already is replaced.
+    pub force: bool,
+    /// Whether a copy of what is replaced is kept.
+    pub backup: bool,
+    /// The command that accepts the new file.
+    pub validate: Option<&'a [String]>,
+}
+
+impl Placement<'_> {
+    /// The file that is there.
+    pub fn found(&self, system: &dyn System) -> Result<State> {
+        let mut state = State::new();
+        match system.stat(&self.path)? {
+            Found::Absent => return Ok(state.with("state", "absent")),
+            Found::Unknown(origin) => {
+                for attribute in ["state", "content", "owner", "group", "mode"] {
+                    state.set_unknown(attribute, origin.clone());
+                }
+                return Ok(state);
+            }
+            Found::Present(stat) => set_attributes(&mut state, &stat),
+        }
+        if state.text("state") == Some("directory") {
+            return Err(
+                Failure::new(format!("{} is a directory", self.path.display()))
+                    .hint("Give the file's own path, or end the destination with `/`."),
+            );
+        }
+        match system.content(&self.path)? {
+            Found::Present(content) => state.set_content("content", content),
+            Found::Unknown(origin) => state.set_unknown("content", origin),
+            Found::Absent => {}
+        }
+        Ok(state)
+    }
+
+    /// The file asked for.
+    pub fn wanted(&self, found: &State) -> Result<State> {
+        let there = found.text("state") != Some("absent");
+        if there && !self.force {
+            return Ok(State::new());
+        }
+        let mut state = State::new().with("state", "file");
+        state.set_content("content", self.content.clone());
+        state.set_some("owner", self.owner);
+        state.set_some("group", self.group);
+        state.set_some("mode", wanted_mode(self.mode, found, false)?);
+        if !there && self.mode.is_none() {
+            state.set("mode", octal(0o644));
+        }
+        Ok(state)
+    }
+
+    /// Writes the file, or only changes its attributes.
+    pub fn fix(&self, diff: &Diff, system: &mut dyn System) -> Result<()> {
+        let found = self.found(system)?;
+        let attributes = attributes(&self.wanted(&found)?)?;
+        if !diff.has("content") && !diff.has("state") {
+            let path = self.path.clone();
+            return system
+                .perform(Effect::SetAttributes { path, attributes })
+                .map(drop);
+        }
+        let there = found.text("state") != Some("absent");
+        let backup = (self.backup && there).then(|| backup_path(&self.path, system.now()));
+        let effect = Effect::WriteFile {
+            path: self.path.clone(),
+            content: self.content.clone(),
+            attributes,
+            backup,
+            validate: self.validate.map(<[String]>::to_vec),
+        };
+        system.perform(effect).map(drop)
+    }
+}
+
+/// Adds what a stat tells to a state.
+pub fn set_attributes(state: &mut State, stat: &Stat) {
+    state.set("state", stat.kind.name());
+    state.set("owner", stat.owner.as_str());
+    state.set("group", stat.group.as_str());
+    state.set("mode", octal(stat.mode));
+}
+
+/// The mode asked for as modules show it, given what was found.
+pub fn wanted_mode(mode: Option<&Mode>, found: &State, directory: bool) -> Result<Option<String>> {
+    let current = found
+        .text("mode")
+        .and_then(|text| u32::from_str_radix(text, 8).ok());
+    let fresh = if directory { 0o755 } else { 0o644 };
+    mode.map(|mode| mode.resolve(current.unwrap_or(fresh), directory).map(octal))
+        .transpose()
+}
+
+/// Owner, group and mode of a state.
+pub fn attributes(state: &State) -> Result<Attributes> {
+    let mode = state
+        .text("mode")
+        .map(|text| u32::from_str_radix(text, 8))
+        .transpose();
+    Ok(Attributes {
+        owner: state.text("owner").map(str::to_owned),
+        group: state.text("group").map(str::to_owned),
+        mode: mode.map_err(|error| Failure::new(format!("not a mode: {error}")))?,
+    })
+}
+
+/// `path` with a link there, and the links that one names, followed.
+pub fn follow(system: &dyn System, path: &Path) -> Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let Found::Present(Stat {
+            kind: FileKind::Link,
+            target: Some(target),
+            ..
+        }) = system.stat(&path)?
+        else {
+            return Ok(path);
+        };
+        path = path.parent().unwrap_or(Path::new("/")).join(target);
+    }
+    Err(Failure::new(format!(
+        "{} has too many links",
+        path.display()
+    )))
+}
+
+/// A path must say where it is by itself.
+pub fn absolute(path: &Path) -> Result<()> {
+    if path.is_absolute() {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "{} is not an absolute path",
+        path.display()
+    )))
+}
+
+/// The name of a backup: the file's own, and when it was made (UTC).
+pub fn backup_path(path: &Path, now: u64) -> PathBuf {
+    let (year, month, day) = date(now / 86_400);
+    let (hour, minute, second) = (now / 3600 % 24, now / 60 % 60, now % 60);
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(
+        ".{year}-{month:02}-{day:02}@{hour:02}:{minute:02}:{second:02}~"
+    ));
+    path.with_file_name(name)
+}
+
+/// Year, month and day of a number of days since 1970-01-01 (Howard Hinnant,
+/// "chrono-Compatible Low-Level Date Algorithms").
+fn date(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let era = days / 146_097;
+    let day_of_era = days % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
+    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_is_named_after_its_time() {
+        let path = backup_path(Path::new("/etc/hosts"), 1_709_210_096);
+        assert_eq!(path, Path::new("/etc/hosts.2024-02-29@12:34:56~"));
+    }
+}

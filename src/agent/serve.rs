@@ -1,0 +1,330 @@
+//! Requests become outcomes: the agent's main loop.
+//!
+//! One thread reads requests, so that a cancelled run or a lost controller is
+//! noticed while a task runs; the other carries out calls in order.
+
+use std::cell::{Cell, RefCell};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::facts;
+use crate::module::Result;
+use crate::modules;
+use crate::outcome::{Failure, Outcome, Verdict};
+use crate::protocol::{FrameError, Reply, Request, VERSION, World, read_frame, write_frame};
+use crate::system::System;
+use crate::system::live::{self, ContentSource, Journal, Live, OutputSink};
+use crate::system::overlay::{Absence, Overlay, Pending};
+use crate::system::sandbox::{self, Store};
+
+/// Serves one controller until it says goodbye or is gone.
+///
+/// # Errors
+/// When the controller is lost or says what cannot be understood.
+pub fn serve(
+    mut input: impl Read + Send + 'static,
+    output: impl Write + 'static,
+) -> std::result::Result<(), FrameError> {
+    let link = Rc::new(Link::new(output));
+    let hello = read_frame(&mut input)?;
+    let Request::Hello {
+        version,
+        world,
+        run,
+    } = hello
+    else {
+        return link.refuse(Failure::new("the controller did not say hello"));
+    };
+    if version != VERSION {
+        return link.refuse(Failure::new(format!(
+            "the controller speaks version {version} of the protocol, this agent {VERSION}"
+        )));
+    }
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let (calls, contents) = read_requests(input, cancelled.clone());
+    let source = Rc::new(Pieces {
+        link: link.clone(),
+        pieces: contents,
+    });
+    let mut host = match Host::open(&world, &run, &link, source) {
+        Ok(host) => host,
+        Err(failure) => return link.refuse(failure),
+    };
+    let facts = facts::gather(&world);
+    link.send(&Reply::Ready {
+        version: VERSION,
+        facts,
+    })?;
+    answer(&calls, &link, &mut host, &cancelled)
+}
+
+fn answer(
+    calls: &Receiver<Request>,
+    link: &Link,
+    host: &mut Host,
+    cancelled: &AtomicBool,
+) -> std::result::Result<(), FrameError> {
+    let mut stopped = false;
+    for request in calls {
+        match request {
+            Request::Call { id, .. } if stopped || cancelled.load(Ordering::SeqCst) => {
+                link.send(&Reply::Dropped { id })?;
+            }
+            Request::Call {
+                id,
+                module,
+                arguments,
+            } => {
+                link.running.set(id);
+                let started = Instant::now();
+                let outcome = host.call(&module, arguments);
+                stopped = outcome.verdict == Verdict::Failed;
+                let milliseconds = started.elapsed().as_millis() as u64;
+                link.send(&Reply::Done {
+                    id,
+                    outcome: Box::new(outcome),
+                    milliseconds,
+                })?;
+            }
+            Request::Resume => stopped = false,
+            Request::TakePending => link.send(&Reply::Pending(Box::new(host.pending())))?,
+            Request::SetPending(pending) => host.set_pending(*pending),
+            Request::Bye => break,
+            Request::Hello { .. } | Request::Content { .. } | Request::Cancel => {}
+        }
+    }
+    Ok(())
+}
+
+/// Sorts requests: calls are queued, pieces of contents wait for who wants
+/// them, and a cancel is heeded at once.
+fn read_requests(
+    mut input: impl Read + Send + 'static,
+    cancelled: Arc<AtomicBool>,
+) -> (Receiver<Request>, Receiver<Request>) {
+    let (calls, called) = mpsc::channel();
+    let (contents, fetched) = mpsc::channel();
+    thread::spawn(move || {
+        while let Ok(request) = read_frame::<Request>(&mut input) {
+            let bye = request == Request::Bye;
+            if !sort(request, &calls, &contents, &cancelled) || bye {
+                return;
+            }
+        }
+        // The controller is gone: nothing more is begun, and what runs ends.
+        cancel(&cancelled);
+    });
+    (called, fetched)
+}
+
+fn sort(
+    request: Request,
+    calls: &Sender<Request>,
+    contents: &Sender<Request>,
+    cancelled: &AtomicBool,
+) -> bool {
+    match request {
+        Request::Cancel => {
+            cancel(cancelled);
+            true
+        }
+        content @ Request::Content { .. } => contents.send(content).is_ok(),
+        other => calls.send(other).is_ok(),
+    }
+}
+
+fn cancel(cancelled: &AtomicBool) {
+    cancelled.store(true, Ordering::SeqCst);
+    live::cancel();
+}
+
+/// The way back to the controller.
+struct Link {
+    output: RefCell<Box<dyn Write>>,
+    running: Cell<u64>,
+}
+
+impl Link {
+    fn new(output: impl Write + 'static) -> Self {
+        Self {
+            output: RefCell::new(Box::new(output)),
+            running: Cell::new(0),
+        }
+    }
+
+    fn send(&self, reply: &Reply) -> std::result::Result<(), FrameError> {
+        let mut output = self.output.borrow_mut();
+        write_frame(&mut **output, reply)?;
+        Ok(output.flush()?)
+    }
+
+    fn refuse(&self, failure: Failure) -> std::result::Result<(), FrameError> {
+        self.send(&Reply::Refused {
+            reason: failure.message,
+            hint: failure.hint,
+        })
+    }
+}
+
+/// Contents that the controller holds, fetched when they are needed.
+struct Pieces {
+    link: Rc<Link>,
+    pieces: Receiver<Request>,
+}
+
+impl ContentSource for Pieces {
+    fn fetch(&self, sha256: &str, sink: &mut dyn Write) -> Result<()> {
+        let lost = || Failure::new("the controller was lost while it sent a file");
+        self.link
+            .send(&Reply::Want {
+                sha256: sha256.to_owned(),
+            })
+            .map_err(|_| lost())?;
+        while let Ok(Request::Content {
+            sha256: sent,
+            bytes,
+            last,
+        }) = self.pieces.recv()
+        {
+            if sent != sha256 {
+                return Err(Failure::new(format!(
+                    "the controller sent {sent} for {sha256}"
+                )));
+            }
+            sink.write_all(&bytes)
+                .map_err(|error| Failure::new(format!("cannot write a file: {error}")))?;
+            if last {
+                return Ok(());
+            }
+        }
+        Err(lost())
+    }
+}
+
+/// One of the worlds, with what it needs between calls.
+enum Host {
+    Live(Box<Live>),
+    DryRun(Box<Overlay>),
+    Sandbox {
+        host: Box<Overlay>,
+        store: Store,
+        contents: Rc<dyn ContentSource>,
+    },
+}
+
+impl Host {
+    fn open(world: &World, run: &str, link: &Rc<Link>, contents: Rc<Pieces>) -> Result<Self> {
+        Ok(match world {
+            World::Live => {
+                let journal = Journal::open(&journal_directory()?, run)?;
+                Self::Live(Box::new(Live::new(
+                    contents,
+                    output_to(link),
+                    Some(journal),
+                )))
+            }
+            World::DryRun => {
+                let base = Live::new(contents, output_to(link), None);
+                let overlay = Overlay::new(Box::new(base), Absence::Doubtful, Pending::default());
+                Self::DryRun(Box::new(overlay))
+            }
+            World::Sandbox { directory, .. } => Self::Sandbox {
+                host: Box::new(sandbox::open(directory)?),
+                store: Store::new(directory),
+                contents,
+            },
+            World::SandboxDryRun { directory, .. } => {
+                Self::DryRun(Box::new(sandbox::dry_run(directory)?))
+            }
+        })
+    }
+
+    fn call(&mut self, module: &str, arguments: Value) -> Outcome {
+        let Some(module) = modules::find(module) else {
+            let failure = Failure::new(format!("this agent has no module {module}"));
+            return Outcome::failed(String::new(), failure);
+        };
+        let mut outcome = (module.call)(arguments, self.system());
+        if !outcome.effects.is_empty()
+            && let Err(failure) = self.save()
+        {
+            outcome.verdict = Verdict::Failed;
+            outcome.failure = Some(failure);
+        }
+        outcome
+    }
+
+    fn system(&mut self) -> &mut dyn System {
+        match self {
+            Self::Live(live) => &mut **live,
+            Self::DryRun(overlay) | Self::Sandbox { host: overlay, .. } => &mut **overlay,
+        }
+    }
+
+    fn save(&self) -> Result<()> {
+        let Self::Sandbox {
+            host,
+            store,
+            contents,
+        } = self
+        else {
+            return Ok(());
+        };
+        store.save(host.pending(), &|content| {
+            let mut bytes = Vec::new();
+            contents.fetch(&content.sha256, &mut bytes)?;
+            Ok(bytes)
+        })
+    }
+
+    fn pending(&self) -> Pending {
+        match self {
+            Self::DryRun(overlay) => overlay.pending().clone(),
+            Self::Live(_) | Self::Sandbox { .. } => Pending::default(),
+        }
+    }
+
+    fn set_pending(&mut self, pending: Pending) {
+        if let Self::DryRun(overlay) = self {
+            overlay.set_pending(pending);
+        }
+    }
+}
+
+fn output_to(link: &Rc<Link>) -> OutputSink {
+    let link = link.clone();
+    OutputSink::new(move |stream, bytes| {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        // A lost controller is noticed by the reading thread.
+        let _ = link.send(&Reply::Output {
+            id: link.running.get(),
+            stream,
+            text,
+        });
+    })
+}
+
+/// Where this user's journal is kept: root's with the host's state, another
+/// user's in the home directory (XDG base directory specification 0.8).
+fn journal_directory() -> Result<PathBuf> {
+    if rustix::process::getuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/veza-play/journal"));
+    }
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+    let home = || Some(Path::new(&std::env::var_os("HOME")?).join(".local/state"));
+    let state = state.filter(|path| path.is_absolute()).or_else(home);
+    match state {
+        Some(state) => Ok(state.join("veza-play/journal")),
+        None => Err(Failure::new(
+            "HOME is not set, so there is no place for the journal",
+        )),
+    }
+}

@@ -1,0 +1,343 @@
+//! Users and groups of the live host: read from the files in /etc, changed
+//! with the tools of the passwd package.
+//!
+//! Names that the files do not know (LDAP, systemd) are asked of `getent`:
+//! the agent is static and has no name service of its own.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::files::failed;
+use super::processes;
+use crate::effect::{Account, Attributes, Command};
+use crate::module::Result;
+use crate::outcome::Failure;
+use crate::system::{Group, User};
+
+/// The accounts, with what was asked of the name service so far.
+#[derive(Default)]
+pub struct Accounts {
+    names: RefCell<HashMap<(Database, u32), String>>,
+    files: RefCell<HashMap<Database, (Stamp, Vec<Entry>)>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Database {
+    Passwd,
+    Group,
+}
+
+/// Tells whether a file was replaced or written since it was read.
+type Stamp = (u64, i64, i64, u64);
+
+type Entry = (String, u32);
+
+impl Database {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Passwd => "passwd",
+            Self::Group => "group",
+        }
+    }
+
+    fn path(self) -> PathBuf {
+        Path::new("/etc").join(self.name())
+    }
+}
+
+impl Accounts {
+    /// All users of /etc/passwd.
+    pub fn users(&self) -> Result<Vec<User>> {
+        let shadow = shadow();
+        let lines = lines(&Database::Passwd.path())?;
+        lines
+            .iter()
+            .filter_map(|line| self.user(line, &shadow).transpose())
+            .collect()
+    }
+
+    fn user(&self, line: &str, shadow: &HashMap<String, Shadow>) -> Result<Option<User>> {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [name, _, uid, gid, comment, home, shell] = fields[..] else {
+            return Ok(None);
+        };
+        let Ok(gid) = gid.parse() else {
+            return Ok(None);
+        };
+        let secret = shadow.get(name);
+        Ok(Some(User {
+            name: name.to_owned(),
+            uid: uid.parse().ok(),
+            group: self.group_name(gid)?,
+            comment: comment.to_owned(),
+            home: PathBuf::from(home),
+            shell: shell.to_owned(),
+            password: secret.map(|secret| secret.password.clone()),
+            expires: secret.and_then(|secret| secret.expires),
+        }))
+    }
+
+    /// All groups of /etc/group.
+    pub fn groups(&self) -> Result<Vec<Group>> {
+        let parse = |line: String| {
+            let fields: Vec<&str> = line.split(':').collect();
+            let [name, _, gid, members] = fields[..] else {
+                return None;
+            };
+            Some(Group {
+                name: name.to_owned(),
+                gid: gid.parse().ok(),
+                members: members
+                    .split(',')
+                    .filter(|member| !member.is_empty())
+                    .map(str::to_owned)
+                    .collect(),
+            })
+        };
+        Ok(lines(&Database::Group.path())?
+            .into_iter()
+            .filter_map(parse)
+            .collect())
+    }
+
+    /// The user this agent runs as.
+    pub fn me(&self) -> Result<User> {
+        let name = self.user_name(rustix::process::getuid().as_raw())?;
+        let known = self.users()?.into_iter().find(|user| user.name == name);
+        known.ok_or_else(|| Failure::new(format!("the user {name} is not in /etc/passwd")))
+    }
+
+    /// A user's name, or the number where there is none.
+    pub fn user_name(&self, uid: u32) -> Result<String> {
+        self.name(Database::Passwd, uid)
+    }
+
+    /// A group's name, or the number where there is none.
+    pub fn group_name(&self, gid: u32) -> Result<String> {
+        self.name(Database::Group, gid)
+    }
+
+    fn name(&self, database: Database, id: u32) -> Result<String> {
+        let known = self
+            .entries(database)?
+            .into_iter()
+            .find(|(_, entry)| *entry == id);
+        if let Some((name, _)) = known {
+            return Ok(name);
+        }
+        if let Some(name) = self.names.borrow().get(&(database, id)) {
+            return Ok(name.clone());
+        }
+        let name = getent(database, &id.to_string()).map_or(id.to_string(), |(name, _)| name);
+        self.names.borrow_mut().insert((database, id), name.clone());
+        Ok(name)
+    }
+
+    fn id(&self, database: Database, name: &str) -> Result<Option<u32>> {
+        let known = self
+            .entries(database)?
+            .into_iter()
+            .find(|(entry, _)| entry == name);
+        Ok(known.or_else(|| getent(database, name)).map(|(_, id)| id))
+    }
+
+    fn entries(&self, database: Database) -> Result<Vec<Entry>> {
+        let path = database.path();
+        let metadata = fs::metadata(&path).map_err(failed("read", &path))?;
+        let stamp = (
+            metadata.ino(),
+            metadata.mtime(),
+            metadata.mtime_nsec(),
+            metadata.size(),
+        );
+        if let Some((read, entries)) = self.files.borrow().get(&database)
+            && *read == stamp
+        {
+            return Ok(entries.clone());
+        }
+        let entries: Vec<Entry> = lines(&path)?
+            .iter()
+            .filter_map(|line| entry(line))
+            .collect();
+        self.files
+            .borrow_mut()
+            .insert(database, (stamp, entries.clone()));
+        Ok(entries)
+    }
+
+    /// The numbers of an owner and a group, given by name or number.
+    pub fn ids(&self, attributes: &Attributes) -> Result<(Option<u32>, Option<u32>)> {
+        let owner = self.resolve(Database::Passwd, "user", attributes.owner.as_deref())?;
+        let group = self.resolve(Database::Group, "group", attributes.group.as_deref())?;
+        Ok((owner, group))
+    }
+
+    fn resolve(&self, database: Database, what: &str, name: Option<&str>) -> Result<Option<u32>> {
+        let Some(name) = name else {
+            return Ok(None);
+        };
+        if let Ok(number) = name.parse() {
+            return Ok(Some(number));
+        }
+        match self.id(database, name)? {
+            Some(id) => Ok(Some(id)),
+            None => Err(Failure::new(format!("the {what} {name} does not exist"))
+                .hint(format!("Add it first, with `{what}(\"{name}\")`."))),
+        }
+    }
+}
+
+/// Name and number of a line in the format that passwd and group share.
+fn entry(line: &str) -> Option<Entry> {
+    let mut fields = line.split(':');
+    let name = fields.next()?;
+    let id = fields.nth(1)?.parse().ok()?;
+    Some((name.to_owned(), id))
+}
+
+fn lines(path: &Path) -> Result<Vec<String>> {
+    let bytes = fs::read(path).map_err(failed("read", path))?;
+    Ok(String::from_utf8_lossy(&bytes)
+        .lines()
+        .map(str::to_owned)
+        .collect())
+}
+
+struct Shadow {
+    password: String,
+    expires: Option<i64>,
+}
+
+/// The password hashes; none where the agent's user may not read them.
+fn shadow() -> HashMap<String, Shadow> {
+    let Ok(lines) = lines(Path::new("/etc/shadow")) else {
+        return HashMap::new();
+    };
+    let parse = |line: String| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let shadow = Shadow {
+            password: (*fields.get(1)?).to_owned(),
+            expires: fields.get(7).and_then(|day| day.parse().ok()),
+        };
+        Some((fields[0].to_owned(), shadow))
+    };
+    lines.into_iter().filter_map(parse).collect()
+}
+
+fn getent(database: Database, key: &str) -> Option<Entry> {
+    let output = processes::output(&Command::new(["getent", database.name(), key])).ok()?;
+    if output.code != 0 {
+        return None;
+    }
+    entry(output.stdout.lines().next()?)
+}
+
+/// Adds an account.
+pub fn add_user(name: &str, account: &Account) -> Result<()> {
+    let mut words = vec!["useradd".to_owned()];
+    words.extend(account_options(account));
+    words.push(
+        if account.create_home {
+            "--create-home"
+        } else {
+            "--no-create-home"
+        }
+        .to_owned(),
+    );
+    if account.system {
+        words.push("--system".to_owned());
+    }
+    words.push(name.to_owned());
+    processes::succeed(&Command::new(words))?;
+    set_password(name, account)
+}
+
+/// Changes an account.
+pub fn change_user(name: &str, account: &Account) -> Result<()> {
+    let mut words = vec!["usermod".to_owned()];
+    words.extend(account_options(account));
+    if account.create_home && account.home.is_some() {
+        words.push("--move-home".to_owned());
+    }
+    if words.len() > 1 {
+        words.push(name.to_owned());
+        processes::succeed(&Command::new(words))?;
+    }
+    set_password(name, account)
+}
+
+fn account_options(account: &Account) -> Vec<String> {
+    let home = account.home.as_ref().map(|home| home.display().to_string());
+    let expires = account.expires.map(|day| match day {
+        0.. => day.to_string(),
+        _ => String::new(),
+    });
+    let groups = account.groups.as_ref().map(|groups| groups.join(","));
+    let options = [
+        ("--uid", account.uid.map(|uid| uid.to_string())),
+        ("--gid", account.group.clone()),
+        ("--groups", groups),
+        ("--comment", account.comment.clone()),
+        ("--home-dir", home),
+        ("--shell", account.shell.clone()),
+        ("--expiredate", expires),
+    ];
+    options
+        .into_iter()
+        .filter_map(|(option, value)| Some([option.to_owned(), value?]))
+        .flatten()
+        .collect()
+}
+
+/// The hash goes through standard input: arguments can be read by anybody.
+fn set_password(name: &str, account: &Account) -> Result<()> {
+    if let Some(hash) = &account.password {
+        let mut command = Command::new(["chpasswd", "--encrypted"]);
+        command.input = Some(format!("{name}:{hash}\n"));
+        processes::succeed(&command)?;
+    }
+    match account.locked {
+        Some(true) => processes::succeed(&Command::new(["usermod", "--lock", name])),
+        Some(false) => processes::succeed(&Command::new(["usermod", "--unlock", name])),
+        None => Ok(()),
+    }
+}
+
+/// Removes an account.
+pub fn remove_user(name: &str, remove_home: bool, force: bool) -> Result<()> {
+    let mut words = vec!["userdel"];
+    if remove_home {
+        words.push("--remove");
+    }
+    if force {
+        words.push("--force");
+    }
+    words.push(name);
+    processes::succeed(&Command::new(words))
+}
+
+/// Adds a group.
+pub fn add_group(name: &str, gid: Option<u32>, system: bool) -> Result<()> {
+    let mut words = vec!["groupadd".to_owned()];
+    if let Some(gid) = gid {
+        words.extend(["--gid".to_owned(), gid.to_string()]);
+    }
+    if system {
+        words.push("--system".to_owned());
+    }
+    words.push(name.to_owned());
+    processes::succeed(&Command::new(words))
+}
+
+/// Changes a group's number.
+pub fn change_group(name: &str, gid: u32) -> Result<()> {
+    processes::succeed(&Command::new(["groupmod", "--gid", &gid.to_string(), name]))
+}
+
+/// Removes a group.
+pub fn remove_group(name: &str) -> Result<()> {
+    processes::succeed(&Command::new(["groupdel", name]))
+}

@@ -1,0 +1,267 @@
+//! The live world: reads the host itself and performs effects on it, each one
+//! journaled with its inverse before it happens.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::{
+    Available, Found, Group, Output, Package, Performed, Reads, Stat, System, Transaction, Unit,
+    User, observe,
+};
+use crate::content::Content;
+use crate::effect::{
+    Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
+};
+use crate::module::Result;
+
+mod accounts;
+
+mod crontabs;
+
+mod files;
+
+mod journal;
+
+mod packages;
+
+mod processes;
+
+mod units;
+
+pub use files::ContentSource;
+pub use journal::Journal;
+pub use processes::{OutputSink, Stream, cancel};
+
+/// The host this agent runs on.
+pub struct Live {
+    accounts: accounts::Accounts,
+    packages: packages::Packages,
+    contents: Rc<dyn ContentSource>,
+    /// Where large contents were seen on this host, by digest.
+    seen: RefCell<HashMap<String, PathBuf>>,
+    output: OutputSink,
+    journal: Option<Journal>,
+    records: Vec<Record>,
+    assumptions: RefCell<Vec<String>>,
+}
+
+impl Live {
+    /// The host, with `contents` giving what the controller holds and
+    /// `output` taking what running commands print. Without a journal the
+    /// host may only be read: [`System::perform`] then refuses.
+    pub fn new(
+        contents: Rc<dyn ContentSource>,
+        output: OutputSink,
+        journal: Option<Journal>,
+    ) -> Self {
+        Self {
+            accounts: accounts::Accounts::default(),
+            packages: packages::Packages::default(),
+            contents,
+            seen: RefCell::default(),
+            output,
+            journal,
+            records: Vec::new(),
+            assumptions: RefCell::default(),
+        }
+    }
+
+    fn execute(&self, effect: &Effect) -> Result<Performed> {
+        match effect {
+            Effect::WriteFile {
+                path,
+                content,
+                attributes,
+                backup,
+                validate,
+            } => {
+                let file = files::NewFile {
+                    path,
+                    content,
+                    attributes,
+                    backup: backup.as_deref(),
+                };
+                let check = |candidate: &Path| match validate {
+                    Some(words) => processes::validate(words, candidate),
+                    None => Ok(()),
+                };
+                files::write(&file, &self.accounts, self, &check)
+            }
+            Effect::SetAttributes { path, attributes } => {
+                files::set_attributes(path, attributes, &self.accounts)
+            }
+            Effect::MakeDirectory { path, attributes } => {
+                files::make_directory(path, attributes, &self.accounts)
+            }
+            Effect::Remove { path } => files::remove(path),
+            Effect::Link { path, target } => files::link(path, target),
+            Effect::HardLink { path, target } => files::hard_link(path, target),
+            Effect::Touch { path } => files::touch(path),
+            Effect::UpdatePackageLists { lock_timeout } => {
+                packages::update_lists(*lock_timeout, &self.output)
+            }
+            Effect::InstallPackages { packages, options } => {
+                packages::install(packages, options, &self.output)
+            }
+            Effect::RemovePackages { names, options } => {
+                packages::remove(names, options, &self.output)
+            }
+            Effect::ChangeUnit {
+                unit,
+                action,
+                scope,
+                no_block,
+            } => units::change(unit, *action, scope, *no_block),
+            Effect::ReloadUnitFiles { scope } => units::reload_files(scope),
+            Effect::AddUser { name, account } => accounts::add_user(name, account),
+            Effect::ChangeUser { name, account } => accounts::change_user(name, account),
+            Effect::RemoveUser {
+                name,
+                remove_home,
+                force,
+            } => accounts::remove_user(name, *remove_home, *force),
+            Effect::AddGroup { name, gid, system } => accounts::add_group(name, *gid, *system),
+            Effect::ChangeGroup { name, gid } => accounts::change_group(name, *gid),
+            Effect::RemoveGroup { name } => accounts::remove_group(name),
+            Effect::WriteCrontab { user, content } => crontabs::write(user, content.as_deref()),
+            Effect::RunCommand { command, .. } => {
+                return processes::run(command, &self.output).map(Performed::Ran);
+            }
+        }
+        .map(|()| Performed::Done)
+    }
+}
+
+/// A content that is on the host already need not be sent.
+impl ContentSource for Live {
+    fn fetch(&self, sha256: &str, sink: &mut dyn Write) -> Result<()> {
+        let seen = self.seen.borrow().get(sha256).cloned();
+        match seen {
+            Some(path) => files::copy_to(&path, sha256, sink),
+            None => self.contents.fetch(sha256, sink),
+        }
+    }
+}
+
+impl Reads for Live {
+    fn stat(&self, path: &Path) -> Result<Found<Stat>> {
+        files::stat(path, &self.accounts)
+    }
+
+    fn content(&self, path: &Path) -> Result<Found<Content>> {
+        let found = files::content(path)?;
+        if let Found::Present(content) = &found
+            && content.text.is_none()
+        {
+            self.seen
+                .borrow_mut()
+                .insert(content.sha256.clone(), path.to_owned());
+        }
+        Ok(found)
+    }
+
+    fn list(&self, directory: &Path) -> Result<Vec<String>> {
+        files::list(directory)
+    }
+
+    fn users(&self) -> Result<Vec<User>> {
+        self.accounts.users()
+    }
+
+    fn groups(&self) -> Result<Vec<Group>> {
+        self.accounts.groups()
+    }
+
+    fn packages(&self, names: &[String]) -> Result<BTreeMap<String, Package>> {
+        self.packages.find(names)
+    }
+
+    fn simulate_install(
+        &self,
+        packages: &[PackageRequest],
+        options: &InstallOptions,
+    ) -> Result<Found<Transaction>> {
+        self.packages
+            .simulate_install(packages, options)
+            .map(Found::Present)
+    }
+
+    fn simulate_removal(
+        &self,
+        names: &[String],
+        options: &RemoveOptions,
+    ) -> Result<Found<Transaction>> {
+        self.packages
+            .simulate_removal(names, options)
+            .map(Found::Present)
+    }
+
+    fn available(
+        &self,
+        names: &[String],
+        release: Option<&str>,
+    ) -> Result<BTreeMap<String, Found<Available>>> {
+        packages::available(names, release)
+    }
+
+    fn package_lists_age(&self) -> Result<Option<u64>> {
+        packages::lists_age(self.now())
+    }
+
+    fn unit(&self, name: &str, scope: &Scope) -> Result<Found<Unit>> {
+        units::read(name, scope)
+    }
+
+    fn crontab(&self, user: &str) -> Result<Found<String>> {
+        crontabs::read(user)
+    }
+
+    fn query(&self, command: &Command) -> Result<Found<Output>> {
+        processes::run(command, &OutputSink::silent()).map(Found::Present)
+    }
+
+    fn accepts(&self, validate: &[String], content: &Content, path: &Path) -> Result<Found<()>> {
+        let copy = files::PrivateCopy::new(content, path, self)?;
+        processes::validate(validate, copy.path()).map(Found::Present)
+    }
+
+    fn now(&self) -> u64 {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs())
+    }
+
+    fn me(&self) -> Result<User> {
+        self.accounts.me()
+    }
+
+    fn assume(&self, sentence: &str) {
+        self.assumptions.borrow_mut().push(sentence.to_owned());
+    }
+}
+
+impl System for Live {
+    fn perform(&mut self, effect: Effect) -> Result<Performed> {
+        let record = observe::record(effect, self)?;
+        let Some(journal) = &self.journal else {
+            return Err(crate::outcome::Failure::new(
+                "this session may only read the host",
+            ));
+        };
+        let entry = journal.begin(&record)?;
+        let performed = self.execute(&record.effect);
+        journal.end(entry, performed.as_ref().err())?;
+        if performed.is_ok() {
+            self.records.push(record);
+        }
+        performed
+    }
+
+    fn take_records(&mut self) -> (Vec<Record>, Vec<String>) {
+        (std::mem::take(&mut self.records), self.assumptions.take())
+    }
+}

@@ -1,0 +1,411 @@
+//! The one door to a host: reads, and effects as data.
+//!
+//! Three worlds stand behind it. [`live`] does what it is told; [`overlay`]
+//! records it over a host that is only read, so that later reads see it (the
+//! dry run); and a [`sandbox`] is such an overlay kept in a directory.
+//!
+//! **Invariant:** nothing outside this folder opens a file of the host or
+//! starts a process; clippy.toml refuses it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::content::Content;
+use crate::effect::{
+    Attributes, Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
+};
+use crate::module::Result;
+
+pub mod live;
+
+pub mod overlay;
+
+pub mod sandbox;
+
+mod observe;
+
+/// What a read finds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Found<T> {
+    /// It is not there.
+    Absent,
+    /// It is there.
+    Present(T),
+    /// A dry run cannot know; the text says where it will come from.
+    Unknown(String),
+}
+
+impl<T> Found<T> {
+    /// What is there, if it is known to be there.
+    pub fn present(self) -> Option<T> {
+        match self {
+            Self::Present(value) => Some(value),
+            Self::Absent | Self::Unknown(_) => None,
+        }
+    }
+
+    /// Turns what is there into something else.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Found<U> {
+        match self {
+            Self::Present(value) => Found::Present(change(value)),
+            Self::Absent => Found::Absent,
+            Self::Unknown(origin) => Found::Unknown(origin),
+        }
+    }
+}
+
+impl<T> From<Option<T>> for Found<T> {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Absent, Self::Present)
+    }
+}
+
+/// Everything a module may ask of a host. No read changes anything.
+pub trait Reads {
+    /// What is at `path`, without following a link there.
+    fn stat(&self, path: &Path) -> Result<Found<Stat>>;
+
+    /// The content of a regular file; links are followed.
+    fn content(&self, path: &Path) -> Result<Found<Content>>;
+
+    /// The names in a directory, sorted; nothing if it is not one.
+    fn list(&self, directory: &Path) -> Result<Vec<String>>;
+
+    /// All accounts, in the order of /etc/passwd.
+    fn users(&self) -> Result<Vec<User>>;
+
+    /// All groups, in the order of /etc/group.
+    fn groups(&self) -> Result<Vec<Group>>;
+
+    /// What is known of each package that is installed, left its
+    /// configuration, or is provided by another.
+    fn packages(&self, names: &[String]) -> Result<BTreeMap<String, Package>>;
+
+    /// The installed version of each package that is installed.
+    fn installed(&self, names: &[String]) -> Result<BTreeMap<String, String>> {
+        let version = |(name, package): (String, Package)| match package.state {
+            PackageState::Installed | PackageState::Unfinished => Some((name, package.version)),
+            PackageState::Configuration | PackageState::Provided(_) => None,
+        };
+        Ok(self
+            .packages(names)?
+            .into_iter()
+            .filter_map(version)
+            .collect())
+    }
+
+    /// What an installation would do to the host's packages, dependencies
+    /// included.
+    fn simulate_install(
+        &self,
+        packages: &[PackageRequest],
+        options: &InstallOptions,
+    ) -> Result<Found<Transaction>>;
+
+    /// What a removal would do to the host's packages, those that depend on
+    /// them included.
+    fn simulate_removal(
+        &self,
+        names: &[String],
+        options: &RemoveOptions,
+    ) -> Result<Found<Transaction>>;
+
+    /// What the package lists offer for each name; `release` prefers one.
+    fn available(
+        &self,
+        names: &[String],
+        release: Option<&str>,
+    ) -> Result<BTreeMap<String, Found<Available>>>;
+
+    /// How many seconds ago the package lists were fetched, if they ever were.
+    fn package_lists_age(&self) -> Result<Option<u64>>;
+
+    /// A systemd unit's state.
+    fn unit(&self, name: &str, scope: &Scope) -> Result<Found<Unit>>;
+
+    /// A user's crontab.
+    fn crontab(&self, user: &str) -> Result<Found<String>>;
+
+    /// The output of a command that is declared to change nothing.
+    fn query(&self, command: &Command) -> Result<Found<Output>>;
+
+    /// Whether a command accepts `content` as a file; `%s` in it stands for the
+    /// path of a private copy named like `path`.
+    fn accepts(&self, validate: &[String], content: &Content, path: &Path) -> Result<Found<()>>;
+
+    /// Seconds since 1970, by the host's clock.
+    fn now(&self) -> u64;
+
+    /// The name and home directory of the user this agent runs as.
+    fn me(&self) -> Result<User>;
+
+    /// Notes something a dry run takes for granted, as a full sentence.
+    fn assume(&self, sentence: &str);
+}
+
+/// The door: everything of [`Reads`], and effects.
+pub trait System: Reads {
+    /// Performs, or in a dry run predicts, an effect.
+    fn perform(&mut self, effect: Effect) -> Result<Performed>;
+
+    /// The effects and assumptions since the last call.
+    fn take_records(&mut self) -> (Vec<Record>, Vec<String>);
+}
+
+/// What came of an effect.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Performed {
+    /// It was done.
+    Done,
+    /// A command ran.
+    Ran(Output),
+    /// It was recorded; what it would print is not known.
+    Predicted,
+}
+
+/// What a command printed and how it ended.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Output {
+    /// Exit code; 128 and the signal's number when a signal ended it.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+    /// Whether it was killed because its time was over.
+    pub timed_out: bool,
+}
+
+/// What is at a path.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stat {
+    /// What it is.
+    pub kind: FileKind,
+    /// Permission bits, with setuid, setgid and sticky.
+    pub mode: u32,
+    /// The owner's name, or number where it has none.
+    pub owner: String,
+    /// The group's name, or number where it has none.
+    pub group: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// Last change of the content, in seconds since 1970.
+    pub modified: i64,
+    /// What a symbolic link says.
+    pub target: Option<PathBuf>,
+    /// Identifies the file on the host: device and inode; none where a dry
+    /// run only expects it.
+    pub identity: Option<(u64, u64)>,
+}
+
+impl Stat {
+    /// Owner, group and mode.
+    pub fn attributes(&self) -> Attributes {
+        Attributes {
+            owner: Some(self.owner.clone()),
+            group: Some(self.group.clone()),
+            mode: Some(self.mode),
+        }
+    }
+}
+
+/// What kind of thing is at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Link,
+    /// A device, socket or pipe.
+    Other,
+}
+
+impl FileKind {
+    /// The word modules show.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Directory => "directory",
+            Self::Link => "link",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// An account.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct User {
+    /// Login name.
+    pub name: String,
+    /// Number; none where a dry run cannot know what the system will choose.
+    pub uid: Option<u32>,
+    /// Primary group's name.
+    pub group: String,
+    /// The comment (GECOS) field.
+    pub comment: String,
+    /// Home directory.
+    pub home: PathBuf,
+    /// Login shell.
+    pub shell: String,
+    /// The password's hash as in shadow(5), where it may be read.
+    pub password: Option<String>,
+    /// The day the account expires, in days since 1970-01-01.
+    pub expires: Option<i64>,
+}
+
+/// A group.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Group {
+    /// Name.
+    pub name: String,
+    /// Number; none where a dry run cannot know what the system will choose.
+    pub gid: Option<u32>,
+    /// Users that are in it beside those whose primary group it is.
+    pub members: Vec<String>,
+}
+
+/// A package that the host knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Package {
+    /// Its version; the provider's, where another package provides it.
+    pub version: String,
+    /// How far it is there.
+    pub state: PackageState,
+    /// Whether an administrator keeps it from changing (`apt-mark hold`).
+    pub held: bool,
+}
+
+/// How far a package is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PackageState {
+    /// Wholly.
+    Installed,
+    /// An installation began and did not end.
+    Unfinished,
+    /// It was removed, and only its configuration is left.
+    Configuration,
+    /// It is a virtual package, and this one provides it.
+    Provided(String),
+}
+
+/// What the package lists offer under one name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Available {
+    /// The version that would be installed; none for a virtual package.
+    pub candidate: Option<String>,
+    /// All versions, highest first.
+    pub versions: Vec<AvailableVersion>,
+    /// Whether any other version can be had too, as in a sandbox.
+    pub anything: bool,
+}
+
+/// A version that the package lists offer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AvailableVersion {
+    /// The version.
+    pub version: String,
+    /// The releases that have it, such as `bookworm-backports`.
+    pub releases: Vec<String>,
+}
+
+/// What the package manager would do, and what comes of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Transaction {
+    /// Packages that come or change, with their new version.
+    pub installed: Vec<(String, String)>,
+    /// Packages that go and leave their configuration.
+    pub removed: Vec<String>,
+    /// Packages that go wholly.
+    pub purged: Vec<String>,
+    /// Virtual packages that come, with the package that provides them.
+    pub provided: Vec<(String, String)>,
+    /// Files, links and directories that the new packages bring.
+    pub files: Vec<PackagedFile>,
+    /// Files, links and directories that go; a directory only once it is empty.
+    pub gone: Vec<PathBuf>,
+    /// Units that the new packages bring.
+    pub units: Vec<PackagedUnit>,
+    /// Users that the new packages add.
+    pub users: Vec<User>,
+    /// Groups that the new packages add.
+    pub groups: Vec<Group>,
+    /// Whether the above is all that the new packages bring.
+    pub contents_known: bool,
+    /// What was taken for granted, as full sentences.
+    pub assumptions: Vec<String>,
+}
+
+/// A file that a package brings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PackagedFile {
+    /// Where.
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: FileKind,
+    /// Owner, group and mode.
+    pub attributes: Attributes,
+    /// A regular file's content, where it was read.
+    pub content: Option<Content>,
+    /// What a symbolic link says.
+    pub target: Option<PathBuf>,
+    /// Whether it is configuration: dpkg keeps what is there already.
+    pub configuration: bool,
+}
+
+/// A unit that a package brings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PackagedUnit {
+    /// Its full name.
+    pub name: String,
+    /// systemd's word for whether it then starts at boot, such as `enabled`.
+    pub file_state: String,
+    /// Whether it runs then.
+    pub active: bool,
+}
+
+/// A systemd unit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Unit {
+    /// Whether it runs, or is about to (`active`, `activating`, `reloading`).
+    pub active: bool,
+    /// systemd's own word for it, such as `failed`.
+    pub active_state: String,
+    /// systemd's word for whether it starts at boot, such as `enabled`.
+    pub file_state: String,
+    /// Whether its files changed since systemd read them.
+    pub needs_reload: bool,
+    /// Whether it does one thing and is then inactive again (`Type=oneshot`).
+    #[serde(default)]
+    pub runs_once: bool,
+    /// Whether it can read its configuration again while it runs; none where
+    /// a dry run cannot know.
+    #[serde(default)]
+    pub can_reload: Option<bool>,
+}
+
+impl Unit {
+    /// Whether it starts at boot, or needs no enabling to.
+    pub fn enabled(&self) -> bool {
+        matches!(
+            self.file_state.as_str(),
+            "enabled" | "static" | "generated" | "transient"
+        )
+    }
+
+    /// Whether enabling and disabling make no sense: it has no `[Install]`
+    /// section of its own.
+    pub fn not_installable(&self) -> bool {
+        matches!(
+            self.file_state.as_str(),
+            "static" | "generated" | "transient" | "indirect"
+        )
+    }
+
+    /// Whether it cannot be started.
+    pub fn masked(&self) -> bool {
+        self.file_state.starts_with("masked")
+    }
+}

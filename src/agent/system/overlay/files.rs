@@ -1,0 +1,466 @@
+//! Files in a dry run.
+
+use std::path::{Path, PathBuf};
+
+use super::pending::{Entry, Node};
+use super::{Absence, Overlay};
+use crate::content::Content;
+use crate::effect::Attributes;
+use crate::module::Result;
+use crate::outcome::Failure;
+use crate::system::{FileKind, Found, Reads, Stat};
+
+/// As many links as the kernel follows (path_resolution(7)).
+const MAX_LINKS: usize = 40;
+
+impl Overlay {
+    pub(super) fn stat_pending(&self, path: &Path) -> Result<Found<Stat>> {
+        self.look(&self.real_parent(path)?)
+    }
+
+    /// What is at a path whose parent holds no links.
+    fn look(&self, path: &Path) -> Result<Found<Stat>> {
+        match self.pending.files.get(path) {
+            Some(Node::Removed) => Ok(Found::Absent),
+            Some(Node::Present(entry)) => Ok(entry.stat()),
+            None if self.pending.hides(path) => Ok(Found::Absent),
+            None => match self.base.stat(path)? {
+                Found::Absent => Ok(self.absent(path)),
+                found => Ok(found),
+            },
+        }
+    }
+
+    /// A path that nobody knows, while packages may still bring it.
+    fn absent(&self, path: &Path) -> Found<Stat> {
+        if self.absence == Absence::Certain {
+            return Found::Absent;
+        }
+        let brings = |package: &&String| names_package(path, package);
+        match self.pending.opaque_packages.iter().find(brings) {
+            Some(package) => Found::Unknown(format!("package {package}")),
+            None => Found::Absent,
+        }
+    }
+
+    pub(super) fn content_pending(&self, path: &Path) -> Result<Found<Content>> {
+        let path = self.real(path)?;
+        match self.pending.files.get(&path) {
+            Some(Node::Removed) => Ok(Found::Absent),
+            Some(Node::Present(entry)) => Ok(match (&entry.content, &entry.expected) {
+                (_, Some(origin)) => Found::Unknown(origin.clone()),
+                (Some(content), None) => Found::Present(content.clone()),
+                (None, None) => Found::Absent,
+            }),
+            None if self.pending.hides(&path) => Ok(Found::Absent),
+            None => match self.base.content(&path)? {
+                Found::Absent => Ok(match self.absent(&path) {
+                    Found::Unknown(origin) => Found::Unknown(origin),
+                    _ => Found::Absent,
+                }),
+                found => Ok(found),
+            },
+        }
+    }
+
+    pub(super) fn list_pending(&self, directory: &Path) -> Result<Vec<String>> {
+        let directory = self.real(directory)?;
+        let hidden = match self.pending.files.get(&directory) {
+            Some(Node::Removed) => return Ok(Vec::new()),
+            Some(Node::Present(entry)) => entry.fresh,
+            None => self.pending.hides(&directory),
+        };
+        let mut names = match hidden {
+            true => Vec::new(),
+            false => self.base.list(&directory)?,
+        };
+        for (path, node) in &self.pending.files {
+            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+                continue;
+            };
+            if parent != directory {
+                continue;
+            }
+            let name = name.to_string_lossy().into_owned();
+            names.retain(|known| *known != name);
+            if matches!(node, Node::Present(_)) {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// `path` with the links of its parent resolved.
+    pub(super) fn real_parent(&self, path: &Path) -> Result<PathBuf> {
+        match (path.parent(), path.file_name()) {
+            (Some(parent), Some(name)) => Ok(self.real(parent)?.join(name)),
+            _ => Ok(path.to_owned()),
+        }
+    }
+
+    /// `path` with all links resolved, as far as it exists.
+    fn real(&self, path: &Path) -> Result<PathBuf> {
+        let mut real = PathBuf::from("/");
+        let mut left: Vec<_> = path
+            .components()
+            .rev()
+            .map(|part| part.as_os_str().to_owned())
+            .collect();
+        let mut links = 0;
+        while let Some(part) = left.pop() {
+            match part.to_str() {
+                Some("/" | ".") => continue,
+                Some("..") => {
+                    real.pop();
+                    continue;
+                }
+                _ => real.push(&part),
+            }
+            let Found::Present(Stat {
+                target: Some(target),
+                ..
+            }) = self.look(&real)?
+            else {
+                continue;
+            };
+            links += 1;
+            if links > MAX_LINKS {
+                return Err(Failure::new(format!(
+                    "{} has too many links",
+                    path.display()
+                )));
+            }
+            real.pop();
+            if target.is_absolute() {
+                real = PathBuf::from("/");
+            }
+            left.extend(
+                target
+                    .components()
+                    .rev()
+                    .map(|part| part.as_os_str().to_owned()),
+            );
+        }
+        Ok(real)
+    }
+
+    pub(super) fn write_file(
+        &mut self,
+        path: &Path,
+        content: &Content,
+        attributes: &Attributes,
+        backup: Option<&Path>,
+    ) -> Result<()> {
+        let path = self.real_parent(path)?;
+        self.need_parent(&path, "write")?;
+        self.need_accounts(attributes)?;
+        let replaced = self.look(&path)?;
+        if let Found::Present(stat) = &replaced
+            && stat.kind == FileKind::Directory
+        {
+            return Err(Failure::new(format!(
+                "cannot replace {}: is a directory",
+                path.display()
+            )));
+        }
+        if let Some(backup) = backup
+            && let Found::Present(stat) = &replaced
+        {
+            let kept = Entry {
+                content: self.content_pending(&path)?.present(),
+                ..Entry::of(stat)
+            };
+            self.put(backup.to_owned(), kept);
+        }
+        let defaults = self.defaults(&replaced, 0o644)?;
+        let entry = Entry {
+            content: Some(content.clone()),
+            ..Entry::new(FileKind::File, attributes.or(defaults), self.now())
+        };
+        self.put(path, entry);
+        Ok(())
+    }
+
+    /// What a new file gets where nothing is asked for: what the file it
+    /// replaces has, or else the agent's own.
+    fn defaults(&self, replaced: &Found<Stat>, mode: u32) -> Result<Attributes> {
+        if let Found::Present(stat) = replaced
+            && stat.kind == FileKind::File
+        {
+            return Ok(stat.attributes());
+        }
+        let me = self.me()?;
+        Ok(Attributes {
+            owner: Some(me.name),
+            group: Some(me.group),
+            mode: Some(mode),
+        })
+    }
+
+    pub(super) fn set_attributes(&mut self, path: &Path, attributes: &Attributes) -> Result<()> {
+        self.need_accounts(attributes)?;
+        let path = self.real_parent(path)?;
+        let mut entry = self.entry(&path, "set the mode of")?;
+        entry.attributes = attributes.or(entry.attributes);
+        self.put(path, entry);
+        Ok(())
+    }
+
+    pub(super) fn make_directory(&mut self, path: &Path, attributes: &Attributes) -> Result<()> {
+        let path = self.real_parent(path)?;
+        self.need_parent(&path, "make the directory")?;
+        self.need_accounts(attributes)?;
+        let defaults = self.defaults(&Found::Absent, 0o755)?;
+        let entry = Entry::new(FileKind::Directory, attributes.or(defaults), self.now());
+        self.put(
+            path,
+            Entry {
+                fresh: true,
+                ..entry
+            },
+        );
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, path: &Path) {
+        let path = self.real_parent(path).unwrap_or_else(|_| path.to_owned());
+        self.pending
+            .files
+            .retain(|known, _| !known.starts_with(&path));
+        self.note_unit_file(&path);
+        self.pending.files.insert(path, Node::Removed);
+    }
+
+    pub(super) fn link(&mut self, path: &Path, target: &Path) -> Result<()> {
+        let path = self.real_parent(path)?;
+        self.need_parent(&path, "make the link")?;
+        let defaults = self.defaults(&Found::Absent, 0o777)?;
+        let entry = Entry::new(FileKind::Link, defaults, self.now());
+        self.put(
+            path,
+            Entry {
+                target: Some(target.to_owned()),
+                ..entry
+            },
+        );
+        Ok(())
+    }
+
+    pub(super) fn hard_link(&mut self, path: &Path, target: &Path) -> Result<()> {
+        let path = self.real_parent(path)?;
+        self.need_parent(&path, "make the hard link")?;
+        let mut entry = self.entry(&self.real(target)?, "make a hard link to")?;
+        entry.content = self.content_pending(target)?.present();
+        self.put(path, entry);
+        Ok(())
+    }
+
+    pub(super) fn touch(&mut self, path: &Path) -> Result<()> {
+        let path = self.real(path)?;
+        let mut entry = self.entry(&path, "touch")?;
+        entry.modified = i64::try_from(self.now()).unwrap_or(i64::MAX);
+        self.put(path, entry);
+        Ok(())
+    }
+
+    /// A file that will be there without it being known what it holds.
+    pub(super) fn expect_file(&mut self, path: &Path, origin: &str) {
+        let entry = Entry::new(FileKind::File, Attributes::default(), self.now());
+        self.put(
+            path.to_owned(),
+            Entry {
+                expected: Some(origin.to_owned()),
+                ..entry
+            },
+        );
+    }
+
+    pub(super) fn put(&mut self, path: PathBuf, entry: Entry) {
+        if !self.holds(&path, &entry) {
+            self.note_unit_file(&path);
+        }
+        self.pending.files.insert(path, Node::Present(entry));
+    }
+
+    /// Whether a path holds the same, unchanged since: only attributes differ.
+    fn holds(&self, path: &Path, entry: &Entry) -> bool {
+        let modified = self.look(path).map(|found| found.map(|stat| stat.modified));
+        let content = self.content_pending(path).map(Found::present);
+        matches!(modified, Ok(Found::Present(time)) if time == entry.modified)
+            && matches!(content, Ok(known) if known == entry.content)
+    }
+
+    /// What is at `path` as an entry of its own, to be changed.
+    fn entry(&self, path: &Path, action: &str) -> Result<Entry> {
+        if let Some(Node::Present(entry)) = self.pending.files.get(path) {
+            return Ok(entry.clone());
+        }
+        match self.look(path)? {
+            Found::Present(stat) => {
+                let content = match stat.kind {
+                    FileKind::File => self.base.content(path)?.present(),
+                    _ => None,
+                };
+                Ok(Entry {
+                    content,
+                    ..Entry::of(&stat)
+                })
+            }
+            Found::Unknown(origin) => {
+                let entry = Entry::new(FileKind::File, Attributes::default(), self.now());
+                Ok(Entry {
+                    expected: Some(origin),
+                    ..entry
+                })
+            }
+            Found::Absent => Err(Failure::new(format!(
+                "cannot {action} {}: no such file or directory",
+                path.display()
+            ))),
+        }
+    }
+
+    /// Refuses what the host would refuse: a parent that is not there.
+    fn need_parent(&mut self, path: &Path, action: &str) -> Result<()> {
+        let Some(parent) = path.parent() else {
+            return Ok(());
+        };
+        match self.look(parent)? {
+            Found::Present(stat) if stat.kind == FileKind::Directory => return Ok(()),
+            Found::Present(_) => {
+                return Err(Failure::new(format!(
+                    "cannot {action} {}: {} is not a directory",
+                    path.display(),
+                    parent.display()
+                )));
+            }
+            Found::Absent | Found::Unknown(_) => {}
+        }
+        let Some(package) = self.explaining_package(parent) else {
+            return Err(Failure::new(format!(
+                "cannot {action} {}: its directory does not exist",
+                path.display()
+            ))
+            .hint("Make the directory first, with `file(PATH, #{ state: \"directory\" })`."));
+        };
+        self.assume(&format!(
+            "{} comes with package {package}.",
+            parent.display()
+        ));
+        let root = Attributes {
+            owner: Some("root".to_owned()),
+            group: Some("root".to_owned()),
+            mode: Some(0o755),
+        };
+        for missing in parent.ancestors() {
+            if !matches!(self.look(missing)?, Found::Absent | Found::Unknown(_)) {
+                break;
+            }
+            let entry = Entry::new(FileKind::Directory, root.clone(), self.now());
+            self.put(missing.to_owned(), entry);
+        }
+        Ok(())
+    }
+
+    /// The pending package that would explain a path: the one it is named
+    /// after, or else any of which it is not known what they bring.
+    fn explaining_package(&self, path: &Path) -> Option<String> {
+        let opaque = &self.pending.opaque_packages;
+        let named = opaque.iter().find(|package| names_package(path, package));
+        named.or_else(|| opaque.first()).cloned()
+    }
+
+    /// The pending package that will bring a program, if it is not there yet.
+    pub(super) fn expected_program(&self, program: &str) -> Option<String> {
+        const PATH: [&str; 6] = [
+            "/usr/local/sbin",
+            "/usr/local/bin",
+            "/usr/sbin",
+            "/usr/bin",
+            "/sbin",
+            "/bin",
+        ];
+        let places: Vec<PathBuf> = match program.contains('/') {
+            true => vec![PathBuf::from(program)],
+            false => PATH
+                .iter()
+                .map(|directory| Path::new(directory).join(program))
+                .collect(),
+        };
+        let on_base = |path: &PathBuf| matches!(self.base.stat(path), Ok(Found::Present(_)));
+        if places.iter().any(on_base) {
+            return None;
+        }
+        if places
+            .iter()
+            .any(|path| matches!(self.look(path), Ok(Found::Present(_))))
+        {
+            return Some(format!("{program}, which a pending change brings,"));
+        }
+        let package = self.explaining_package(Path::new(program))?;
+        Some(format!("package {package}"))
+    }
+}
+
+/// Whether a part of a path is named after a package: `/etc/ssh` after
+/// `openssh-server`, `/etc/postgresql/15` after `postgresql`.
+fn names_package(path: &Path, package: &str) -> bool {
+    path.components().any(|part| {
+        let part = part.as_os_str().to_string_lossy();
+        part.len() > 2 && (package.contains(&*part) || part.contains(package))
+    })
+}
+
+impl Attributes {
+    /// These attributes, with what is not given taken from `other`.
+    fn or(&self, other: Attributes) -> Attributes {
+        Attributes {
+            owner: self.owner.clone().or(other.owner),
+            group: self.group.clone().or(other.group),
+            mode: self.mode.or(other.mode),
+        }
+    }
+}
+
+impl Entry {
+    pub(super) fn new(kind: FileKind, attributes: Attributes, now: u64) -> Self {
+        Self {
+            kind,
+            attributes,
+            content: None,
+            target: None,
+            expected: None,
+            fresh: false,
+            modified: i64::try_from(now).unwrap_or(i64::MAX),
+        }
+    }
+
+    fn of(stat: &Stat) -> Self {
+        Self {
+            kind: stat.kind,
+            attributes: stat.attributes(),
+            content: None,
+            target: stat.target.clone(),
+            expected: None,
+            fresh: false,
+            modified: stat.modified,
+        }
+    }
+
+    fn stat(&self) -> Found<Stat> {
+        if let Some(origin) = &self.expected {
+            return Found::Unknown(origin.clone());
+        }
+        Found::Present(Stat {
+            kind: self.kind,
+            mode: self.attributes.mode.unwrap_or_default(),
+            owner: self.attributes.owner.clone().unwrap_or_default(),
+            group: self.attributes.group.clone().unwrap_or_default(),
+            size: self.content.as_ref().map_or(0, |content| content.size),
+            modified: self.modified,
+            target: self.target.clone(),
+            identity: None,
+        })
+    }
+}

@@ -1,0 +1,294 @@
+//! The dry-run world: a host that is only read, and over it what would have
+//! been done so far, so that every later read sees it.
+//!
+//! An effect that would fail on the host fails here too, with the same words.
+//! What cannot be known is said ([`Found::Unknown`]) or, where a package that
+//! is about to be installed explains it, assumed and written down.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::{
+    Available, Found, Group, Output, Package, Performed, Reads, Stat, System, Transaction, Unit,
+    User, observe,
+};
+use crate::content::Content;
+use crate::effect::{
+    Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
+};
+use crate::module::Result;
+
+mod accounts;
+
+mod crontabs;
+
+mod files;
+
+mod packages;
+
+pub mod pending;
+
+mod units;
+
+pub use pending::Pending;
+
+/// Effects recorded over a host that is only read.
+pub struct Overlay {
+    base: Box<dyn Reads>,
+    absence: Absence,
+    pending: Pending,
+    records: Vec<Record>,
+    assumptions: RefCell<Vec<String>>,
+}
+
+/// What it means that a file is neither on the base nor recorded, while
+/// packages are pending whose contents are not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// It is not there: the host is virtual, and nothing else fills it.
+    Certain,
+    /// A package may bring it.
+    Doubtful,
+}
+
+impl Overlay {
+    /// An overlay over `base`, starting with what is pending already.
+    pub fn new(base: Box<dyn Reads>, absence: Absence, pending: Pending) -> Self {
+        Self {
+            base,
+            absence,
+            pending,
+            records: Vec::new(),
+            assumptions: RefCell::default(),
+        }
+    }
+
+    /// Everything recorded so far.
+    pub fn pending(&self) -> &Pending {
+        &self.pending
+    }
+
+    /// Replaces everything recorded so far.
+    pub fn set_pending(&mut self, pending: Pending) {
+        self.pending = pending;
+    }
+
+    fn predict(&mut self, effect: &Effect) -> Result<()> {
+        match effect {
+            Effect::WriteFile {
+                path,
+                content,
+                attributes,
+                backup,
+                validate,
+            } => {
+                self.check_candidate(validate.as_deref(), content, path)?;
+                self.write_file(path, content, attributes, backup.as_deref())
+            }
+            Effect::SetAttributes { path, attributes } => self.set_attributes(path, attributes),
+            Effect::MakeDirectory { path, attributes } => self.make_directory(path, attributes),
+            Effect::Remove { path } => {
+                self.remove(path);
+                Ok(())
+            }
+            Effect::Link { path, target } => self.link(path, target),
+            Effect::HardLink { path, target } => self.hard_link(path, target),
+            Effect::Touch { path } => self.touch(path),
+            Effect::UpdatePackageLists { .. } => {
+                self.pending.lists_updated = true;
+                Ok(())
+            }
+            Effect::InstallPackages { packages, options } => self.install(packages, options),
+            Effect::RemovePackages { names, options } => self.remove_packages(names, options),
+            Effect::ChangeUnit {
+                unit,
+                action,
+                scope,
+                ..
+            } => self.change_unit(unit, *action, scope),
+            Effect::ReloadUnitFiles { scope } => {
+                self.reload_unit_files(scope);
+                Ok(())
+            }
+            Effect::AddUser { name, account } => self.add_user(name, account),
+            Effect::ChangeUser { name, account } => self.change_user(name, account),
+            Effect::RemoveUser {
+                name, remove_home, ..
+            } => self.remove_user(name, *remove_home),
+            Effect::AddGroup { name, gid, .. } => self.add_group(name, *gid),
+            Effect::ChangeGroup { name, gid } => self.change_group(name, *gid),
+            Effect::RemoveGroup { name } => self.remove_group(name),
+            Effect::WriteCrontab { user, content } => self.write_crontab(user, content.as_deref()),
+            Effect::RunCommand {
+                creates,
+                removes,
+                command,
+            } => {
+                if let Some(path) = creates {
+                    self.expect_file(path, command.argv.first().map_or("", String::as_str));
+                }
+                if let Some(path) = removes {
+                    self.remove(path);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A candidate that is refused now may be accepted once the changes before
+    /// it are real, so only an otherwise untouched host refuses for certain.
+    fn check_candidate(
+        &self,
+        validate: Option<&[String]>,
+        content: &Content,
+        path: &Path,
+    ) -> Result<()> {
+        let Some(words) = validate else {
+            return Ok(());
+        };
+        if content.unknown_origin().is_some() {
+            return Ok(());
+        }
+        let command = words.join(" ");
+        let answer = match words.first().map(|program| self.expected_program(program)) {
+            Some(Some(package)) => Found::Unknown(package),
+            _ => match self.base.accepts(words, content, path) {
+                Err(_) if !self.pending.is_empty() => {
+                    Found::Unknown("the changes that come before it".to_owned())
+                }
+                answer => answer?,
+            },
+        };
+        if let Found::Unknown(origin) = answer {
+            self.assume(&format!(
+                "`{command}` accepts the file once {origin} is there."
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Reads for Overlay {
+    fn stat(&self, path: &Path) -> Result<Found<Stat>> {
+        self.stat_pending(path)
+    }
+
+    fn content(&self, path: &Path) -> Result<Found<Content>> {
+        self.content_pending(path)
+    }
+
+    fn list(&self, directory: &Path) -> Result<Vec<String>> {
+        self.list_pending(directory)
+    }
+
+    fn users(&self) -> Result<Vec<User>> {
+        match &self.pending.users {
+            Some(users) => Ok(users.clone()),
+            None => self.base.users(),
+        }
+    }
+
+    fn groups(&self) -> Result<Vec<Group>> {
+        match &self.pending.groups {
+            Some(groups) => Ok(groups.clone()),
+            None => self.base.groups(),
+        }
+    }
+
+    fn packages(&self, names: &[String]) -> Result<BTreeMap<String, Package>> {
+        self.packages_pending(names)
+    }
+
+    fn simulate_install(
+        &self,
+        packages: &[PackageRequest],
+        options: &InstallOptions,
+    ) -> Result<Found<Transaction>> {
+        match self.unknown_sources() {
+            Some(origin) => Ok(Found::Unknown(origin)),
+            None => self.base.simulate_install(packages, options),
+        }
+    }
+
+    fn simulate_removal(
+        &self,
+        names: &[String],
+        options: &RemoveOptions,
+    ) -> Result<Found<Transaction>> {
+        self.base.simulate_removal(names, options)
+    }
+
+    fn available(
+        &self,
+        names: &[String],
+        release: Option<&str>,
+    ) -> Result<BTreeMap<String, Found<Available>>> {
+        self.available_pending(names, release)
+    }
+
+    fn package_lists_age(&self) -> Result<Option<u64>> {
+        match self.pending.lists_updated {
+            true => Ok(Some(0)),
+            false => self.base.package_lists_age(),
+        }
+    }
+
+    fn unit(&self, name: &str, scope: &Scope) -> Result<Found<Unit>> {
+        self.unit_pending(name, scope)
+    }
+
+    fn crontab(&self, user: &str) -> Result<Found<String>> {
+        match self.pending.crontabs.get(user) {
+            Some(table) => Ok(Found::from(table.clone())),
+            None => self.base.crontab(user),
+        }
+    }
+
+    fn query(&self, command: &Command) -> Result<Found<Output>> {
+        if let Some(word) = command.argv.iter().find(|word| self.pending.mentions(word)) {
+            return Ok(Found::Unknown(format!("the pending change of {word}")));
+        }
+        let program = command.argv.first().map_or("", String::as_str);
+        match self.expected_program(program) {
+            Some(package) => Ok(Found::Unknown(package)),
+            None => self.base.query(command),
+        }
+    }
+
+    fn accepts(&self, validate: &[String], content: &Content, path: &Path) -> Result<Found<()>> {
+        self.base.accepts(validate, content, path)
+    }
+
+    fn now(&self) -> u64 {
+        self.base.now()
+    }
+
+    fn me(&self) -> Result<User> {
+        self.base.me()
+    }
+
+    fn assume(&self, sentence: &str) {
+        let mut assumptions = self.assumptions.borrow_mut();
+        if !assumptions.iter().any(|known| known == sentence) {
+            assumptions.push(sentence.to_owned());
+        }
+    }
+}
+
+impl System for Overlay {
+    fn perform(&mut self, effect: Effect) -> Result<Performed> {
+        let record = observe::record(effect, self)?;
+        self.predict(&record.effect)?;
+        let performed = match record.effect {
+            Effect::RunCommand { .. } => Performed::Predicted,
+            _ => Performed::Done,
+        };
+        self.records.push(record);
+        Ok(performed)
+    }
+
+    fn take_records(&mut self) -> (Vec<Record>, Vec<String>) {
+        (std::mem::take(&mut self.records), self.assumptions.take())
+    }
+}

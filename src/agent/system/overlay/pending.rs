@@ -1,0 +1,97 @@
+//! What a dry run has recorded so far, as data: it can be handed from one
+//! agent to another on the same host, and kept as a sandbox's host.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::content::Content;
+use crate::effect::Attributes;
+use crate::system::{FileKind, Group, Unit, User};
+
+/// Everything recorded over a base.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Pending {
+    /// Files that came, changed or went, by absolute path.
+    pub files: BTreeMap<PathBuf, Node>,
+    /// Versions of packages that came, or `None` for those that went.
+    pub packages: BTreeMap<String, Option<String>>,
+    /// Packages that came without it being known what they bring.
+    pub opaque_packages: BTreeSet<String>,
+    /// Packages that went and left their configuration.
+    pub left_configuration: BTreeSet<String>,
+    /// Virtual packages that came, with the package that provides them.
+    pub provided: BTreeMap<String, String>,
+    /// Units that went with their package.
+    pub gone_units: BTreeSet<String>,
+    /// All users, once one has changed.
+    pub users: Option<Vec<User>>,
+    /// All groups, once one has changed.
+    pub groups: Option<Vec<Group>>,
+    /// Units that changed, by scope and name.
+    pub units: BTreeMap<String, Unit>,
+    /// Units whose files changed since systemd was told to read them.
+    pub changed_units: BTreeSet<String>,
+    /// What masked units say once they are unmasked, by scope and name.
+    pub masked_units: BTreeMap<String, String>,
+    /// Managers that were told to read their unit files, by scope.
+    pub reloaded_managers: BTreeSet<String>,
+    /// Crontabs that changed; `None` for one that went.
+    pub crontabs: BTreeMap<String, Option<String>>,
+    /// Whether the package lists were fetched.
+    pub lists_updated: bool,
+}
+
+/// What is recorded for a path.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Node {
+    /// Nothing is there, nor below it.
+    Removed,
+    /// This is there.
+    Present(Entry),
+}
+
+/// A file, directory or link.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// What it is.
+    pub kind: FileKind,
+    /// Owner, group and mode.
+    pub attributes: Attributes,
+    /// A regular file's content.
+    pub content: Option<Content>,
+    /// What a link says.
+    pub target: Option<PathBuf>,
+    /// Where it will come from, if that is all that is known of it.
+    pub expected: Option<String>,
+    /// A directory that hides what the base has below it.
+    pub fresh: bool,
+    /// Last change of the content, in seconds since 1970.
+    pub modified: i64,
+}
+
+impl Pending {
+    /// Whether nothing was recorded.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether a word of a command names something that changed.
+    pub fn mentions(&self, word: &str) -> bool {
+        self.files.contains_key(Path::new(word))
+    }
+
+    /// Whether the base's view of `path` is hidden by a recorded ancestor.
+    pub fn hides(&self, path: &Path) -> bool {
+        path.ancestors()
+            .skip(1)
+            .any(|ancestor| match self.files.get(ancestor) {
+                Some(Node::Removed) => true,
+                Some(Node::Present(entry)) => entry.fresh || entry.kind != FileKind::Directory,
+                None => false,
+            })
+    }
+}

@@ -1,0 +1,394 @@
+//! systemd units in a dry run.
+
+use std::path::{Path, PathBuf};
+
+use super::Overlay;
+use super::pending::Node;
+use crate::effect::{Scope, UnitAction};
+use crate::module::Result;
+use crate::outcome::Failure;
+use crate::system::{Found, Reads, Unit};
+
+/// Where unit files live, below the manager's own name: `system` or `user`
+/// (systemd.unit(5)).
+const DIRECTORIES: [&str; 5] = [
+    "/etc/systemd",
+    "/run/systemd",
+    "/usr/local/lib/systemd",
+    "/usr/lib/systemd",
+    "/lib/systemd",
+];
+
+/// Below a user's home directory.
+const IN_HOME: &str = ".config/systemd/user";
+
+/// What starts another unit of the same name.
+const TRIGGERS: [&str; 3] = ["timer", "socket", "path"];
+
+/// The name under which a unit's state is recorded.
+pub(super) fn key(unit: &str, scope: &Scope) -> String {
+    match scope {
+        Scope::System => unit.to_owned(),
+        Scope::Global => format!("global/{unit}"),
+        Scope::User(user) => format!("user/{user}/{unit}"),
+    }
+}
+
+/// The unit whose file is at `path`, if one is.
+pub(super) fn unit_of(path: &Path) -> Option<&str> {
+    let parent = path.parent()?.to_str()?;
+    DIRECTORIES.iter().find(|directory| **directory == parent)?;
+    path.file_name()?.to_str()
+}
+
+impl Overlay {
+    pub(super) fn unit_pending(&self, name: &str, scope: &Scope) -> Result<Found<Unit>> {
+        let known = match self.pending.units.get(&key(name, scope)) {
+            Some(unit) => Some(unit.clone()),
+            None if *scope == Scope::System && self.pending.gone_units.contains(name) => None,
+            None => match self.unit_of_base(name, scope)? {
+                Found::Present(unit) => Some(unit),
+                Found::Unknown(origin) => return Ok(Found::Unknown(origin)),
+                Found::Absent => None,
+            },
+        };
+        let from_file = self.unit_from_file(name, scope)?;
+        let reloaded = &self.pending.reloaded_managers;
+        let mut unit = match (known, from_file) {
+            (None, None) => return Ok(self.unit_of_package(name)),
+            (None, Some(unit)) => unit,
+            (Some(unit), None) if !unit.active && self.file_removed(name, scope)? => {
+                return Ok(Found::Absent);
+            }
+            (Some(unit), None) => unit,
+            (Some(unit), Some(file)) => Unit {
+                runs_once: file.runs_once,
+                can_reload: file.can_reload,
+                ..unit
+            },
+        };
+        unit.needs_reload &= !reloaded.contains(&key("", scope));
+        unit.needs_reload |= self.changed(name, scope) && self.loaded(name, &unit, scope);
+        Ok(Found::Present(unit))
+    }
+
+    fn unit_of_package(&self, name: &str) -> Found<Unit> {
+        let packages = &self.pending.opaque_packages;
+        let package = packages.iter().find(|package| brings(package, name));
+        package.map_or(Found::Absent, |package| {
+            Found::Unknown(format!("package {package}"))
+        })
+    }
+
+    /// The base has no manager of a user who is not there yet, and that of one
+    /// who is may be started by a change that is pending.
+    fn unit_of_base(&self, name: &str, scope: &Scope) -> Result<Found<Unit>> {
+        let Scope::User(user) = scope else {
+            return self.base.unit(name, scope);
+        };
+        if !self.base.users()?.iter().any(|known| known.name == *user) {
+            return Ok(Found::Absent);
+        }
+        match self.base.unit(name, scope) {
+            Err(_) if !self.pending.is_empty() => Ok(Found::Absent),
+            found => found,
+        }
+    }
+
+    /// A unit whose file is recorded, but which nobody has used yet.
+    fn unit_from_file(&self, name: &str, scope: &Scope) -> Result<Option<Unit>> {
+        for path in self.unit_paths(name, scope)? {
+            if !self.pending.files.contains_key(&path) {
+                continue;
+            }
+            let Found::Present(content) = self.content(&path)? else {
+                continue;
+            };
+            let text = content.text.unwrap_or_default();
+            let file_state = match has_line(&text, "[Install]") {
+                true if self.linked(name, scope)? => "enabled",
+                true => "disabled",
+                false => "static",
+            };
+            return Ok(Some(Unit {
+                active_state: "inactive".to_owned(),
+                file_state: file_state.to_owned(),
+                runs_once: runs_once(&text),
+                can_reload: Some(text.lines().any(|line| line.starts_with("ExecReload="))),
+                ..Unit::default()
+            }));
+        }
+        Ok(None)
+    }
+
+    /// Where a unit's file may be, the first that is there counts.
+    fn unit_paths(&self, name: &str, scope: &Scope) -> Result<Vec<PathBuf>> {
+        let file = template(name);
+        let mut paths = Vec::new();
+        for directory in self.unit_directories(scope)? {
+            paths.push(directory.join(name));
+            if let Some(file) = &file {
+                paths.push(directory.join(file));
+            }
+        }
+        Ok(paths)
+    }
+
+    fn unit_directories(&self, scope: &Scope) -> Result<Vec<PathBuf>> {
+        let mut directories = Vec::new();
+        if let Scope::User(user) = scope {
+            let users = self.users()?;
+            let home = users.iter().find(|known| known.name == *user);
+            directories.extend(home.map(|user| user.home.join(IN_HOME)));
+        }
+        let manager = match scope {
+            Scope::System => "system",
+            Scope::User(_) | Scope::Global => "user",
+        };
+        directories.extend(DIRECTORIES.map(|directory| Path::new(directory).join(manager)));
+        Ok(directories)
+    }
+
+    fn file_removed(&self, name: &str, scope: &Scope) -> Result<bool> {
+        let mut paths = self.unit_paths(name, scope)?.into_iter();
+        let removed = |path| matches!(self.pending.files.get(&path), Some(Node::Removed));
+        Ok(paths.any(removed))
+    }
+
+    /// Whether a link in a `.wants` or `.requires` directory starts a unit.
+    fn linked(&self, name: &str, scope: &Scope) -> Result<bool> {
+        for directory in self.unit_directories(scope)? {
+            for inside in self.list(&directory)? {
+                let links = inside.ends_with(".wants") || inside.ends_with(".requires");
+                if links
+                    && self
+                        .list(&directory.join(inside))?
+                        .iter()
+                        .any(|link| link == name)
+                {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn changed(&self, name: &str, scope: &Scope) -> bool {
+        file_keys(name, scope)
+            .iter()
+            .any(|key| self.pending.changed_units.contains(key))
+    }
+
+    /// A unit that is used for the first time is read as it is now, and with
+    /// it what it triggers.
+    fn forget_change(&mut self, name: &str, scope: &Scope) {
+        let mut keys = file_keys(name, scope);
+        if let Some((stem, kind)) = name.rsplit_once('.')
+            && TRIGGERS.contains(&kind)
+        {
+            keys.extend(file_keys(&format!("{stem}.service"), scope));
+        }
+        for key in keys {
+            self.pending.changed_units.remove(&key);
+        }
+    }
+
+    /// systemd reads the files of a unit nobody uses each time anew, so only
+    /// one that runs, starts at boot, failed, or is triggered can be out of
+    /// date.
+    fn loaded(&self, name: &str, unit: &Unit, scope: &Scope) -> bool {
+        let used = |unit: &Unit| {
+            unit.active || unit.file_state == "enabled" || unit.active_state == "failed"
+        };
+        let Some(stem) = name.strip_suffix(".service") else {
+            return used(unit);
+        };
+        let triggered = TRIGGERS.iter().any(|kind| {
+            let trigger = self.unit(&format!("{stem}.{kind}"), scope);
+            matches!(trigger, Ok(Found::Present(trigger)) if used(&trigger))
+        });
+        used(unit) || triggered
+    }
+
+    pub(super) fn change_unit(
+        &mut self,
+        name: &str,
+        action: UnitAction,
+        scope: &Scope,
+    ) -> Result<()> {
+        let mut unit = self.changeable(name, action, scope)?;
+        refuse(name, action, &unit)?;
+        if !self.loaded(name, &unit, scope) {
+            self.forget_change(name, scope);
+        }
+        match action {
+            UnitAction::Start | UnitAction::Restart | UnitAction::Reload => {
+                let active = !unit.runs_once;
+                set_active(&mut unit, active);
+            }
+            UnitAction::Stop => set_active(&mut unit, false),
+            UnitAction::Enable => unit.file_state = "enabled".to_owned(),
+            UnitAction::Disable => unit.file_state = "disabled".to_owned(),
+            UnitAction::Unmask => {
+                unit.file_state = match self.pending.masked_units.remove(&key(name, scope)) {
+                    Some(state) => state,
+                    None if self.linked(name, scope)? => "enabled".to_owned(),
+                    None => "disabled".to_owned(),
+                };
+            }
+            UnitAction::Mask => {
+                self.refuse_mask(name, scope)?;
+                let before = std::mem::replace(&mut unit.file_state, "masked".to_owned());
+                self.pending.masked_units.insert(key(name, scope), before);
+            }
+        }
+        // These make systemd read all unit files again (systemctl(1)).
+        if !matches!(
+            action,
+            UnitAction::Start | UnitAction::Stop | UnitAction::Restart | UnitAction::Reload
+        ) {
+            self.reload_unit_files(scope);
+        }
+        unit.needs_reload = false;
+        self.pending.units.insert(key(name, scope), unit);
+        Ok(())
+    }
+
+    fn changeable(&self, name: &str, action: UnitAction, scope: &Scope) -> Result<Unit> {
+        let missing = Unit {
+            file_state: "disabled".to_owned(),
+            active_state: "inactive".to_owned(),
+            ..Unit::default()
+        };
+        match self.unit(name, scope)? {
+            Found::Present(unit) => Ok(unit),
+            Found::Unknown(origin) => {
+                self.assume(&format!("The unit {name} comes with {origin}."));
+                Ok(missing)
+            }
+            // A name may be masked before anything bears it.
+            Found::Absent if matches!(action, UnitAction::Mask | UnitAction::Unmask) => Ok(missing),
+            Found::Absent => Err(Failure::new(format!("the unit {name} does not exist"))),
+        }
+    }
+
+    /// Masking is a link in /etc, which would replace a file that is there.
+    fn refuse_mask(&self, name: &str, scope: &Scope) -> Result<()> {
+        let Some(directory) = self.unit_directories(scope)?.into_iter().next() else {
+            return Ok(());
+        };
+        let path = directory.join(name);
+        match self.content(&path)? {
+            Found::Present(content) if content.size > 0 => Err(Failure::new(format!(
+                "cannot mask {name}: the file {} is in the way",
+                path.display()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The manager reads its unit files: nothing is out of date any more.
+    pub(super) fn reload_unit_files(&mut self, scope: &Scope) {
+        let users = matches!(scope, Scope::User(_) | Scope::Global);
+        let others = |unit: &String| unit.starts_with("user/") != users;
+        self.pending.changed_units.retain(others);
+        self.pending.reloaded_managers.insert(key("", scope));
+    }
+
+    /// Notes that a unit's file, or a drop-in of it, changed.
+    pub(super) fn note_unit_file(&mut self, path: &Path) {
+        for (prefix, inside) in inside_unit_directory(path) {
+            let mut parts = inside.iter().map(|part| part.to_string_lossy());
+            let (Some(first), second) = (parts.next(), parts.next()) else {
+                continue;
+            };
+            let unit = match (first.strip_suffix(".d"), second) {
+                (Some(unit), Some(file)) if file.ends_with(".conf") => unit,
+                // An empty directory of drop-ins says nothing.
+                (Some(unit), None) if self.list(path).is_ok_and(|names| !names.is_empty()) => unit,
+                (None, None) => &*first,
+                _ => continue,
+            };
+            self.pending.changed_units.insert(format!("{prefix}{unit}"));
+        }
+    }
+}
+
+/// What a path is called inside a directory of unit files, with the prefix
+/// that tells users' units from those of the system.
+fn inside_unit_directory(path: &Path) -> Vec<(&'static str, PathBuf)> {
+    let mut found = Vec::new();
+    for directory in DIRECTORIES {
+        for (manager, prefix) in [("system", ""), ("user", "user/")] {
+            if let Ok(inside) = path.strip_prefix(Path::new(directory).join(manager)) {
+                found.push((prefix, inside.to_owned()));
+            }
+        }
+    }
+    if let Some((_, inside)) = path.to_str().and_then(|path| path.split_once(IN_HOME)) {
+        found.push(("user/", PathBuf::from(inside.trim_start_matches('/'))));
+    }
+    found
+}
+
+/// Refuses what systemd would refuse.
+fn refuse(name: &str, action: UnitAction, unit: &Unit) -> Result<()> {
+    let starts = matches!(
+        action,
+        UnitAction::Start | UnitAction::Restart | UnitAction::Reload | UnitAction::Enable
+    );
+    if starts && unit.masked() {
+        return Err(Failure::new(format!("the unit {name} is masked")));
+    }
+    if action != UnitAction::Reload {
+        return Ok(());
+    }
+    match (unit.active, unit.can_reload) {
+        (false, _) => Err(Failure::new(format!(
+            "the unit {name} is not active, cannot reload"
+        ))),
+        (true, Some(false)) => Err(Failure::new(format!("the unit {name} cannot reload"))
+            .hint("It has no ExecReload; `state: \"restarted\"` works for every unit.")),
+        (true, _) => Ok(()),
+    }
+}
+
+fn set_active(unit: &mut Unit, active: bool) {
+    unit.active = active;
+    unit.active_state = if active { "active" } else { "inactive" }.to_owned();
+}
+
+fn has_line(text: &str, line: &str) -> bool {
+    text.lines().any(|known| known.trim() == line)
+}
+
+fn runs_once(text: &str) -> bool {
+    let stays = ["yes", "true", "on", "1"]
+        .iter()
+        .any(|yes| has_line(text, &format!("RemainAfterExit={yes}")));
+    has_line(text, "Type=oneshot") && !stays
+}
+
+/// An instance `a@b.service` has the file `a@.service`.
+fn template(unit: &str) -> Option<String> {
+    let (prefix, _) = unit.split_once('@')?;
+    let (_, suffix) = unit.rsplit_once('.')?;
+    Some(format!("{prefix}@.{suffix}"))
+}
+
+/// The names under which changes of a unit's files are noted.
+fn file_keys(name: &str, scope: &Scope) -> Vec<String> {
+    let key = |name: String| match scope {
+        Scope::System => name,
+        Scope::User(_) | Scope::Global => format!("user/{name}"),
+    };
+    let names = [Some(name.to_owned()), template(name)];
+    names.into_iter().flatten().map(key).collect()
+}
+
+/// Whether a package of unknown contents may bring a unit: by its name, or as
+/// the only guess left.
+fn brings(package: &str, unit: &str) -> bool {
+    let stem = unit.split(['.', '@']).next().unwrap_or(unit);
+    package.contains(stem) || stem.contains(package)
+}

@@ -1,0 +1,271 @@
+//! The virtual host of a sandbox: a pristine Debian that exists only as data,
+//! and over it an overlay kept in a directory. Files are kept as files, below
+//! `root/`, so that people may look at them, and even change them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::overlay::{Absence, Overlay, Pending};
+use super::{
+    Available, FileKind, Found, Group, Output, Package, Reads, Stat, Transaction, Unit, User,
+};
+use crate::content::Content;
+use crate::effect::{Command, InstallOptions, PackageRequest, RemoveOptions, Scope};
+use crate::module::Result;
+use crate::outcome::Failure;
+
+mod store;
+
+pub use store::Store;
+
+/// A freshly installed host that nobody has touched.
+pub struct Pristine;
+
+const DIRECTORIES: [&str; 34] = [
+    "/",
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/etc/apt",
+    "/etc/apt/sources.list.d",
+    "/etc/cron.d",
+    "/etc/default",
+    "/etc/logrotate.d",
+    "/etc/ssh",
+    "/etc/ssl",
+    "/etc/ssl/certs",
+    "/etc/ssl/private",
+    "/etc/sudoers.d",
+    "/etc/sysctl.d",
+    "/etc/systemd",
+    "/etc/systemd/system",
+    "/home",
+    "/opt",
+    "/root",
+    "/run",
+    "/srv",
+    "/tmp",
+    "/usr",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/lib/systemd/system",
+    "/usr/local",
+    "/usr/local/bin",
+    "/usr/local/sbin",
+    "/var",
+    "/var/lib",
+    "/var/log",
+];
+
+const UNITS: [&str; 4] = [
+    "cron.service",
+    "ssh.service",
+    "systemd-journald.service",
+    "dbus.service",
+];
+
+const USERS: [(&str, u32, &str, &str); 5] = [
+    ("root", 0, "/root", "/bin/bash"),
+    ("daemon", 1, "/usr/sbin", "/usr/sbin/nologin"),
+    ("www-data", 33, "/var/www", "/usr/sbin/nologin"),
+    ("sshd", 102, "/run/sshd", "/usr/sbin/nologin"),
+    ("nobody", 65534, "/nonexistent", "/usr/sbin/nologin"),
+];
+
+const GROUPS: [(&str, u32); 8] = [
+    ("root", 0),
+    ("daemon", 1),
+    ("adm", 4),
+    ("sudo", 27),
+    ("www-data", 33),
+    ("systemd-journal", 999),
+    ("users", 100),
+    ("nogroup", 65534),
+];
+
+/// The version a virtual host has of every package.
+const VERSION: &str = "sandbox";
+
+impl Reads for Pristine {
+    fn stat(&self, path: &Path) -> Result<Found<Stat>> {
+        if !DIRECTORIES
+            .iter()
+            .any(|directory| path == Path::new(directory))
+        {
+            return Ok(Found::Absent);
+        }
+        let mode = match path.to_str() {
+            Some("/root") => 0o700,
+            Some("/tmp") => 0o1777,
+            _ => 0o755,
+        };
+        Ok(Found::Present(Stat {
+            kind: FileKind::Directory,
+            mode,
+            owner: "root".to_owned(),
+            group: "root".to_owned(),
+            size: 0,
+            modified: 0,
+            target: None,
+            identity: None,
+        }))
+    }
+
+    fn content(&self, _path: &Path) -> Result<Found<Content>> {
+        Ok(Found::Absent)
+    }
+
+    fn list(&self, directory: &Path) -> Result<Vec<String>> {
+        let inside = |path: &&&str| Path::new(path).parent() == Some(directory);
+        let name = |path: &&str| Some(Path::new(path).file_name()?.to_string_lossy().into_owned());
+        let mut names: Vec<String> = DIRECTORIES.iter().filter(inside).filter_map(name).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    fn users(&self) -> Result<Vec<User>> {
+        let user = |&(name, uid, home, shell): &(&str, u32, &str, &str)| User {
+            name: name.to_owned(),
+            uid: Some(uid),
+            group: if name == "nobody" || name == "sshd" {
+                "nogroup"
+            } else {
+                name
+            }
+            .to_owned(),
+            comment: name.to_owned(),
+            home: PathBuf::from(home),
+            shell: shell.to_owned(),
+            password: Some("*".to_owned()),
+            expires: None,
+        };
+        Ok(USERS.iter().map(user).collect())
+    }
+
+    fn groups(&self) -> Result<Vec<Group>> {
+        let group = |&(name, gid): &(&str, u32)| Group {
+            name: name.to_owned(),
+            gid: Some(gid),
+            members: Vec::new(),
+        };
+        Ok(GROUPS.iter().map(group).collect())
+    }
+
+    fn packages(&self, _names: &[String]) -> Result<BTreeMap<String, Package>> {
+        Ok(BTreeMap::new())
+    }
+
+    fn simulate_install(
+        &self,
+        packages: &[PackageRequest],
+        _options: &InstallOptions,
+    ) -> Result<Found<Transaction>> {
+        let version = |package: &PackageRequest| {
+            let version = package
+                .version
+                .clone()
+                .unwrap_or_else(|| VERSION.to_owned());
+            (package.name.clone(), version)
+        };
+        Ok(Found::Present(Transaction {
+            installed: packages.iter().map(version).collect(),
+            ..Transaction::default()
+        }))
+    }
+
+    /// A virtual host forgets a package wholly, whatever is asked for.
+    fn simulate_removal(
+        &self,
+        names: &[String],
+        _options: &RemoveOptions,
+    ) -> Result<Found<Transaction>> {
+        Ok(Found::Present(Transaction {
+            purged: names.to_vec(),
+            ..Transaction::default()
+        }))
+    }
+
+    fn available(
+        &self,
+        names: &[String],
+        _release: Option<&str>,
+    ) -> Result<BTreeMap<String, Found<Available>>> {
+        let anything = Available {
+            candidate: Some(VERSION.to_owned()),
+            versions: Vec::new(),
+            anything: true,
+        };
+        let offer = |name: &String| (name.clone(), Found::Present(anything.clone()));
+        Ok(names.iter().map(offer).collect())
+    }
+
+    fn package_lists_age(&self) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
+    fn unit(&self, name: &str, scope: &Scope) -> Result<Found<Unit>> {
+        if *scope != Scope::System || !UNITS.contains(&name) {
+            return Ok(Found::Absent);
+        }
+        Ok(Found::Present(Unit {
+            active: true,
+            active_state: "active".to_owned(),
+            file_state: "enabled".to_owned(),
+            ..Unit::default()
+        }))
+    }
+
+    fn crontab(&self, _user: &str) -> Result<Found<String>> {
+        Ok(Found::Absent)
+    }
+
+    fn query(&self, command: &Command) -> Result<Found<Output>> {
+        let program = command.argv.first().map_or("", String::as_str);
+        Ok(Found::Unknown(format!(
+            "`{program}`, since a sandbox runs no commands"
+        )))
+    }
+
+    fn accepts(&self, _words: &[String], _content: &Content, _path: &Path) -> Result<Found<()>> {
+        Ok(Found::Unknown("a real host".to_owned()))
+    }
+
+    fn now(&self) -> u64 {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs())
+    }
+
+    fn me(&self) -> Result<User> {
+        match self.users()?.into_iter().next() {
+            Some(root) => Ok(root),
+            None => Err(Failure::new("the virtual host has no user")),
+        }
+    }
+
+    fn assume(&self, _sentence: &str) {}
+}
+
+/// The virtual host kept in `directory`; it is made when it is first changed.
+pub fn open(directory: &Path) -> Result<Overlay> {
+    let pending = Store::new(directory).load()?;
+    Ok(Overlay::new(Box::new(Pristine), Absence::Certain, pending))
+}
+
+/// A dry run over that virtual host.
+pub fn dry_run(directory: &Path) -> Result<Overlay> {
+    let host = open(directory)?;
+    Ok(Overlay::new(
+        Box::new(host),
+        Absence::Certain,
+        Pending::default(),
+    ))
+}
+
+/// Whether a sandbox of this host is there.
+pub fn exists(directory: &Path) -> bool {
+    fs::metadata(directory).is_ok()
+}

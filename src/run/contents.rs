@@ -1,0 +1,189 @@
+//! Files that hosts may ask for: read and hashed once for all hosts, sent only
+//! to those whose own copy differs.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sha2::{Digest, Sha256};
+use veza_agent::content::{Content, INLINE_LIMIT, hex};
+use veza_agent::modules::SourceFile;
+use veza_agent::protocol::{PIECE, Request};
+
+use crate::script::project::Found;
+use crate::transport::Unreachable;
+
+/// Everything a run may send, by digest.
+#[derive(Default)]
+pub struct Contents {
+    places: Mutex<HashMap<String, Place>>,
+    read: Mutex<HashMap<PathBuf, Arc<Vec<SourceFile>>>>,
+}
+
+#[derive(Clone)]
+enum Place {
+    Disk(PathBuf),
+    Memory(Arc<[u8]>),
+}
+
+impl Contents {
+    /// The content of a text made by the controller.
+    pub fn text(&self, text: &str) -> Content {
+        let content = Content::of(text.as_bytes());
+        if content.text.is_none() {
+            self.place(&content.sha256, Place::Memory(text.as_bytes().into()));
+        }
+        content
+    }
+
+    /// A file, or a directory with all that is in it. Read once: a file that
+    /// changes during a run is sent as it was, or not at all.
+    pub fn load(&self, found: &Found, only_inside: bool) -> io::Result<Arc<Vec<SourceFile>>> {
+        let path = match found {
+            Found::Embedded(bytes) => return Ok(Arc::new(vec![self.embedded(bytes)])),
+            Found::OnDisk(path) => path,
+        };
+        let key = if only_inside {
+            path.join(".")
+        } else {
+            path.clone()
+        };
+        if let Some(files) = self
+            .read
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+        {
+            return Ok(files.clone());
+        }
+        let mut files = Vec::new();
+        let below = match (path.is_dir() && !only_inside, path.file_name()) {
+            (true, Some(name)) => PathBuf::from(name),
+            _ => PathBuf::new(),
+        };
+        self.collect(path, &below, &mut files)?;
+        let files = Arc::new(files);
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(read.entry(key).or_insert(files).clone())
+    }
+
+    fn embedded(&self, bytes: &'static [u8]) -> SourceFile {
+        let content = Content::of(bytes);
+        if content.text.is_none() {
+            self.place(&content.sha256, Place::Memory(bytes.into()));
+        }
+        SourceFile {
+            path: PathBuf::new(),
+            mode: 0o644,
+            content: Some(content),
+        }
+    }
+
+    fn collect(&self, path: &Path, below: &Path, files: &mut Vec<SourceFile>) -> io::Result<()> {
+        let metadata = fs::metadata(path)?;
+        let mode = metadata.permissions().mode() & 0o7777;
+        if !metadata.is_dir() {
+            let content = Some(self.file(path, metadata.len())?);
+            files.push(SourceFile {
+                path: below.to_owned(),
+                mode,
+                content,
+            });
+            return Ok(());
+        }
+        files.push(SourceFile {
+            path: below.to_owned(),
+            mode,
+            content: None,
+        });
+        let mut names = fs::read_dir(path)?
+            .map(|entry| entry.map(|entry| entry.file_name()))
+            .collect::<io::Result<Vec<_>>>()?;
+        names.sort();
+        names
+            .iter()
+            .try_for_each(|name| self.collect(&path.join(name), &below.join(name), files))
+    }
+
+    fn file(&self, path: &Path, size: u64) -> io::Result<Content> {
+        let content = match size <= INLINE_LIMIT {
+            true => Content::of(&fs::read(path)?),
+            false => hash(File::open(path)?)?,
+        };
+        if content.text.is_none() {
+            self.place(&content.sha256, Place::Disk(path.to_owned()));
+        }
+        Ok(content)
+    }
+
+    fn place(&self, sha256: &str, place: Place) {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.insert(sha256.to_owned(), place);
+    }
+
+    /// Sends a content in pieces; the receiver checks the digest.
+    pub fn send(
+        &self,
+        sha256: &str,
+        send: &dyn Fn(Request) -> Result<(), Unreachable>,
+    ) -> Result<(), Unreachable> {
+        let place = self
+            .places
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(sha256)
+            .cloned();
+        let cannot =
+            |error: io::Error| Unreachable::new(format!("cannot read a file to send: {error}"));
+        let mut source: Box<dyn Read> = match place {
+            Some(Place::Disk(path)) => Box::new(File::open(path).map_err(cannot)?),
+            Some(Place::Memory(bytes)) => Box::new(io::Cursor::new(bytes)),
+            None => {
+                return Err(Unreachable::new(format!(
+                    "the agent asked for a content that is not part of the run: {sha256}"
+                )));
+            }
+        };
+        loop {
+            let mut bytes = Vec::with_capacity(PIECE);
+            source
+                .by_ref()
+                .take(PIECE as u64)
+                .read_to_end(&mut bytes)
+                .map_err(cannot)?;
+            let last = bytes.len() < PIECE;
+            send(Request::Content {
+                sha256: sha256.to_owned(),
+                bytes,
+                last,
+            })?;
+            if last {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn hash(mut file: File) -> io::Result<Content> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; PIECE];
+    let mut size = 0;
+    loop {
+        match file.read(&mut buffer)? {
+            0 => {
+                return Ok(Content {
+                    sha256: hex(&hasher.finalize()),
+                    size,
+                    text: None,
+                });
+            }
+            count => {
+                hasher.update(&buffer[..count]);
+                size += count as u64;
+            }
+        }
+    }
+}

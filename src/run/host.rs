@@ -1,0 +1,193 @@
+//! One host during a run: its agents, and whether it is still part of it.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Map, Value};
+use veza_agent::protocol::{Request, World};
+
+use super::Shared;
+use super::session::Session;
+use crate::inventory::{Escalation, Host};
+use crate::report::event::{Event, Mode};
+use crate::transport::bootstrap::{AgentBinary, Become, start_agent};
+use crate::transport::{Connection, Unreachable, connect};
+
+/// The agent, built for the machine this program was built for.
+static AGENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/veza-agent"));
+
+/// The agent's program, hashed once for all hosts.
+pub fn agent() -> AgentBinary {
+    AgentBinary::new(AGENT, Some(std::env::consts::ARCH))
+}
+
+/// A host that takes part in a run.
+pub struct RunHost {
+    /// What the inventory says of it.
+    pub host: Host,
+    shared: Arc<Shared>,
+    agents: Mutex<Agents>,
+    next_call: AtomicU64,
+    out: AtomicBool,
+}
+
+#[derive(Default)]
+struct Agents {
+    by_user: HashMap<Option<String>, Arc<Session>>,
+    /// Whose agent has what a dry run recorded so far.
+    current: Option<Option<String>>,
+}
+
+impl RunHost {
+    /// A host that nobody has connected to.
+    pub fn new(host: Host, shared: Arc<Shared>) -> Self {
+        Self {
+            host,
+            shared,
+            agents: Mutex::default(),
+            next_call: AtomicU64::new(1),
+            out: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the host failed or was lost: it takes part in nothing more.
+    pub fn is_out(&self) -> bool {
+        self.out.load(Ordering::SeqCst)
+    }
+
+    /// Takes the host out of the run.
+    pub fn leave(&self) {
+        self.out.store(true, Ordering::SeqCst);
+    }
+
+    /// A number for the next call.
+    pub fn next_call(&self) -> u64 {
+        self.next_call.fetch_add(1, Ordering::SeqCst)
+    }
+
+    /// Whose agent carries out tasks with this escalation; `None` is the
+    /// connection's own user.
+    pub fn user_for(&self, escalation: &Escalation) -> Option<String> {
+        if self.shared.options.sandbox.is_some() {
+            return None;
+        }
+        let user = escalation.target()?;
+        let own = match &self.host.connection {
+            Connection::Ssh(ssh) => ssh.user.as_deref(),
+            Connection::Incus(_) => Some("root"),
+            Connection::Local => None,
+        };
+        (own != Some(user)).then(|| user.to_owned())
+    }
+
+    /// The agent of the tasks that come next. `settle` waits for the tasks of
+    /// the one before, which must be done first.
+    pub fn agent<E: From<Unreachable>>(
+        &self,
+        user: &Option<String>,
+        settle: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Arc<Session>, E> {
+        let mut agents = self.agents();
+        if agents.current.as_ref() == Some(user)
+            && let Some(session) = agents.by_user.get(user)
+        {
+            return Ok(session.clone());
+        }
+        if agents.current.is_some() {
+            settle()?;
+        }
+        let session = match agents.by_user.get(user) {
+            Some(session) => session.clone(),
+            None => {
+                let session = Arc::new(self.connect(user)?);
+                agents.by_user.insert(user.clone(), session.clone());
+                session
+            }
+        };
+        // Later reads must see what was recorded under the other user.
+        if self.shared.options.mode == Mode::Check
+            && let Some(before) = agents
+                .current
+                .as_ref()
+                .and_then(|user| agents.by_user.get(user))
+        {
+            let pending = before.take_pending()?;
+            session.send(&Request::SetPending(pending))?;
+        }
+        agents.current = Some(user.clone());
+        Ok(session)
+    }
+
+    /// What the host is, as the first agent found it.
+    pub fn facts(&self) -> Map<String, Value> {
+        let agents = self.agents();
+        agents
+            .by_user
+            .values()
+            .next()
+            .map(|session| session.facts().clone())
+            .unwrap_or_default()
+    }
+
+    fn agents(&self) -> MutexGuard<'_, Agents> {
+        self.agents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connect(&self, user: &Option<String>) -> Result<Session, Unreachable> {
+        let shared = &self.shared;
+        let connection = match &shared.options.sandbox {
+            Some(_) => &Connection::Local,
+            None => &self.host.connection,
+        };
+        let mut transport = connect(connection)?;
+        let escalation = user.as_ref().map(|user| Become { user: user.clone() });
+        let pipe = start_agent(&mut *transport, &shared.agent, escalation.as_ref(), &[])?;
+        let events = shared.events.clone();
+        let host = self.host.name.clone();
+        let listener = move |_, stream, text| {
+            let stream = match stream {
+                veza_agent::system::live::Stream::Stdout => "stdout",
+                veza_agent::system::live::Stream::Stderr => "stderr",
+            };
+            // Nobody listens once the report has ended.
+            let _ = events.send(Event::TaskOutput {
+                host: host.clone(),
+                stream: stream.to_owned(),
+                text,
+            });
+        };
+        let session = Session::begin(
+            transport,
+            pipe,
+            self.world(),
+            &shared.run,
+            shared.preparation.contents.clone(),
+            Box::new(listener),
+        )?;
+        shared.cancellers().push(session.canceller());
+        shared.send(Event::HostConnected {
+            host: self.host.name.clone(),
+        });
+        Ok(session)
+    }
+
+    fn world(&self) -> World {
+        let options = &self.shared.options;
+        let host = self.host.name.clone();
+        let directory = |sandbox: &PathBuf| sandbox.join(&host);
+        match (&options.sandbox, options.mode) {
+            (None, Mode::Apply) => World::Live,
+            (None, Mode::Check) => World::DryRun,
+            (Some(sandbox), Mode::Apply) => World::Sandbox {
+                directory: directory(sandbox),
+                host,
+            },
+            (Some(sandbox), Mode::Check) => World::SandboxDryRun {
+                directory: directory(sandbox),
+                host,
+            },
+        }
+    }
+}

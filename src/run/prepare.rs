@@ -1,0 +1,207 @@
+//! What the controller does for a call before it is sent: templates are
+//! rendered here, and files of the project are read here.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use miette::{GraphicalReportHandler, GraphicalTheme};
+use serde_json::{Map, Value, json};
+use veza_agent::modules::SourceFile;
+use veza_agent::outcome::Failure;
+
+use super::contents::Contents;
+use crate::schema::{Field, SourceKind};
+use crate::script::project::{Found, ImportError, Project};
+use crate::script::tasks::{Call, View};
+use crate::template::{Source, TemplateError, Templates};
+
+/// Templates, files and what was read of them so far; shared by all hosts.
+#[derive(Default)]
+pub struct Preparation {
+    templates: Templates,
+    sources: Mutex<HashMap<String, Source>>,
+    /// What hosts may ask for.
+    pub contents: Arc<Contents>,
+}
+
+/// Why a call cannot be sent.
+pub enum Unprepared {
+    /// The call is at fault.
+    Failure(Box<Failure>),
+    /// It depends on something known only after apply.
+    Unknown(String),
+}
+
+impl From<Failure> for Unprepared {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(Box::new(failure))
+    }
+}
+
+impl Preparation {
+    /// The arguments as the agent takes them.
+    pub fn arguments(
+        &self,
+        call: &Call,
+        project: &Project,
+        view: &View,
+    ) -> Result<Map<String, Value>, Unprepared> {
+        let mut arguments = call.arguments.clone();
+        let files = match self.named_source(call) {
+            Some((_, name, SourceKind::Template)) => {
+                vec![self.render(call, name, project, view)?]
+            }
+            Some((_, name, SourceKind::File)) => self.files(call, name, project)?,
+            None => match call.arguments.get("content") {
+                Some(content) => vec![self.literal(content)],
+                None => return Ok(arguments),
+            },
+        };
+        if arguments.get("mode").and_then(Value::as_str) == Some("preserve") {
+            let mode = files
+                .iter()
+                .find(|file| file.content.is_some())
+                .map(|file| file.mode);
+            arguments.insert("mode".into(), json!(mode.unwrap_or(0o644)));
+        }
+        arguments.remove("content");
+        arguments.insert("sources".into(), json!(files));
+        Ok(arguments)
+    }
+
+    /// The argument that names a file of the project, and the name.
+    fn named_source<'a>(&self, call: &'a Call) -> Option<(&'a Field, &'a str, SourceKind)> {
+        if call.arguments.get("remote_src") == Some(&Value::Bool(true)) {
+            return None;
+        }
+        call.schema.fields.iter().find_map(|field| {
+            let name = call.arguments.get(&field.name)?.as_str()?;
+            Some((field, name, field.source?))
+        })
+    }
+
+    fn literal(&self, content: &Value) -> SourceFile {
+        let text = match content {
+            Value::String(text) => text.clone(),
+            structure => structure.to_string(),
+        };
+        SourceFile {
+            content: Some(self.contents.text(&text)),
+            mode: 0o644,
+            path: Default::default(),
+        }
+    }
+
+    fn files(
+        &self,
+        call: &Call,
+        name: &str,
+        project: &Project,
+    ) -> Result<Vec<SourceFile>, Unprepared> {
+        let plain = name.trim_end_matches('/');
+        let (id, found) = project
+            .source(SourceKind::File, plain, &call.site.file)
+            .map_err(not_found)?;
+        let files = self.contents.load(&found, name.ends_with('/'));
+        let files = files.map_err(|error| Failure::new(format!("cannot read {id}: {error}")))?;
+        Ok(files.to_vec())
+    }
+
+    fn render(
+        &self,
+        call: &Call,
+        name: &str,
+        project: &Project,
+        view: &View,
+    ) -> Result<SourceFile, Unprepared> {
+        let script = &call.site.file;
+        let source = self.source(project, name, script).map_err(not_found)?;
+        let find = |name: &str| self.source(project, name, script).ok();
+        let context = context(call, view);
+        let text = self
+            .templates
+            .render(&source, &context, &find)
+            .map_err(|error| match error.unknown_origin() {
+                Some(origin) => Unprepared::Unknown(origin.to_owned()),
+                None => Unprepared::from(template_failure(&error)),
+            })?;
+        Ok(SourceFile {
+            content: Some(self.contents.text(&text)),
+            mode: 0o644,
+            path: Default::default(),
+        })
+    }
+
+    /// A template's text, read once.
+    fn source(&self, project: &Project, name: &str, script: &str) -> Result<Source, ImportError> {
+        let (id, found) = project.source(SourceKind::Template, name, script)?;
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(source) = sources.get(&id) {
+            return Ok(source.clone());
+        }
+        let bytes = match found {
+            Found::Embedded(bytes) => Ok(bytes.to_vec()),
+            Found::OnDisk(path) => std::fs::read(path),
+        };
+        let unreadable = |why: String| ImportError {
+            message: format!("cannot read the template {id}: {why}"),
+            help: None,
+        };
+        let bytes = bytes.map_err(|error| unreadable(error.to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8".into()))?;
+        let source = Source {
+            name: id.clone(),
+            text,
+        };
+        sources.insert(id, source.clone());
+        Ok(source)
+    }
+}
+
+/// What a template sees, with the names that Ansible's templates use beside
+/// ours. Later ones win: the call's own variables are the most specific.
+fn context(call: &Call, view: &View) -> Map<String, Value> {
+    let mut context = Map::new();
+    let host = json!({ "name": view.name, "address": view.address, "groups": view.groups });
+    let fixed = [
+        ("facts", json!(view.facts)),
+        ("ansible_facts", json!(view.facts)),
+        ("groups", json!(*view.hosts_by_group)),
+        ("group_names", json!(view.groups)),
+        ("host", host),
+        ("inventory_hostname", json!(view.name)),
+        (
+            "ansible_managed",
+            json!("Managed by veza-play; changes made here are lost."),
+        ),
+    ];
+    context.extend(fixed.map(|(name, value)| (name.to_owned(), value)));
+    context.extend(view.vars.clone());
+    if let Some(Value::Object(vars)) = call.arguments.get("vars") {
+        context.extend(vars.clone());
+    }
+    context
+}
+
+fn not_found(error: ImportError) -> Unprepared {
+    let failure = Failure::new(error.message);
+    Unprepared::from(match error.help {
+        Some(help) => failure.hint(help),
+        None => failure,
+    })
+}
+
+/// The template's own place comes with the message: the call's is known.
+fn template_failure(error: &TemplateError) -> Failure {
+    let mut rendered = String::new();
+    let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor());
+    let mut failure = Failure::new(error.to_string());
+    if handler
+        .with_links(false)
+        .render_report(&mut rendered, error)
+        .is_ok()
+    {
+        failure = failure.value("template", rendered);
+    }
+    failure
+}

@@ -1,0 +1,302 @@
+//! A conversation with one agent: calls go out without waiting, answers are
+//! kept until somebody asks for them.
+
+use std::collections::BTreeMap;
+use std::io::{BufReader, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use veza_agent::outcome::Outcome;
+use veza_agent::protocol::{FrameError, Reply, Request, VERSION, World, read_frame, write_frame};
+use veza_agent::system::live::Stream;
+use veza_agent::system::overlay::Pending;
+
+use super::contents::Contents;
+use crate::transport::{Pipe, Transport, Unreachable};
+
+/// How long an agent may take to say what the host is.
+const HELLO: Duration = Duration::from_secs(30);
+
+/// How long a handing over of a dry run's records may take.
+const HANDOVER: Duration = Duration::from_secs(60);
+
+/// What became of a call.
+#[derive(Debug)]
+pub enum Answer {
+    /// It was carried out, in this many milliseconds.
+    Done(Box<Outcome>, u64),
+    /// It was not begun.
+    Dropped,
+}
+
+/// Takes the output of running calls: call, stream, text.
+pub type Listener = Box<dyn Fn(u64, Stream, String) + Send>;
+
+/// A conversation with one agent.
+pub struct Session {
+    line: Arc<Line>,
+    facts: Map<String, Value>,
+    reader: Option<JoinHandle<()>>,
+    /// Kept open; dropped after the agent was told goodbye.
+    transport: Mutex<Option<Box<dyn Transport>>>,
+}
+
+impl Session {
+    /// Begins a conversation with the agent behind `pipe`.
+    pub fn begin(
+        transport: Box<dyn Transport>,
+        pipe: Pipe,
+        world: World,
+        run: &str,
+        contents: Arc<Contents>,
+        listener: Listener,
+    ) -> Result<Self, Unreachable> {
+        let line = Arc::new(Line {
+            writer: Mutex::new(Some(pipe.input)),
+            inbox: Mutex::default(),
+            arrived: Condvar::new(),
+        });
+        let (output, ending) = (pipe.output, pipe.ending);
+        let listening = line.clone();
+        let reader = thread::Builder::new()
+            .name("session".into())
+            .spawn(move || {
+                let ended = listening.listen(BufReader::new(output), &contents, &listener);
+                listening.end(lost(&ended, &ending.stderr()));
+            })
+            .map_err(|error| Unreachable::new(format!("cannot start a thread: {error}")))?;
+        let mut session = Self {
+            line,
+            facts: Map::new(),
+            reader: Some(reader),
+            transport: Mutex::new(Some(transport)),
+        };
+        session.send(&Request::Hello {
+            version: VERSION,
+            world,
+            run: run.to_owned(),
+        })?;
+        session.facts = session.line.wait(HELLO, |inbox| inbox.facts.take())?;
+        Ok(session)
+    }
+
+    /// What the host is.
+    pub fn facts(&self) -> &Map<String, Value> {
+        &self.facts
+    }
+
+    /// A handle that can stop the agent from another thread.
+    pub fn canceller(&self) -> Canceller {
+        Canceller(self.line.clone())
+    }
+
+    /// Sends a request without waiting for anything.
+    pub fn send(&self, request: &Request) -> Result<(), Unreachable> {
+        self.line.send(request)
+    }
+
+    /// The answer to a call, if it has come.
+    pub fn answered(&self, id: u64) -> Result<Option<Answer>, Unreachable> {
+        let mut inbox = self.line.inbox();
+        match inbox.answers.remove(&id) {
+            Some(answer) => Ok(Some(answer)),
+            None => inbox.ended.clone().map_or(Ok(None), Err),
+        }
+    }
+
+    /// Waits for the answer to a call.
+    pub fn answer(&self, id: u64) -> Result<Answer, Unreachable> {
+        self.line
+            .wait(Duration::MAX, |inbox| inbox.answers.remove(&id))
+    }
+
+    /// What a dry run has recorded so far.
+    pub fn take_pending(&self) -> Result<Box<Pending>, Unreachable> {
+        self.send(&Request::TakePending)?;
+        self.line.wait(HANDOVER, |inbox| inbox.pending.take())
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // An agent that is gone already needs no goodbye.
+        let _ = self.send(&Request::Bye);
+        self.line.hang_up();
+        drop(
+            self.transport
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        if let Some(reader) = self.reader.take() {
+            // It ends with the pipe; it has nothing to say but what it said.
+            let _ = reader.join();
+        }
+    }
+}
+
+/// Stops what an agent does now.
+#[derive(Clone)]
+pub struct Canceller(Arc<Line>);
+
+impl Canceller {
+    /// Ends the running task and drops those that wait.
+    pub fn cancel(&self) {
+        // An agent that is gone does nothing any more.
+        let _ = self.0.send(&Request::Cancel);
+    }
+}
+
+struct Line {
+    writer: Mutex<Option<std::io::PipeWriter>>,
+    inbox: Mutex<Inbox>,
+    arrived: Condvar,
+}
+
+#[derive(Default)]
+struct Inbox {
+    facts: Option<Map<String, Value>>,
+    answers: BTreeMap<u64, Answer>,
+    pending: Option<Box<Pending>>,
+    ended: Option<Unreachable>,
+}
+
+impl Line {
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send(&self, request: &Request) -> Result<(), Unreachable> {
+        let mut frame = Vec::new();
+        write_frame(&mut frame, request)
+            .map_err(|error| Unreachable::new(format!("cannot send a request: {error}")))?;
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = match writer.as_mut() {
+            Some(writer) => writer.write_all(&frame),
+            None => Err(std::io::ErrorKind::BrokenPipe.into()),
+        };
+        drop(writer);
+        written.map_err(|error| {
+            // The reading side usually knows more about why.
+            let ended = self.wait(Duration::from_secs(5), |_| None::<()>).err();
+            ended.unwrap_or_else(|| Unreachable::new(format!("the connection broke: {error}")))
+        })
+    }
+
+    fn hang_up(&self) {
+        self.writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+    }
+
+    /// Waits until `take` finds something, or the conversation has ended.
+    fn wait<T>(
+        &self,
+        patience: Duration,
+        mut take: impl FnMut(&mut Inbox) -> Option<T>,
+    ) -> Result<T, Unreachable> {
+        let mut found = None;
+        let waiting = |inbox: &mut Inbox| {
+            found = take(inbox);
+            found.is_none() && inbox.ended.is_none()
+        };
+        let inbox = match patience {
+            Duration::MAX => self.arrived.wait_while(self.inbox(), waiting),
+            _ => {
+                let waited = self
+                    .arrived
+                    .wait_timeout_while(self.inbox(), patience, waiting);
+                waited
+                    .map(|(inbox, _)| inbox)
+                    .map_err(|error| PoisonError::new(error.into_inner().0))
+            }
+        }
+        .unwrap_or_else(PoisonError::into_inner);
+        match (found, &inbox.ended) {
+            (Some(found), _) => Ok(found),
+            (None, Some(ended)) => Err(ended.clone()),
+            (None, None) => Err(Unreachable::new(format!(
+                "the agent did not answer within {} seconds",
+                patience.as_secs()
+            ))),
+        }
+    }
+
+    fn listen(
+        &self,
+        mut output: BufReader<std::io::PipeReader>,
+        contents: &Contents,
+        listener: &Listener,
+    ) -> Ended {
+        loop {
+            let reply = match read_frame(&mut output) {
+                Ok(reply) => reply,
+                Err(error) => return Ended::Broken(error),
+            };
+            match reply {
+                Reply::Output { id, stream, text } => listener(id, stream, text),
+                Reply::Want { sha256 } => {
+                    if let Err(error) = contents.send(&sha256, &|piece| self.send(&piece)) {
+                        return Ended::Refused(error);
+                    }
+                }
+                Reply::Refused { reason, hint } => {
+                    return Ended::Refused(Unreachable { reason, hint });
+                }
+                other => self.keep(other),
+            }
+        }
+    }
+
+    fn keep(&self, reply: Reply) {
+        let mut inbox = self.inbox();
+        match reply {
+            Reply::Ready {
+                facts: Value::Object(facts),
+                ..
+            } => inbox.facts = Some(facts),
+            Reply::Done {
+                id,
+                outcome,
+                milliseconds,
+            } => {
+                inbox
+                    .answers
+                    .insert(id, Answer::Done(outcome, milliseconds));
+            }
+            Reply::Dropped { id } => drop(inbox.answers.insert(id, Answer::Dropped)),
+            Reply::Pending(pending) => inbox.pending = Some(pending),
+            Reply::Ready { .. }
+            | Reply::Output { .. }
+            | Reply::Want { .. }
+            | Reply::Refused { .. } => {}
+        }
+        self.arrived.notify_all();
+    }
+
+    fn end(&self, why: Unreachable) {
+        self.inbox().ended = Some(why);
+        self.arrived.notify_all();
+    }
+}
+
+enum Ended {
+    Broken(FrameError),
+    Refused(Unreachable),
+}
+
+fn lost(ended: &Ended, stderr: &str) -> Unreachable {
+    let error = match ended {
+        Ended::Refused(why) => return why.clone(),
+        Ended::Broken(FrameError::Closed) => "the agent ended without a word".to_owned(),
+        Ended::Broken(error) => format!("the agent was lost: {error}"),
+    };
+    match stderr.trim() {
+        "" => Unreachable::new(error)
+            .hint("Was it killed, or did the host go down? Run again: what was done stays done."),
+        said => Unreachable::new(format!("{error}; it said: {said}")),
+    }
+}

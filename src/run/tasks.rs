@@ -1,0 +1,456 @@
+//! A play on one host: the script's calls go to the agent without waiting,
+//! and come back in order.
+//!
+//! The meaning is that of a plain sequence: whatever the script does next, an
+//! earlier failure is what it sees first.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use serde_json::Value;
+use veza_agent::outcome::{Outcome, Verdict};
+use veza_agent::protocol::Request;
+
+use super::Shared;
+use super::host::RunHost;
+use super::prepare::Unprepared;
+use super::session::{Answer, Session};
+use crate::play::{Body, Play};
+use crate::report::event::{Event, Site};
+use crate::schema::closest;
+use crate::script::Closure;
+use crate::script::tasks::{Call, Stop, TaskFailure, TaskId, Tasks, View};
+use crate::transport::Unreachable;
+
+/// A play on one host.
+pub struct HostTasks {
+    this: Weak<Self>,
+    shared: Arc<Shared>,
+    host: Arc<RunHost>,
+    play: Play,
+    view: View,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Entry>,
+    outcomes: HashMap<TaskId, Arc<Outcome>>,
+    handlers: Vec<Handler>,
+    notified: BTreeSet<String>,
+    /// The handler that runs now.
+    running: Option<String>,
+}
+
+struct Handler {
+    name: String,
+    closure: Closure,
+}
+
+/// What was handed over and is not told yet, in order.
+enum Entry {
+    Task(Box<Sent>),
+    Log { text: String, site: Site },
+}
+
+struct Sent {
+    id: TaskId,
+    session: Arc<Session>,
+    module: String,
+    site: Site,
+    notify: Vec<String>,
+    handler: Option<String>,
+}
+
+impl From<Unreachable> for Stop {
+    fn from(_: Unreachable) -> Self {
+        Self::HostLost
+    }
+}
+
+impl HostTasks {
+    /// Connects to the host and makes it ready for the play.
+    pub fn new(shared: Arc<Shared>, host: Arc<RunHost>, play: &Play) -> Result<Arc<Self>, Stop> {
+        let user = host.user_for(&play.escalation.or(&host.host.escalation));
+        host.agent::<Unreachable>(&user, || Ok(()))
+            .map_err(|why| lose(&shared, &host, why))?;
+        let inventory = shared.playbook.inventory();
+        let variables = inventory.variables(&host.host, &play.vars);
+        let view = View {
+            name: host.host.name.clone(),
+            address: host.host.address().to_owned(),
+            groups: inventory
+                .groups_of(&host.host.name)
+                .iter()
+                .map(|group| group.name.clone())
+                .collect(),
+            vars: variables
+                .into_iter()
+                .map(|(name, variable)| (name, variable.value))
+                .collect(),
+            facts: host.facts(),
+            hosts_by_group: shared.hosts_by_group.clone(),
+        };
+        Ok(Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            shared,
+            host,
+            play: play.clone(),
+            view,
+            state: Mutex::default(),
+        }))
+    }
+
+    /// Runs the play's body and then the handlers it notified.
+    pub fn run(self: &Arc<Self>) -> Result<(), Stop> {
+        match &self.play.body {
+            Body::Script(closure) => self.shared.playbook.call(closure, self.clone())?,
+            Body::Call(call) => drop(self.call((**call).clone())?),
+        }
+        self.settle()?;
+        self.flush_handlers(self.play.site.clone())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lost(&self, why: Unreachable) -> Stop {
+        lose(&self.shared, &self.host, why)
+    }
+
+    /// Tells what has come back, in order; waits until `until` has, if given.
+    fn collect(&self, until: Until) -> Result<(), Stop> {
+        loop {
+            let Some(entry) = self.state().queue.pop_front() else {
+                return Ok(());
+            };
+            let sent = match entry {
+                Entry::Log { text, site } => {
+                    self.shared.send(Event::Logged {
+                        host: self.view.name.clone(),
+                        text,
+                        site,
+                    });
+                    continue;
+                }
+                Entry::Task(sent) => sent,
+            };
+            let answer = match until {
+                Until::Now => sent.session.answered(sent.id.0),
+                Until::All | Until::Task(_) => sent.session.answer(sent.id.0).map(Some),
+            };
+            match answer.map_err(|why| self.lost(why))? {
+                None => {
+                    self.state().queue.push_front(Entry::Task(sent));
+                    return Ok(());
+                }
+                Some(Answer::Dropped) => return Err(Stop::Cancelled),
+                Some(Answer::Done(outcome, milliseconds)) => {
+                    let id = sent.id;
+                    self.finish(*sent, outcome, milliseconds)?;
+                    if until == Until::Task(id) {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    fn finish(&self, sent: Sent, outcome: Box<Outcome>, milliseconds: u64) -> Result<(), Stop> {
+        self.shared.send(Event::TaskFinished {
+            host: self.view.name.clone(),
+            module: sent.module.clone(),
+            site: sent.site.clone(),
+            handler: sent.handler,
+            milliseconds,
+            outcome: outcome.clone(),
+        });
+        let outcome: Arc<Outcome> = outcome.into();
+        let mut state = self.state();
+        state.outcomes.insert(sent.id, outcome.clone());
+        if matches!(outcome.verdict, Verdict::Changed | Verdict::Unknown) {
+            state.notified.extend(sent.notify);
+        }
+        let Some(failure) = outcome.failure.clone() else {
+            return Ok(());
+        };
+        // The agent has dropped all that was sent after it.
+        state.queue.clear();
+        drop(state);
+        sent.session
+            .send(&Request::Resume)
+            .map_err(|why| self.lost(why))?;
+        Err(Stop::Task(Box::new(TaskFailure {
+            host: self.view.name.clone(),
+            module: sent.module,
+            failure,
+            site: sent.site,
+        })))
+    }
+
+    /// Remembers an outcome that needed no agent.
+    fn decided(&self, call: &Call, outcome: Outcome) -> Result<TaskId, Stop> {
+        self.settle()?;
+        let id = TaskId(self.host.next_call());
+        self.shared.send(Event::TaskFinished {
+            host: self.view.name.clone(),
+            module: call.schema.name.clone(),
+            site: call.site.clone(),
+            handler: self.state().running.clone(),
+            milliseconds: 0,
+            outcome: Box::new(outcome.clone()),
+        });
+        self.state().outcomes.insert(id, Arc::new(outcome));
+        Ok(id)
+    }
+
+    /// A task that the tags leave out: the script may read its result, but
+    /// nobody is told of it.
+    fn left_out(&self, call: &Call) -> TaskId {
+        let id = TaskId(self.host.next_call());
+        let mut outcome = Outcome::unknown(&title(call), "");
+        outcome.verdict = Verdict::Skipped;
+        outcome.assumptions.clear();
+        self.state().outcomes.insert(id, Arc::new(outcome));
+        id
+    }
+
+    fn send(&self, call: Call, arguments: Value) -> Result<TaskId, Stop> {
+        let escalation = call
+            .options
+            .escalation
+            .or(&self.play.escalation)
+            .or(&self.host.host.escalation);
+        let user = self.host.user_for(&escalation);
+        let session = self
+            .host
+            .agent(&user, || self.settle().map_err(AgentError::Stop));
+        let session = session.map_err(|error| match error {
+            AgentError::Stop(stop) => stop,
+            AgentError::Unreachable(why) => self.lost(why),
+        })?;
+        let id = TaskId(self.host.next_call());
+        let module = call.schema.name.clone();
+        self.shared.send(Event::TaskStarted {
+            host: self.view.name.clone(),
+            module: module.clone(),
+            title: title(&call),
+            site: call.site.clone(),
+        });
+        let request = Request::Call {
+            id: id.0,
+            module: module.clone(),
+            arguments,
+        };
+        session.send(&request).map_err(|why| self.lost(why))?;
+        let mut state = self.state();
+        let handler = state.running.clone();
+        let notify = call.options.notify;
+        let sent = Sent {
+            id,
+            session,
+            module,
+            site: call.site,
+            notify,
+            handler,
+        };
+        state.queue.push_back(Entry::Task(Box::new(sent)));
+        Ok(id)
+    }
+
+    fn check_cancelled(&self) -> Result<(), Stop> {
+        match self.shared.is_cancelled() {
+            true => Err(Stop::Cancelled),
+            false => Ok(()),
+        }
+    }
+
+    /// The first handler that is notified, taken off the list of those.
+    fn next_handler(&self) -> Option<Handler> {
+        let mut state = self.state();
+        let State {
+            handlers, notified, ..
+        } = &mut *state;
+        let handler = handlers
+            .iter()
+            .find(|handler| notified.contains(&handler.name))?;
+        notified.remove(&handler.name);
+        Some(Handler {
+            name: handler.name.clone(),
+            closure: handler.closure.clone(),
+        })
+    }
+
+    /// A notified handler that nobody defined would be silently lost.
+    fn check_notified(&self, site: &Site) -> Result<(), Stop> {
+        let state = self.state();
+        let Some(name) = state.notified.first() else {
+            return Ok(());
+        };
+        let known = state.handlers.iter().map(|handler| handler.name.as_str());
+        let mut failure = veza_agent::outcome::Failure::new(format!(
+            "the handler \"{name}\" was notified, but is not defined"
+        ));
+        failure.hint = Some(match closest(name, known) {
+            Some(near) => format!("Did you mean \"{near}\"?"),
+            None => format!("Define it with `handler(\"{name}\", || …)`."),
+        });
+        Err(Stop::Task(Box::new(TaskFailure {
+            host: self.view.name.clone(),
+            module: "handler".to_owned(),
+            failure,
+            site: site.clone(),
+        })))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Until {
+    /// Only what has come already.
+    Now,
+    /// Everything.
+    All,
+    /// Everything up to this task.
+    Task(TaskId),
+}
+
+enum AgentError {
+    Stop(Stop),
+    Unreachable(Unreachable),
+}
+
+impl From<Unreachable> for AgentError {
+    fn from(why: Unreachable) -> Self {
+        Self::Unreachable(why)
+    }
+}
+
+impl Tasks for HostTasks {
+    fn view(&self) -> &View {
+        &self.view
+    }
+
+    fn call(&self, call: Call) -> Result<TaskId, Stop> {
+        self.check_cancelled()?;
+        self.collect(Until::Now)?;
+        if !self
+            .shared
+            .options
+            .selects(&self.play.tags, &call.options.tags)
+        {
+            return Ok(self.left_out(&call));
+        }
+        let preparation = &self.shared.preparation;
+        let arguments = preparation.arguments(&call, self.shared.playbook.project(), &self.view);
+        let synchronous = call.synchronous;
+        let id = match arguments {
+            Ok(arguments) => self.send(call, Value::Object(arguments))?,
+            Err(Unprepared::Unknown(origin)) => {
+                return self.decided(&call, Outcome::unknown(&title(&call), &origin));
+            }
+            Err(Unprepared::Failure(failure)) => {
+                self.decided(&call, Outcome::failed(title(&call), (*failure).clone()))?;
+                return Err(Stop::Task(Box::new(TaskFailure {
+                    host: self.view.name.clone(),
+                    module: call.schema.name.clone(),
+                    failure: *failure,
+                    site: call.site,
+                })));
+            }
+        };
+        if synchronous {
+            self.collect(Until::Task(id))?;
+        }
+        Ok(id)
+    }
+
+    fn result(&self, task: TaskId) -> Result<Arc<Outcome>, Stop> {
+        let known = self.state().outcomes.get(&task).cloned();
+        if let Some(outcome) = known {
+            return Ok(outcome);
+        }
+        self.collect(Until::Task(task))?;
+        self.state()
+            .outcomes
+            .get(&task)
+            .cloned()
+            .ok_or(Stop::Cancelled)
+    }
+
+    fn settle(&self) -> Result<(), Stop> {
+        self.collect(Until::All)
+    }
+
+    fn caught(&self, stopped: &TaskFailure) {
+        self.shared.send(Event::FailureCaught {
+            host: stopped.host.clone(),
+            module: stopped.module.clone(),
+            site: stopped.site.clone(),
+        });
+    }
+
+    fn log(&self, text: &str, site: Site) {
+        self.state().queue.push_back(Entry::Log {
+            text: text.to_owned(),
+            site,
+        });
+    }
+
+    fn handler(&self, name: &str, closure: Closure, _site: Site) -> Result<(), Stop> {
+        let mut state = self.state();
+        state.handlers.retain(|handler| handler.name != name);
+        state.handlers.push(Handler {
+            name: name.to_owned(),
+            closure,
+        });
+        Ok(())
+    }
+
+    fn flush_handlers(&self, site: Site) -> Result<(), Stop> {
+        self.settle()?;
+        let Some(this) = self.this.upgrade() else {
+            return Err(Stop::Cancelled);
+        };
+        while let Some(handler) = self.next_handler() {
+            let outer = self.state().running.replace(handler.name);
+            let ran = self.shared.playbook.call(&handler.closure, this.clone());
+            let ran = ran.and_then(|()| self.settle());
+            self.state().running = outer;
+            ran?;
+        }
+        self.check_notified(&site)
+    }
+}
+
+/// Says once that a host is lost, and takes it out of the run.
+fn lose(shared: &Shared, host: &RunHost, why: Unreachable) -> Stop {
+    if shared.is_cancelled() {
+        return Stop::Cancelled;
+    }
+    if !host.is_out() {
+        host.leave();
+        shared.send(Event::HostLost {
+            host: host.host.name.clone(),
+            reason: why.reason,
+            hint: why.hint,
+        });
+    }
+    Stop::HostLost
+}
+
+/// What a call is about, until the agent says it better.
+fn title(call: &Call) -> String {
+    let names = ["dest", "path"]
+        .into_iter()
+        .chain(call.schema.positional.iter().map(String::as_str));
+    let argument = names.filter_map(|name| call.arguments.get(name)).next();
+    match argument {
+        Some(Value::String(text)) => veza_agent::mark::show(text).into_owned(),
+        Some(Value::Array(items)) => {
+            let words: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
+            words.join(" ")
+        }
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,144 @@
+//! Keeps unknown values whole: a filter that would look into a text which is
+//! known only after apply answers with another unknown, never with a guess.
+
+use std::collections::BTreeSet;
+
+use minijinja::functions::Function;
+use minijinja::value::{FunctionArgs, FunctionResult, Rest, ValueKind, ValueOrKwargs};
+use minijinja::{Environment, Error, ErrorKind, State, Value};
+use veza_agent::mark;
+
+use super::containers::List;
+use super::python;
+
+const UNDECIDED: &str = "this test needs a value that is known only after apply: ";
+
+/// Takes filters and tests, and knows the names of those it was given.
+pub struct Registry {
+    env: Environment<'static>,
+    filters: BTreeSet<String>,
+    tests: BTreeSet<String>,
+}
+
+impl Registry {
+    /// Begins with what `env` has, by the names given.
+    pub fn new(env: Environment<'static>, filters: &[&str], tests: &[&str]) -> Registry {
+        let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        Registry { env, filters: owned(filters), tests: owned(tests) }
+    }
+
+    /// All that was added, and the names of the filters and of the tests.
+    pub fn finish(self) -> (Environment<'static>, BTreeSet<String>, BTreeSet<String>) {
+        let public = |names: BTreeSet<String>| names.into_iter().filter(|name| !name.starts_with('_')).collect();
+        (self.env, public(self.filters), public(self.tests))
+    }
+
+    /// Adds a filter that looks into the text it is given: with an unknown
+    /// text among its arguments its result is unknown.
+    pub fn reader<F, Rv, Args>(&mut self, name: &'static str, filter: F)
+    where
+        F: Function<Rv, Args>,
+        Rv: FunctionResult,
+        Args: for<'a> FunctionArgs<'a>,
+    {
+        let inner = Value::from_function(filter);
+        self.filter(name, move |state: &mut State, args: Rest<ValueOrKwargs>| {
+            let args = values(args);
+            match args.iter().find_map(origin) {
+                Some(origin) => Ok(Value::from(mark::unknown(&origin))),
+                None => call(&inner, state, &args),
+            }
+        });
+    }
+
+    /// Adds a filter that only moves values about.
+    pub fn mover<F, Rv, Args>(&mut self, name: &'static str, filter: F)
+    where
+        F: Function<Rv, Args>,
+        Rv: FunctionResult,
+        Args: for<'a> FunctionArgs<'a>,
+    {
+        let inner = Value::from_function(filter);
+        self.filter(name, move |state: &mut State, args: Rest<ValueOrKwargs>| {
+            call(&inner, state, &values(args))
+        });
+    }
+
+    /// Adds a filter that handles undefined and unknown values itself.
+    pub fn filter<F, Rv, Args>(&mut self, name: &'static str, filter: F)
+    where
+        F: Function<Rv, Args>,
+        Rv: FunctionResult,
+        Args: for<'a> FunctionArgs<'a>,
+    {
+        self.filters.insert(name.to_owned());
+        self.env.add_filter(name, filter);
+    }
+
+    /// Adds a test; of an unknown text it cannot decide anything.
+    pub fn test<F, Rv, Args>(&mut self, name: &'static str, test: F)
+    where
+        F: Function<Rv, Args>,
+        Rv: FunctionResult,
+        Args: for<'a> FunctionArgs<'a>,
+    {
+        let inner = Value::from_function(test);
+        self.plain_test(name, move |state: &mut State, args: Rest<ValueOrKwargs>| {
+            let args = values(args);
+            match args.iter().find_map(origin) {
+                Some(origin) => Err(undecided(&origin)),
+                None => call(&inner, state, &args),
+            }
+        });
+    }
+
+    /// Adds a test that looks at the type of a value only.
+    pub fn plain_test<F, Rv, Args>(&mut self, name: &'static str, test: F)
+    where
+        F: Function<Rv, Args>,
+        Rv: FunctionResult,
+        Args: for<'a> FunctionArgs<'a>,
+    {
+        self.tests.insert(name.to_owned());
+        self.env.add_test(name, test);
+    }
+}
+
+fn values(args: Rest<ValueOrKwargs>) -> Vec<Value> {
+    args.0.into_iter().map(ValueOrKwargs::into_value).collect()
+}
+
+/// The error of a test that needs a value from `origin`.
+pub fn undecided(origin: &str) -> Error {
+    Error::new(ErrorKind::InvalidOperation, format!("{UNDECIDED}{origin}"))
+}
+
+/// The origin in the message of an error that `add_test` made.
+pub fn origin_in_error(detail: &str) -> Option<String> {
+    detail.strip_prefix(UNDECIDED).map(str::to_owned)
+}
+
+fn call(inner: &Value, state: &mut State, args: &[Value]) -> Result<Value, Error> {
+    for arg in args {
+        python::refuse_undefined(arg)?;
+    }
+    let result = inner.call(state, args)?;
+    // A list made by a filter can be changed, as any list in Python.
+    let is_plain_list = result.kind() == ValueKind::Seq
+        && !result.is_tuple()
+        && result.downcast_object_ref::<List>().is_none();
+    if is_plain_list { Ok(List::new(result.try_iter()?)) } else { Ok(result) }
+}
+
+/// Where the first unknown text in `value` will come from.
+pub fn origin(value: &Value) -> Option<String> {
+    match value.kind() {
+        ValueKind::String => mark::unknown_origin(value.as_str()?).map(str::to_owned),
+        ValueKind::Seq => value.try_iter().ok()?.find_map(|item| origin(&item)),
+        ValueKind::Map if value.len().is_some() => value
+            .try_iter()
+            .ok()?
+            .find_map(|key| origin(&key).or_else(|| origin(&value.get_item(&key).ok()?))),
+        _ => None,
+    }
+}

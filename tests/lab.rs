@@ -1,0 +1,390 @@
+//! The program against real hosts: Incus containers with systemd, reached
+//! through `incus exec` and over SSH. `tests/lab/up` brings them up.
+
+mod support;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::{Ran, World, checkout, has};
+
+const HOSTS: [&str; 3] = ["veza-haproxy", "veza-backend-api-1", "veza-backend-api-2"];
+
+/// The lab is one; tests that change it take turns.
+static TURN: Mutex<()> = Mutex::new(());
+
+struct Lab {
+    world: World,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Lab {
+    /// Clean hosts, or nothing on a machine without the lab.
+    fn clean() -> Option<Self> {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let up = checkout().join(".lab/id_ed25519").exists()
+            && Command::new("incus")
+                .arg("list")
+                .output()
+                .is_ok_and(|list| list.status.success());
+        if !has("the lab of real hosts (tests/lab/up)", up) {
+            return None;
+        }
+        script("clean", &HOSTS);
+        Some(Self {
+            world: World::new(),
+            _turn: turn,
+        })
+    }
+
+    /// The three hosts, each reached in another way: through incus, over SSH
+    /// as root, and over SSH as a user who becomes root.
+    fn hosts(&self) -> String {
+        let lab = checkout().join(".lab");
+        let ssh = format!(
+            "#{{ identity_file: {:?}, known_hosts: {:?} }}",
+            lab.join("id_ed25519"),
+            lab.join("known_hosts")
+        );
+        format!(
+            r#"
+            host("incus", #{{ connection: incus("veza-haproxy") }});
+            host("root", #{{ connection: ssh("root@10.155.0.11", {ssh}) }});
+            host("deploy", #{{ connection: ssh("deploy@10.155.0.12", {ssh}), become: true }});
+            "#
+        )
+    }
+
+    /// Writes an env file whose one play runs `body` on `pattern`.
+    fn play(&self, pattern: &str, body: &str) -> &Self {
+        let play = format!(
+            "{}\nplay(\"test\", {pattern:?}, || {{\n{body}\n}});\n",
+            self.hosts()
+        );
+        self.world.write("envs/lab.rhai", &play);
+        self
+    }
+
+    fn run(&self, options: &[&str]) -> Ran {
+        self.world.run(&[&["envs/lab.rhai"], options].concat())
+    }
+
+    /// The whole promise for one play: the dry run on clean hosts predicts the
+    /// effects that the apply performs, the second apply performs none, and
+    /// the dry run after it finds nothing to do.
+    fn keeps_its_promise(&self) {
+        let predicted = effects(
+            &self
+                .run(&["--check", "--exit-code", "--output", "json"])
+                .ended_with(2),
+        );
+        let performed = effects(&self.run(&["--output", "json"]).ended_with(0));
+        assert_eq!(
+            predicted.len(),
+            performed.len(),
+            "predicted {predicted:#?}\nperformed {performed:#?}"
+        );
+        for (predicted, performed) in predicted.iter().zip(&performed) {
+            assert_eq!(predicted, performed);
+        }
+        assert!(!performed.is_empty(), "nothing was done at all");
+        let again = effects(&self.run(&["--output", "json"]).ended_with(0));
+        assert_eq!(
+            again,
+            Vec::<Value>::new(),
+            "the second run is not without effects"
+        );
+        self.run(&["--check", "--exit-code"])
+            .ended_with(0)
+            .says("No changes");
+    }
+
+    fn inside(&self, host: &str, shell: &str) -> String {
+        inside(host, shell)
+    }
+}
+
+fn script(name: &str, arguments: &[&str]) {
+    let path = checkout().join("tests/lab").join(name);
+    let output = Command::new(&path)
+        .args(arguments)
+        .output()
+        .expect("the script starts");
+    assert!(
+        output.status.success(),
+        "{} failed: {}",
+        path.display(),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn inside(host: &str, shell: &str) -> String {
+    let output = Command::new("incus")
+        .args(["exec", host, "-T", "--", "sh", "-c", shell])
+        .output()
+        .expect("incus starts");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The effects of a run, host by host, each with its task; what only the real
+/// thing can know is left out.
+fn effects(run: &Ran) -> Vec<Value> {
+    let mut effects = Vec::new();
+    for event in run.events() {
+        if event["event"] != "task_finished" {
+            continue;
+        }
+        for record in event["outcome"]["effects"]
+            .as_array()
+            .expect("effects are a list")
+        {
+            let mut effect = record["effect"].clone();
+            // A backup is named after its moment.
+            if effect["backup"].is_string() {
+                effect["backup"] = "some name".into();
+            }
+            effects.push(serde_json::json!({
+                "host": event["host"], "module": event["module"], "site": event["site"],
+                "effect": effect,
+            }));
+        }
+    }
+    // Hosts go their own ways; the order within each is what counts.
+    effects.sort_by_key(|effect| effect["host"].to_string());
+    effects
+}
+
+#[test]
+fn files_on_all_three_ways_to_a_host() {
+    let Some(lab) = Lab::clean() else { return };
+    lab.world.write(
+        "templates/x.j2",
+        "port = {{ port }}\nhost = {{ host.name }}\n",
+    );
+    lab.world
+        .write("files/tree/a.txt", "a\n")
+        .write("files/tree/below/b.txt", "b\n");
+    std::fs::write(lab.world.root().join("files/large.bin"), vec![7; 3_000_000]).expect("a file");
+    lab.play(
+        "all",
+        r#"
+        file("/srv/veza/deep", #{ state: "directory", mode: "0750", owner: "daemon" });
+        template("x.j2", "/srv/veza/x.conf", #{ vars: #{ port: 8080 }, mode: "u=rw,g=r,o=" });
+        copy("/srv/veza/large.bin", #{ src: "large.bin", mode: 0o600 });
+        copy("/srv/veza/", #{ src: "tree", group: "adm" });
+        copy("/etc/motd", #{ content: "Welcome.\n", backup: true });
+        file("/srv/veza/link", #{ state: "link", src: "x.conf" });
+        file("/srv/veza/hard", #{ state: "hard", src: "/srv/veza/x.conf" });
+        file("/etc/issue.net", #{ state: "absent" });
+        file("/srv/veza/tree", #{ recurse: true, owner: "daemon", mode: "u=rwX,g=rX,o=" });
+        "#,
+    );
+    lab.keeps_its_promise();
+    for host in HOSTS {
+        let listing = lab.inside(
+            host,
+            "stat -c '%n %A %U:%G %s' /srv/veza/x.conf /srv/veza/deep /srv/veza/large.bin \
+             /srv/veza/tree/below/b.txt; readlink /srv/veza/link; ls /etc/issue.net 2>&1; \
+             ls /etc/motd.* | wc -l; stat -c %h /srv/veza/hard",
+        );
+        let expected = [
+            "/srv/veza/x.conf -rw-r----- root:root",
+            "/srv/veza/deep drwxr-x--- daemon:root",
+            "/srv/veza/large.bin -rw------- root:root 3000000",
+            "/srv/veza/tree/below/b.txt -rw-r----- daemon:adm 2",
+            "x.conf",
+            "No such file",
+        ];
+        for line in expected {
+            assert!(
+                listing.contains(line),
+                "{host}: `{line}` is missing in\n{listing}"
+            );
+        }
+        assert!(
+            listing.trim_end().ends_with("1\n2"),
+            "{host}: backup and hard link\n{listing}"
+        );
+    }
+}
+
+#[test]
+fn a_refused_file_leaves_the_old_one() {
+    let Some(lab) = Lab::clean() else { return };
+    let before = lab.inside("veza-haproxy", "cat /etc/sudoers");
+    lab.play(
+        "incus",
+        r#"copy("/etc/sudoers", #{ content: "broken(\n", validate: ["visudo", "-cf", "%s"] });"#,
+    );
+    lab.run(&["--check"]).ended_with(3).says("refused");
+    lab.run(&[]).ended_with(3).says("refused").says("untouched");
+    assert_eq!(lab.inside("veza-haproxy", "cat /etc/sudoers"), before);
+    assert_eq!(
+        lab.inside("veza-haproxy", "ls -A /etc | grep -c veza")
+            .trim(),
+        "0"
+    );
+}
+
+#[test]
+fn a_full_disk_leaves_the_old_file() {
+    let Some(lab) = Lab::clean() else { return };
+    inside(
+        "veza-haproxy",
+        "mkdir /small && mount -t tmpfs -o size=64k none /small && echo old > /small/file",
+    );
+    std::fs::create_dir_all(lab.world.root().join("files")).expect("a directory");
+    std::fs::write(lab.world.root().join("files/big"), vec![b'x'; 200_000]).expect("a file");
+    lab.play("incus", r#"copy("/small/file", #{ src: "big" });"#);
+    lab.run(&[])
+        .ended_with(3)
+        .says("no space left on device")
+        .says("disk is full");
+    assert_eq!(
+        lab.inside("veza-haproxy", "cat /small/file; ls -A /small"),
+        "old\nfile\n"
+    );
+}
+
+#[test]
+fn an_agent_killed_in_mid_task_is_a_lost_host_and_the_next_run_goes_on() {
+    let Some(lab) = Lab::clean() else { return };
+    lab.play(
+        "incus",
+        r#"file("/srv/done", #{ state: "touch" }); command("sleep 30");"#,
+    );
+    let mut run = lab.world.command(lab.world.root());
+    let child = run
+        .arg("envs/lab.rhai")
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    wait_until("the command runs", || {
+        !inside("veza-haproxy", "pgrep -x sleep").is_empty()
+    });
+    inside("veza-haproxy", "pkill -9 -f veza-agent");
+    let ran = Ran::of(&child.wait_with_output().expect("it ends"));
+    ran.ended_with(4).says("lost").says("incus");
+    lab.play("incus", r#"file("/srv/after", #{ state: "directory" });"#);
+    lab.run(&[]).ended_with(0);
+}
+
+#[test]
+fn a_host_that_is_down_is_told_apart_and_the_others_go_on() {
+    let Some(lab) = Lab::clean() else { return };
+    let stopped = Command::new("incus")
+        .args(["stop", "--force", "veza-backend-api-1"])
+        .status();
+    assert!(stopped.expect("incus starts").success());
+    lab.play("all", r#"file("/srv/veza", #{ state: "directory" });"#);
+    let ran = lab.run(&[]).ended_with(4);
+    ran.says("root").says("10.155.0.11");
+    assert_eq!(
+        lab.inside("veza-haproxy", "ls -d /srv/veza").trim(),
+        "/srv/veza"
+    );
+    assert_eq!(
+        lab.inside("veza-backend-api-2", "ls -d /srv/veza").trim(),
+        "/srv/veza"
+    );
+}
+
+#[test]
+fn a_changed_host_key_is_refused() {
+    let Some(lab) = Lab::clean() else { return };
+    let known = std::fs::read_to_string(checkout().join(".lab/known_hosts")).expect("known hosts");
+    let keys: Vec<&str> = known
+        .lines()
+        .filter(|line| line.contains("10.155.0.12"))
+        .filter_map(|line| line.split_once(' '))
+        .map(|(_, key)| key)
+        .collect();
+    assert!(!keys.is_empty(), "the lab's known_hosts names 10.155.0.12");
+    let wrong: String = keys
+        .iter()
+        .map(|key| format!("10.155.0.11 {key}\n"))
+        .collect();
+    lab.world.write("known_hosts", &wrong);
+    let key = checkout().join(".lab/id_ed25519");
+    lab.world.write(
+        "envs/lab.rhai",
+        &format!(
+            r#"host("root", #{{ connection: ssh("root@10.155.0.11", #{{ identity_file: {key:?}, known_hosts: "known_hosts" }}) }});
+            play("test", "all", || {{ file("/srv/veza", #{{ state: "directory" }}); }});"#
+        ),
+    );
+    lab.run(&[]).ended_with(4).says("key").says("known_hosts");
+    assert_eq!(
+        lab.inside(
+            "veza-backend-api-1",
+            "ls -d /srv/veza 2>&1 | grep -c cannot"
+        )
+        .trim(),
+        "1"
+    );
+}
+
+#[test]
+fn an_interrupt_ends_the_command_and_leaves_no_orphan() {
+    let Some(lab) = Lab::clean() else { return };
+    lab.play("root", r#"command("sleep 300");"#);
+    let child = lab
+        .world
+        .command(lab.world.root())
+        .arg("envs/lab.rhai")
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    wait_until("the command runs", || {
+        !inside("veza-backend-api-1", "pgrep -x sleep").is_empty()
+    });
+    let pid = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &pid])
+            .status()
+            .expect("kill starts")
+            .success()
+    );
+    Ran::of(&child.wait_with_output().expect("it ends")).ended_with(130);
+    wait_until("the command is gone", || {
+        inside("veza-backend-api-1", "pgrep -x sleep").is_empty()
+    });
+    wait_until("the agent is gone", || {
+        inside("veza-backend-api-1", "pgrep -f '[v]eza-agent'").is_empty()
+    });
+}
+
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !done() {
+        assert!(
+            started.elapsed() < Duration::from_secs(30),
+            "waited in vain: {what}"
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn the_lab_env_file_keeps_its_promise() {
+    let Some(lab) = Lab::clean() else { return };
+    let env = PathBuf::from("envs/lab.rhai");
+    let run = |options: &[&str]| {
+        let words = [&[env.to_str().expect("a name")], options].concat();
+        lab.world.run_in(&checkout(), &words)
+    };
+    let predicted = effects(&run(&["--check", "--exit-code", "--output", "json"]).ended_with(2));
+    let performed = effects(&run(&["--output", "json"]).ended_with(0));
+    assert_eq!(predicted, performed);
+    assert_eq!(
+        effects(&run(&["--output", "json"]).ended_with(0)),
+        Vec::<Value>::new()
+    );
+    run(&["--check", "--exit-code"]).ended_with(0);
+}

@@ -1,0 +1,113 @@
+//! A sealed world for tests of the program: a project in a directory that goes
+//! away, a home of its own, no terminal, no colours, and no time.
+
+#![allow(
+    dead_code,
+    reason = "each test program uses the part of it that it needs"
+)]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// A project that nothing else sees.
+#[must_use]
+pub struct TestProject {
+    root: TempDir,
+    home: TempDir,
+}
+
+/// What the program said, with the time taken out.
+pub struct Said {
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+    /// The exit code.
+    pub code: i32,
+}
+
+impl TestProject {
+    /// An empty one.
+    pub fn new() -> Self {
+        let directory = || tempfile::tempdir().expect("a directory can be made");
+        Self {
+            root: directory(),
+            home: directory(),
+        }
+    }
+
+    /// Writes a file, with the directories it is in.
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.root.path().join(path);
+        let parent = path.parent().expect("a file is in a directory");
+        fs::create_dir_all(parent).expect("directories can be made");
+        fs::write(path, text).expect("a file can be written");
+    }
+
+    /// Copies all that a directory holds.
+    pub fn copy(&self, from: &Path) {
+        copy(from, self.root.path());
+    }
+
+    /// The same, into a folder.
+    pub fn copy_into(&self, from: &Path, folder: &str) {
+        copy(from, &self.root.path().join(folder));
+    }
+
+    /// A file of a virtual host.
+    pub fn host_file(&self, host: &str, path: &str) -> String {
+        let root = self.root.path().join(".sandbox").join(host).join("root");
+        let file = root.join(path.trim_start_matches('/'));
+        fs::read_to_string(&file)
+            .unwrap_or_else(|error| panic!("{host} has no {path}: {error}"))
+    }
+
+    /// Runs the program in the project.
+    pub fn run(&self, arguments: &[&str]) -> Said {
+        let output = Command::new(env!("CARGO_BIN_EXE_veza-play"))
+            .args(arguments)
+            .current_dir(self.root.path())
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("HOME", self.home.path())
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .output()
+            .expect("the program can be started");
+        // The program names the real directory, wherever links lead.
+        let root = fs::canonicalize(self.root.path()).expect("the project is there");
+        let root = root.to_string_lossy().into_owned();
+        let text = |bytes: &[u8]| {
+            timeless(&String::from_utf8_lossy(bytes).replace(&root, "$ROOT"))
+        };
+        Said {
+            out: text(&output.stdout),
+            err: text(&output.stderr),
+            code: output.status.code().unwrap_or(-1),
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("directories can be made");
+    for entry in fs::read_dir(from).expect("the directory can be read") {
+        let entry = entry.expect("the directory can be read");
+        let target = to.join(entry.file_name());
+        match entry.path().is_dir() {
+            true => copy(&entry.path(), &target),
+            false => drop(fs::copy(entry.path(), target).expect("a file can be copied")),
+        }
+    }
+}
+
+/// The text without how long it took, which is never twice the same.
+fn timeless(text: &str) -> String {
+    let lines = text.lines().map(|line| match line.split_once(" Took ") {
+        Some((before, _)) => format!("{before}\n"),
+        None => format!("{line}\n"),
+    });
+    lines.collect()
+}

@@ -1,0 +1,315 @@
+//! Compares rendered templates with what ansible-core renders: with its
+//! committed output always, with a live run where Python has it.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::{Map, Value, json};
+use veza_play::template::{Source, Templates};
+
+/// Expressions whose result differs on purpose, and what we answer. The doc
+/// comment of `template` says why.
+const DIFFERENT: &[(&str, Option<&str>)] = &[
+    (
+        "<{{ users | groupby('uid') }}>",
+        Some(
+            "<[[1, [{'name': 'al', 'uid': 1, 'groups': ['y'], 'shell': '/bin/sh'}]], [2, [{'name': 'bob', 'uid': 2, 'groups': ['x', 'y']}]]]>",
+        ),
+    ),
+    ("<{{ 'x'.encode() | b64encode }}>", None),
+    ("<{{ lipsum is defined }}>", Some("<False>")),
+    ("<{{ '2024-01-02 03:04:05' | to_datetime }}>", None),
+    ("<{{ ('2024-01-02' | to_datetime('%Y-%m-%d')).year }}>", None),
+    ("<{{ '%Y-%m-%d' | strftime(0, utc=true) }}>", None),
+    ("<{{ [1, 2, 3, 4] | random(seed='x') in [1, 2, 3, 4] }}>", None),
+    ("<{% macro m(a) %}{{ varargs }}{{ kwargs }}{% endmacro %}{{ m(1, 2, x=3) }}>", None),
+    ("<{% for i in l %}{% if loop.index == 2 %}{% break %}{% endif %}{{ i }}{% endfor %}>", Some("<3>")),
+    ("<{% do l.append(1) %}{{ l }}>", Some("<[3, 1, 2, 1]>")),
+    ("<{{ lookup('env', 'HOME') | length > 0 }}>", None),
+    ("<{{ now().year > 2000 }}>", None),
+    ("<{{ omit | default('o') }}>", Some("<o>")),
+];
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/templates")
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn object(value: &Value) -> Map<String, Value> {
+    value.as_object().cloned().unwrap()
+}
+
+/// The files of one template: `template.j2`, contexts, expected bytes.
+struct Case {
+    context: PathBuf,
+}
+
+impl Case {
+    fn all() -> Vec<Case> {
+        let mut cases = Vec::new();
+        for folder in std::fs::read_dir(folder()).unwrap().flatten() {
+            for file in std::fs::read_dir(folder.path()).into_iter().flatten().flatten() {
+                if file.path().extension().is_some_and(|extension| extension == "json") {
+                    cases.push(Case { context: file.path() });
+                }
+            }
+        }
+        cases.sort_by(|a, b| a.context.cmp(&b.context));
+        cases
+    }
+
+    fn source(&self, name: &str) -> Option<Source> {
+        let text = std::fs::read_to_string(self.context.with_file_name(name)).ok()?;
+        Some(Source { name: name.into(), text })
+    }
+
+    fn render(&self, templates: &Templates) -> String {
+        let context = serde_json::from_str(&read(&self.context)).unwrap();
+        let source = self.source("template.j2").unwrap();
+        let rendered = templates.render(&source, &object(&context), &|name| self.source(name));
+        rendered.unwrap_or_else(|error| panic!("{:?}", miette::Report::new(error)))
+    }
+}
+
+fn probes() -> Vec<Value> {
+    serde_json::from_str(&read(&folder().join("probes.json"))).unwrap()
+}
+
+fn probe(templates: &Templates, probe: &Value) -> Option<String> {
+    let source = Source { name: "probe".into(), text: probe["text"].as_str().unwrap().into() };
+    templates.render(&source, &object(&probe["context"]), &|_| None).ok()
+}
+
+#[test]
+fn templates_render_the_committed_bytes() {
+    let templates = Templates::new();
+    let cases = Case::all();
+    assert!(cases.len() >= 6, "only {} cases are there", cases.len());
+    for case in cases {
+        let expected = read(&case.context.with_extension("expected"));
+        let ours = case.render(&templates);
+        assert!(ours == expected, "{}:\n{}", case.context.display(), diff(&expected, &ours));
+    }
+}
+
+#[test]
+fn expressions_have_the_verdict_of_ansible() {
+    let templates = Templates::new();
+    let probes = probes();
+    assert!(probes.len() >= 150, "only {} probes are there", probes.len());
+    let mut wrong = Vec::new();
+    for expected in &probes {
+        let text = expected["text"].as_str().unwrap();
+        let ours = probe(&templates, expected);
+        let known = DIFFERENT.iter().find(|(probe, _)| *probe == text);
+        let wanted = known.map_or(expected["value"].as_str(), |(_, ours)| *ours);
+        if ours.as_deref() != wanted {
+            wrong.push(format!("{text}\n  ours:    {ours:?}\n  Ansible: {wanted:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), probes.len(), wrong.join("\n"));
+}
+
+#[test]
+fn the_committed_output_is_what_ansible_renders_now() {
+    let Some(python) = python_with_ansible() else {
+        let demanded = std::env::var("VEZA_REQUIRE_PYTHON").is_ok_and(|value| value == "1");
+        assert!(!demanded, "VEZA_REQUIRE_PYTHON=1, but no python here can import ansible-core 2.19");
+        let mut stderr = std::io::stderr();
+        let _ = writeln!(stderr, "SKIPPED: no python here can import ansible-core; `pip install ansible-core` and set VEZA_PYTHON");
+        return;
+    };
+    let templates = Templates::new();
+    let mut jobs: Vec<Value> = Vec::new();
+    let mut ours: Vec<Option<String>> = Vec::new();
+    for case in Case::all() {
+        let context: Value = serde_json::from_str(&read(&case.context)).unwrap();
+        let text = case.source("template.j2").unwrap().text;
+        jobs.push(json!({"text": text, "context": context, "dir": case.context.parent()}));
+        ours.push(Some(case.render(&templates)));
+    }
+    for expected in probes() {
+        let text = expected["text"].as_str().unwrap();
+        if DIFFERENT.iter().all(|(probe, _)| *probe != text) {
+            ours.push(probe(&templates, &expected));
+            jobs.push(json!({"text": text, "context": expected["context"]}));
+        }
+    }
+    for ((job, ours), theirs) in jobs.iter().zip(ours).zip(ask(&python, &jobs)) {
+        assert_eq!(ours.as_deref(), theirs["value"].as_str(), "{}: {theirs}", job["text"]);
+    }
+}
+
+fn python_with_ansible() -> Option<String> {
+    let chosen = std::env::var("VEZA_PYTHON").ok();
+    let candidates = chosen.into_iter().chain(["python3".into()]);
+    candidates.into_iter().find(|python| {
+        let check = "import ansible.release as r; assert r.__version__.startswith('2.19.')";
+        let run = Command::new(python).args(["-c", check]).stderr(Stdio::null()).status();
+        run.is_ok_and(|status| status.success())
+    })
+}
+
+/// The answers of expected.py, one for each job.
+fn ask(python: &str, jobs: &[Value]) -> Vec<Value> {
+    let mut child = Command::new(python)
+        .arg(folder().join("expected.py"))
+        .arg("--stdin")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines: String = jobs.iter().map(|job| format!("{job}\n")).collect();
+    let mut stdin = child.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || stdin.write_all(lines.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    let answers = String::from_utf8(output.stdout).unwrap();
+    let answers: Vec<Value> = answers.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(answers.len(), jobs.len(), "expected.py stopped early");
+    answers
+}
+
+fn diff(expected: &str, ours: &str) -> String {
+    let diff = similar::TextDiff::from_lines(expected, ours);
+    diff.unified_diff().header("Ansible", "ours").to_string()
+}
+
+fn render(text: &str, context: Value) -> Result<String, String> {
+    let source = Source { name: "x.j2".into(), text: text.into() };
+    let lib = |name: &str| (name == "lib.j2").then(|| Source { name: "lib.j2".into(), text: "\n{{ typpo }}\n".into() });
+    let rendered = Templates::new().render(&source, &object(&context), &lib);
+    rendered.map_err(|error| {
+        let handler = miette::GraphicalReportHandler::new_themed(miette::GraphicalTheme::unicode_nocolor());
+        let mut out = String::new();
+        handler.render_report(&mut out, &error).unwrap();
+        out
+    })
+}
+
+#[test]
+fn an_undefined_variable_is_shown_with_its_place_and_a_near_name() {
+    let context = json!({"server": {"address": "10.0.0.1", "port": 1}, "typo": 1});
+    for (text, expected) in [
+        ("a\n{{ sever.port }}", ["`sever.port` is undefined", "x.j2:2:4", "did you mean `server`?"]),
+        ("{{ 1 }}\n\n b {{ server.addres | upper }}", ["`server.addres` is undefined", "x.j2:3:7", "`address`?"]),
+        ("{% if server['prt'] == 1 %}{% endif %}", ["`server['prt']` is undefined", "x.j2:1:7", "`port`?"]),
+        ("{% include 'lib.j2' %}", ["`typpo` is undefined", "lib.j2:2:4", "did you mean `typo`?"]),
+        ("{% for x in [1] %}{{ x.y }}{% endfor %}", ["`x.y` is undefined", "x.j2:1:22", "| default("]),
+        ("é {{ [server.x, 1] }}", ["`server.x` is undefined", "x.j2:1", "| default("]),
+        ("{{ server.port | uper }}", ["There is no filter `uper`", "x.j2:1:18", "did you mean `upper`?"]),
+        ("{{ 1 is matc('x') }}", ["There is no test `matc`", "x.j2:1:9", "did you mean `match`?"]),
+        ("{{ server.port.foo('x') }}", ["foo", "x.j2:1", ""]),
+        ("{{ lookup('env', 'X') }}", ["There is no function `lookup`", "x.j2:1", "pass their values"]),
+        ("{{ 'a' < 1 }}", ["types str and int have no order", "x.j2:1:4", ""]),
+        ("a\n{% if %}", ["", "x.j2:2", ""]),
+        ("{% include 'gone.j2' %}", ["gone.j2", "x.j2:1", ""]),
+        ("#jinja2: trim_block: True\nx", ["`trim_block` is not a setting", "x.j2:1", ""]),
+    ] {
+        let shown = render(text, context.clone()).unwrap_err();
+        for part in expected {
+            assert!(shown.contains(part), "{text}: no `{part}` in\n{shown}");
+        }
+    }
+}
+
+#[test]
+fn an_error_shows_no_values() {
+    let context = json!({"secret": "hunter2hunter2", "list": ["hunter2hunter2"], "n": 5});
+    for text in [
+        "{{ secret + n }}",
+        "{{ secret | from_json }}",
+        "{{ secret | from_yaml }}{{ secret | b64decode }}",
+        "{{ secret.nosuch() }}",
+        "{{ '%d' % secret }}",
+        "{{ secret | regex_replace('(') }}",
+        "{{ list | items2dict }}",
+        "{{ n | combine(secret) }}",
+        "{{ secret | human_to_bytes }}",
+        "{{ [n][secret] }}",
+        "{{ secret is version('1', secret) }}",
+        "{% include secret %}",
+        "{{ secret | map(secret) | list }}",
+        "{{ secret | hash(secret) }}",
+        "{{ secret | round }}",
+        "{{ n | ipaddr(secret) }}{{ secret | round(secret) }}",
+        "{{ {'k': 1} | combine({}, list_merge=secret) }}",
+    ] {
+        let shown = render(text, context.clone()).unwrap_err();
+        assert!(!shown.contains("hunter2hunter2"), "{text}:\n{shown}");
+    }
+}
+
+#[test]
+fn an_unknown_text_passes_whole_or_spoils_the_result() {
+    let mark = veza_agent::mark::unknown("stdout of `id`");
+    let context = json!({"u": mark, "x": "known", "m": {"k": mark}, "l": ["b", mark]});
+    for (text, expected) in [
+        ("a {{ u }} b", format!("a {mark} b")),
+        ("{{ u | default('x') }} {{ m.k }} {{ l | join(',') }}", format!("{mark} {mark} b,{mark}")),
+        ("{{ m | to_json }} {{ l | length }}", format!("{{\"k\": \"{mark}\"}} 2")),
+        ("{{ m | to_nice_yaml }}", format!("k: {mark}\n")),
+        ("{{ 'x' ~ u ~ 'y' }}", format!("x{mark}y")),
+        ("{{ u | b64encode }}{{ u | upper }}", format!("{mark}{mark}")),
+        ("{{ ('pre ' ~ u) | hash('sha256') }}", mark.clone()),
+        ("{{ u | length }} {{ u | int }} {{ u | bool }}", format!("{mark} {mark} {mark}")),
+        ("{{ x | regex_replace('k', u) }} {{ u | regex_search('x') }}", format!("{mark} {mark}")),
+        ("{{ u.split(',') }} {{ u | quote }} {{ l | sort }} {{ u | first }}", format!("{mark} {mark} {mark} {mark}")),
+        ("{{ 'b' in l }} {{ 'k' in m }} {{ 'z' in m }}", "True True False".into()),
+        ("{{ u | ternary(1, 2) }}{{ '%s!' % u }}", format!("{mark}{mark}")),
+    ] {
+        assert_eq!(render(text, context.clone()).unwrap(), expected, "{text}");
+    }
+    let source = |text: &str| Source { name: "x.j2".into(), text: text.into() };
+    for text in ["{% if u == 'root' %}x{% endif %}", "{{ u is match('r') }}", "{{ u > 'a' }}", "{{ 'x' in l }}", "{{ 'r' not in u }}"] {
+        let error = Templates::new().render(&source(text), &object(&context), &|_| None).unwrap_err();
+        assert_eq!(error.unknown_origin(), Some("stdout of `id`"), "{text}");
+    }
+}
+
+#[test]
+fn the_check_needs_no_context() {
+    let check = |text: &str| Templates::new().check(&Source { name: "x.j2".into(), text: text.into() });
+    let text = "{{ a.b | default(c) }}{% include 'one.j2' %}{% import \"two.j2\" as t %}";
+    let includes = check(text).unwrap().includes;
+    assert_eq!(includes.iter().map(|include| &*include.name).collect::<Vec<_>>(), ["one.j2", "two.j2"]);
+    assert_eq!(&text[includes[0].range.clone()], "'one.j2'");
+    for wrong in ["{{ a | nosuch }}", "{% if x %}", "{{ 'x }}", "{{ a is nosuch }}", "{% for %}", "{{ a.b[ }}"] {
+        assert!(check(wrong).is_err(), "{wrong}");
+    }
+    let both = check("{{ a | nosuch }} {{ a is nosuch }}").unwrap_err();
+    assert_eq!(both.len(), 2, "all that is wrong is told together");
+}
+
+#[test]
+fn one_set_of_templates_serves_many_threads() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    let templates = Templates::new();
+    shared(&templates);
+    std::thread::scope(|scope| {
+        for n in 0..8 {
+            let templates = &templates;
+            scope.spawn(move || {
+                let source = Source { name: "x".into(), text: "{% set _ = l.append(n) %}{{ l }}".into() };
+                let context = object(&json!({"n": n, "l": [0]}));
+                for _ in 0..50 {
+                    let rendered = templates.render(&source, &context, &|_| None).unwrap();
+                    assert_eq!(rendered, format!("[0, {n}]"));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_template_that_includes_itself_ends_with_an_error() {
+    let text = "{% include 'lib.j2' %}";
+    let source = Source { name: "lib.j2".into(), text: text.into() };
+    let found = |_: &str| Some(Source { name: "lib.j2".into(), text: text.into() });
+    assert!(Templates::new().render(&source, &Map::new(), &found).is_err());
+}
