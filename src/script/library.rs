@@ -2,9 +2,9 @@
 //! when something about them has to be said.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use rhai::{AST, Engine, ParseError, ParseErrorType, Position};
+use rhai::{AST, Dynamic, Engine, ParseError, ParseErrorType, Position};
 
 use super::catalog::Catalog;
 use super::diagnostics::Problem;
@@ -24,6 +24,8 @@ pub(super) struct Library {
     functions: OnceLock<Functions>,
     parsed: Mutex<BTreeMap<String, Result<Arc<Parsed>, String>>>,
     imports: Mutex<BTreeMap<String, String>>,
+    /// The constants of all files, by file and name.
+    constants: RwLock<BTreeMap<(String, String), Dynamic>>,
 }
 
 /// Functions by name, with the numbers of arguments they take.
@@ -46,6 +48,7 @@ impl Library {
             functions: OnceLock::new(),
             parsed: Mutex::default(),
             imports: Mutex::default(),
+            constants: RwLock::default(),
         }
     }
 
@@ -58,6 +61,24 @@ impl Library {
     pub fn note_functions(&self, functions: Functions) {
         // Engines of one playbook have the same functions.
         let _ = self.functions.set(functions);
+    }
+
+    /// Keeps a constant of a file.
+    pub fn define(&self, file: &str, name: &str, value: Dynamic) {
+        let mut constants = self
+            .constants
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        constants.insert((file.into(), name.into()), value.flatten_clone());
+    }
+
+    /// A constant of a file, copied.
+    pub fn constant(&self, file: &str, name: &str) -> Option<Dynamic> {
+        let constants = self
+            .constants
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        constants.get(&(file.to_owned(), name.to_owned())).cloned()
     }
 
     /// The functions of the engine and their numbers of arguments.

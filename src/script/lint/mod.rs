@@ -8,7 +8,7 @@
 
 mod calls;
 
-mod literals;
+pub(super) mod literals;
 
 mod names;
 
