@@ -26,20 +26,15 @@ fn fifty_hosts_run_one_closure_at_once() {
                 scope.spawn(move || {
                     let tasks = Arc::new(FakeTasks::on(&format!("web{index}"), json!({})));
                     playbook
-                        .call(first_body(&playbook), tasks.clone())
+                        .call(first_body(playbook), tasks.clone())
                         .expect("the play runs");
-                    let line = tasks.said()[0].clone();
-                    line
+                    tasks.said().clone()
                 })
             })
             .collect();
         for thread in threads {
-            assert!(
-                thread
-                    .join()
-                    .expect("no thread panics")
-                    .starts_with("log 200 200 2 7 at")
-            );
+            let said = thread.join().expect("no thread panics");
+            assert!(said[0].starts_with("log 200 200 2 7 at"), "{said:?}");
         }
     });
 }
@@ -82,7 +77,7 @@ fn constants_of_a_role_are_read_by_many_hosts_at_once() {
         for index in 0..50 {
             scope.spawn(move || {
                 let tasks = Arc::new(FakeTasks::on(&format!("web{index}"), json!({})));
-                let end = playbook.call(first_body(&playbook), tasks.clone());
+                let end = playbook.call(first_body(playbook), tasks.clone());
                 assert!(end.is_ok(), "{end:?}");
             });
         }
