@@ -141,7 +141,7 @@ pub(super) fn checked(
             }
         }
     }
-    if !matches!(tag(context)?, Tag::Declaring(declaring) if declaring.lenient) {
+    if !matches!(tag(context)?, Tag::Declaring(declaring) if declaring.is_lenient()) {
         let values = all
             .iter()
             .map(|(key, value)| (key.clone(), (), Part::of(value)));
