@@ -332,8 +332,10 @@ pub struct Transaction {
     pub users: Vec<User>,
     /// Groups that the new packages add.
     pub groups: Vec<Group>,
-    /// Whether the above is all that the new packages bring.
-    pub contents_known: bool,
+    /// Users that join groups, by name.
+    pub members: Vec<(String, String)>,
+    /// Packages that may bring more than this.
+    pub opaque: Vec<String>,
     /// What was taken for granted, as full sentences.
     pub assumptions: Vec<String>,
 }
@@ -351,6 +353,9 @@ pub struct PackagedFile {
     pub content: Option<Content>,
     /// What a symbolic link says.
     pub target: Option<PathBuf>,
+    /// Last change of the content, in seconds since 1970; none if it is made
+    /// during the installation.
+    pub modified: Option<i64>,
     /// Whether it is configuration: dpkg keeps what is there already.
     pub configuration: bool,
 }

@@ -140,14 +140,12 @@ impl Overlay {
         }
         self.forget(&transaction)?;
         for (name, version) in transaction.installed {
-            if !transaction.contents_known {
-                self.pending.opaque_packages.insert(name.clone());
-            }
             self.pending.left_configuration.remove(&name);
             self.pending.packages.insert(name, Some(version));
         }
+        self.pending.opaque_packages.extend(transaction.opaque);
         self.pending.provided.extend(transaction.provided);
-        self.add_accounts(transaction.users, transaction.groups)?;
+        self.add_accounts(transaction.users, transaction.groups, &transaction.members)?;
         for file in transaction.files {
             self.unpack(file)?;
         }
@@ -209,10 +207,13 @@ impl Overlay {
         &mut self,
         new_users: Vec<crate::system::User>,
         new_groups: Vec<crate::system::Group>,
+        members: &[(String, String)],
     ) -> Result<()> {
+        if new_users.is_empty() && new_groups.is_empty() && members.is_empty() {
+            return Ok(());
+        }
         let mut groups = self.groups()?;
         let mut users = self.users()?;
-        let known = (groups.len(), users.len());
         for group in new_groups {
             if !groups.iter().any(|known| known.name == group.name) {
                 groups.push(group);
@@ -223,12 +224,14 @@ impl Overlay {
                 users.push(user);
             }
         }
-        if groups.len() > known.0 {
-            self.pending.groups = Some(groups);
+        for (user, group) in members {
+            let group = groups.iter_mut().find(|known| known.name == *group);
+            if let Some(group) = group.filter(|group| !group.members.contains(user)) {
+                group.members.push(user.clone());
+            }
         }
-        if users.len() > known.1 {
-            self.pending.users = Some(users);
-        }
+        self.pending.groups = Some(groups);
+        self.pending.users = Some(users);
         Ok(())
     }
 
@@ -245,6 +248,7 @@ impl Overlay {
         let entry = Entry {
             content: file.content,
             target: file.target,
+            modified: file.modified.unwrap_or(entry.modified),
             expected: unread.then(|| format!("the package that brings {}", file.path.display())),
             ..entry
         };
@@ -254,8 +258,9 @@ impl Overlay {
 
     /// A mask outlives the installation of what it masks.
     fn install_unit(&mut self, unit: PackagedUnit) -> Result<()> {
-        if let Found::Present(known) = self.unit(&unit.name, &Scope::System)?
-            && known.masked()
+        let own = Path::new("/etc/systemd/system").join(&unit.name);
+        if let Found::Present(stat) = self.stat(&own)?
+            && stat.target.as_deref() == Some(Path::new("/dev/null"))
         {
             return Ok(());
         }

@@ -110,7 +110,8 @@ pub fn policy(names: &[String], release: Option<&str>) -> Result<String> {
 
 /// The names and sizes of the `.deb`s of these packages.
 pub fn downloads(packages: &[Install]) -> Result<Vec<(String, u64)>> {
-    let words = download_words(packages);
+    let packages: Vec<&Install> = packages.iter().collect();
+    let words = download_words(&packages);
     let output = processes::output(&call("apt-get", &["-qq", "--print-uris"], &words))?;
     if output.code != 0 {
         return Err(explain(&words, &output));
@@ -126,7 +127,7 @@ pub fn downloads(packages: &[Install]) -> Result<Vec<(String, u64)>> {
 
 /// Fetches the `.deb`s of these packages into a directory. The directory is
 /// closed to the user as whom apt fetches otherwise.
-pub fn download(packages: &[Install], directory: &Path) -> Result<()> {
+pub fn download(packages: &[&Install], directory: &Path) -> Result<()> {
     let words = download_words(packages);
     let mut command = call("apt-get", &["-o", "APT::Sandbox::User=root"], &words);
     command.directory = Some(directory.to_owned());
@@ -137,8 +138,8 @@ pub fn download(packages: &[Install], directory: &Path) -> Result<()> {
     }
 }
 
-fn download_words(packages: &[Install]) -> Vec<String> {
-    let name = |package: &Install| format!("{}={}", package.name, package.version);
+fn download_words(packages: &[&Install]) -> Vec<String> {
+    let name = |package: &&Install| format!("{}={}", package.name, package.version);
     let words = ["download".to_owned(), "--".to_owned()];
     words.into_iter().chain(packages.iter().map(name)).collect()
 }

@@ -26,6 +26,8 @@ mod contents;
 
 mod deb;
 
+mod script;
+
 mod shell;
 
 mod accounts;
@@ -57,7 +59,7 @@ impl Packages {
         let mut transaction = plan.transaction();
         simulate::add_requested_names(&mut transaction, packages);
         transaction.gone = self.database.files_of(&transaction)?;
-        contents::add(&mut transaction, &plan.installed);
+        contents::add(&mut transaction, &plan.installed, packages);
         Ok(transaction)
     }
 

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::effect::Attributes;
+use super::script;
 use crate::system::{FileKind, PackagedFile, PackagedUnit};
 
 /// Where packages put units.
@@ -115,23 +115,14 @@ pub fn links(files: &[PackagedFile], actions: &Actions) -> Vec<PackagedFile> {
     links
 }
 
-/// A directory, or a link to `target`, as root makes it.
+/// A directory, or a link to `target`.
 fn made(path: PathBuf, target: Option<PathBuf>) -> PackagedFile {
-    let (kind, mode) = match target {
-        Some(_) => (FileKind::Link, 0o777),
-        None => (FileKind::Directory, 0o755),
-    };
-    PackagedFile {
-        path,
-        kind,
-        attributes: Attributes {
-            owner: Some("root".to_owned()),
-            group: Some("root".to_owned()),
-            mode: Some(mode),
+    match target {
+        None => script::made(&path, FileKind::Directory, 0o755),
+        Some(_) => PackagedFile {
+            target,
+            ..script::made(&path, FileKind::Link, 0o777)
         },
-        content: None,
-        target,
-        configuration: true,
     }
 }
 
@@ -202,8 +193,8 @@ mod tests {
 
     fn actions(script: &str) -> Actions {
         let mut actions = Actions::default();
-        for command in shell::commands(script) {
-            actions.command(&command);
+        for call in shell::commands(script) {
+            actions.command(&call.words);
         }
         actions
     }
