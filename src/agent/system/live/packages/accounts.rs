@@ -92,7 +92,10 @@ impl Accounts {
     }
 
     fn join(&mut self, user: &str, group: &str) {
-        self.members.push((user.to_owned(), group.to_owned()));
+        let primary = |known: &User| known.name == user && known.group == group;
+        if !self.users.iter().any(primary) {
+            self.members.push((user.to_owned(), group.to_owned()));
+        }
     }
 
     /// Reads a sysusers.d(5) file.

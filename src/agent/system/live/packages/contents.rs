@@ -39,7 +39,7 @@ pub fn add(transaction: &mut Transaction, packages: &[Install], requests: &[Pack
                 }
                 left.retain(|known| known != package);
             }
-            format!("no more than {} MB are fetched for it", LIMIT / 1_000_000)
+            format!("a dry run fetches no more than {} MiB", LIMIT >> 20)
         }
         Err(failure) => failure.message,
     };
@@ -50,7 +50,12 @@ pub fn add(transaction: &mut Transaction, packages: &[Install], requests: &[Pack
             names.join(", ")
         ));
     }
+    // Nobody looks for what a library brings that came along.
+    let matters = |name: &String| {
+        !name.starts_with("lib") || requests.iter().any(|request| request.name == *name)
+    };
     transaction.opaque.extend(names);
+    transaction.opaque.retain(matters);
 }
 
 /// Fetches what is asked for, and then as many of the dependencies as may be,

@@ -1,6 +1,7 @@
 //! What a package's script does on a first installation, as far as its
 //! commands are understood.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::accounts::Accounts;
@@ -72,7 +73,12 @@ pub fn follow(scripts: &[&str], files: &mut Vec<PackagedFile>) -> Deeds {
         actions: Actions::default(),
         obscure: false,
     };
-    for call in scripts.iter().flat_map(|script| shell::commands(script)) {
+    let brought: HashSet<PathBuf> = files.iter().map(|file| file.path.clone()).collect();
+    let exists = |path: &str| brought.contains(Path::new(path)) || Path::new(path).exists();
+    for call in scripts
+        .iter()
+        .flat_map(|script| shell::commands(script, &exists))
+    {
         deeds.accounts.command(&call.words);
         deeds.actions.command(&call.words);
         deeds.obscure |= !understood(&call, files);
@@ -92,12 +98,23 @@ fn understood(call: &Call, files: &mut Vec<PackagedFile>) -> bool {
     if HARMLESS.contains(program) {
         return !call.writes;
     }
+    if *program == "dpkg-statoverride" && !given.contains(&"--add") {
+        return true;
+    }
     let literal = !given.iter().any(|word| word.contains(['$', '`', '*']));
     if !literal || call.writes {
         return false;
     }
     let (options, names): (Vec<&str>, Vec<&str>) =
         given.iter().partition(|word| word.starts_with('-'));
+    // Tidying what is not there on a first installation.
+    if matches!(*program, "rm" | "rmdir" | "find") {
+        return true;
+    }
+    let last_is_path = names.last().is_some_and(|name| name.starts_with('/'));
+    if !call.certain || !last_is_path {
+        return false;
+    }
     let recursive = options.contains(&"-R") || options.contains(&"--recursive");
     match (*program, &names[..]) {
         ("chown" | "chgrp", [owner, paths @ ..]) => {
@@ -142,9 +159,6 @@ fn understood(call: &Call, files: &mut Vec<PackagedFile>) -> bool {
             }
             true
         }
-        ("dpkg-statoverride", _) => !options.contains(&"--add"),
-        // Tidying what is not there on a first installation.
-        ("rm" | "rmdir" | "find", _) => true,
         _ => false,
     }
 }

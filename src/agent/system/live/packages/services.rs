@@ -167,8 +167,8 @@ fn stays(name: &str, text: &str) -> bool {
     let says = |line: &str| text.lines().any(|known| known.trim() == line);
     let ends = name.ends_with(".service")
         && says("Type=oneshot")
-        && !says("RemainAfterExit=yes")
-        && !says("RemainAfterExit=true");
+        && !values(text, "RemainAfterExit")
+            .any(|value| matches!(value, "yes" | "true" | "on" | "1"));
     let met = values(text, "ConditionPathExists").all(|path| match path.strip_prefix('!') {
         Some(path) => !Path::new(path).exists(),
         None => Path::new(path).exists(),
@@ -193,7 +193,7 @@ mod tests {
 
     fn actions(script: &str) -> Actions {
         let mut actions = Actions::default();
-        for call in shell::commands(script) {
+        for call in shell::commands(script, &|_| true) {
             actions.command(&call.words);
         }
         actions

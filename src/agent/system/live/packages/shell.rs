@@ -11,10 +11,13 @@ pub struct Call {
     pub words: Vec<String>,
     /// Whether its output goes into a file.
     pub writes: bool,
+    /// Whether it is certain that it runs.
+    pub certain: bool,
 }
 
-/// The commands that run when the script is called as `SCRIPT configure ""`.
-pub fn commands(script: &str) -> Vec<Call> {
+/// The commands that run when the script is called as `SCRIPT configure ""`;
+/// `exists` tells which paths are there then.
+pub fn commands(script: &str, exists: &dyn Fn(&str) -> bool) -> Vec<Call> {
     let arguments = [("1", "configure"), ("2", "")];
     let mut reader = Reader {
         variables: arguments
@@ -24,10 +27,11 @@ pub fn commands(script: &str) -> Vec<Call> {
         condition: None,
         last: Truth::Maybe,
         calls: Vec::new(),
+        exists,
     };
-    for line in script.replace("\\\n", " ").lines() {
-        reader.line(line.trim());
-    }
+    let script = script.replace("\\\n", " ");
+    let lines: Vec<&str> = script.lines().map(str::trim).collect();
+    reader.lines(&lines);
     reader.calls
 }
 
@@ -82,7 +86,8 @@ struct Frame {
     word: Option<String>,
 }
 
-struct Reader {
+struct Reader<'a> {
+    exists: &'a dyn Fn(&str) -> bool,
     variables: HashMap<String, String>,
     frames: Vec<Frame>,
     /// What is known so far of the condition that is being read.
@@ -92,7 +97,35 @@ struct Reader {
     calls: Vec<Call>,
 }
 
-impl Reader {
+impl Reader<'_> {
+    fn lines(&mut self, lines: &[&str]) {
+        let mut index = 0;
+        while let Some(line) = lines.get(index) {
+            index += 1;
+            let Some((name, words)) = self.loop_head(line) else {
+                self.line(line);
+                continue;
+            };
+            let body = &lines[index..];
+            let length = body_length(body);
+            index += length + 1;
+            for word in words {
+                self.variables.insert(name.to_owned(), word);
+                self.lines(&body[..length]);
+            }
+        }
+    }
+
+    /// The variable and the words of `for NAME in WORDS; do`, if they are
+    /// known.
+    fn loop_head<'l>(&self, line: &'l str) -> Option<(&'l str, Vec<String>)> {
+        let (name, words) = line.strip_prefix("for ")?.split_once(" in ")?;
+        let words = fill(words.strip_suffix("; do")?, &self.variables);
+        let known = !words.contains(['$', '`', '*']);
+        let words = shell_words::split(&words).ok()?;
+        known.then_some((name.trim(), words))
+    }
+
     fn line(&mut self, line: &str) {
         if line.starts_with('#') {
             return;
@@ -191,8 +224,15 @@ impl Reader {
             Operator::Or => self.last == Truth::Yes,
         };
         let filled = words.iter().map(|word| fill(word, &self.variables));
-        let call = call(filled.collect());
-        let truth = truth(&call.words);
+        let mut call = call(filled.collect());
+        let truth = truth(&call.words, self.exists);
+        // A function has arguments of its own.
+        if call.words.first().is_some_and(|word| word.ends_with("()")) {
+            self.variables.remove("1");
+            self.variables.remove("2");
+        }
+        call.certain = self.frames.iter().all(|frame| frame.runs == Truth::Yes)
+            && (operator == Operator::Then || self.last != Truth::Maybe);
         self.last = match operator {
             Operator::Then => truth,
             Operator::And => self.last.and(truth),
@@ -220,8 +260,22 @@ impl Reader {
     }
 }
 
+/// The number of lines before the `done` that ends a loop.
+fn body_length(lines: &[&str]) -> usize {
+    let mut depth = 0;
+    for (index, line) in lines.iter().enumerate() {
+        match line.split([' ', ';']).next() {
+            Some("for" | "while" | "until") => depth += 1,
+            Some("done") if depth == 0 => return index,
+            Some("done") => depth -= 1,
+            _ => {}
+        }
+    }
+    lines.len()
+}
+
 /// Whether a command succeeds, on a first installation.
-fn truth(words: &[String]) -> Truth {
+fn truth(words: &[String], exists: &dyn Fn(&str) -> bool) -> Truth {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     if words.iter().any(|word| word.contains(['$', '`'])) {
         return Truth::Maybe;
@@ -229,9 +283,17 @@ fn truth(words: &[String]) -> Truth {
     match &words[..] {
         ["!", rest @ ..] => {
             let rest: Vec<String> = rest.iter().map(|&word| word.to_owned()).collect();
-            truth(&rest).not()
+            truth(&rest, exists).not()
         }
         ["[", test @ .., "]"] | ["test", test @ ..] => match test {
+            [
+                "!",
+                "-e" | "-f" | "-d" | "-x" | "-r" | "-s" | "-L" | "-h",
+                path,
+            ] => Truth::of(!exists(path)),
+            ["-e" | "-f" | "-d" | "-x" | "-r" | "-s" | "-L" | "-h", path] => {
+                Truth::of(exists(path))
+            }
             ["-n", text] => Truth::of(!text.is_empty()),
             ["-z", text] => Truth::of(text.is_empty()),
             [one, "=", other] => Truth::of(one == other),
@@ -243,6 +305,13 @@ fn truth(words: &[String]) -> Truth {
             Truth::of(matches!(*relation, "lt" | "le" | "ne" | "gt-nl" | "ge-nl"))
         }
         ["deb-systemd-helper", "debian-installed", ..] => Truth::No,
+        ["command", "-v", program] | ["which", program] => Truth::of(
+            ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+                .iter()
+                .any(|directory| exists(&format!("{directory}/{program}"))),
+        ),
+        ["dpkg-statoverride", "--list", ..] => Truth::No,
+        ["deb-systemd-helper", "--quiet", "was-enabled", ..] => Truth::Yes,
         ["true"] => Truth::Yes,
         ["false"] => Truth::No,
         _ => Truth::Maybe,
@@ -287,6 +356,7 @@ fn call(words: Vec<String>) -> Call {
     let mut call = Call {
         words: Vec::new(),
         writes: false,
+        certain: false,
     };
     let mut words = words.into_iter();
     while let Some(word) = words.next() {
@@ -353,7 +423,7 @@ mod tests {
     use super::*;
 
     fn lines(script: &str) -> Vec<String> {
-        commands(script)
+        commands(script, &|path| path.starts_with("/there"))
             .iter()
             .map(|call| call.words.join(" "))
             .collect()
@@ -369,7 +439,7 @@ adduser --home "/var/lib/$USER" \
 chown "$UNKNOWN" /x
 echo text > /etc/web.conf
 "#;
-        let calls = commands(script);
+        let calls = commands(script, &|_| false);
         let lines: Vec<String> = calls.iter().map(|call| call.words.join(" ")).collect();
         assert_eq!(
             lines,
@@ -382,6 +452,18 @@ echo text > /etc/web.conf
         );
         let writes: Vec<bool> = calls.iter().map(|call| call.writes).collect();
         assert_eq!(writes, [false, false, false, true]);
+    }
+
+    #[test]
+    fn what_depends_on_the_unknown_is_not_certain() {
+        let script = "sure\nif getent passwd web; then\nunsure\nfi\n[ -e /there ] && sure\n";
+        let calls = commands(script, &|path| path == "/there");
+        let certain = |name: &str| {
+            let mut named = calls.iter().filter(|call| call.words[0] == name);
+            named.all(|call| call.certain)
+        };
+        assert!(certain("sure"));
+        assert!(!certain("unsure"));
     }
 
     #[test]
@@ -404,11 +486,17 @@ if [ "$1" = "configure" ] || [ "$1" = "abort-upgrade" ] ; then
     if deb-systemd-helper debian-installed 'a.service'; then
         deb-systemd-helper enable 'a.service'
     fi
-    if [ -x /some/where ]
+    if getent passwd web
     then
         perhaps
     fi
+    if [ ! -d /there ] && [ -x /nowhere ]; then
+        never
+    fi
 fi
+for file in /a /b; do
+    touch "$file"
+done
 "#;
         let known = lines(script);
         let ran: Vec<&str> = known
@@ -421,7 +509,10 @@ fi
             [
                 "first-time",
                 "deb-systemd-helper debian-installed a.service",
-                "perhaps"
+                "getent passwd web",
+                "perhaps",
+                "touch /a",
+                "touch /b",
             ]
         );
     }
