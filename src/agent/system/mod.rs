@@ -326,6 +326,8 @@ pub struct Transaction {
     pub files: Vec<PackagedFile>,
     /// Files, links and directories that go; a directory only once it is empty.
     pub gone: Vec<PathBuf>,
+    /// What goes with all that is in it.
+    pub wiped: Vec<PathBuf>,
     /// Units that the new packages bring.
     pub units: Vec<PackagedUnit>,
     /// Users that the new packages add.

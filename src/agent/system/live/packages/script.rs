@@ -77,13 +77,28 @@ pub fn follow(scripts: &[&str], files: &mut Vec<PackagedFile>) -> Deeds {
     let exists = |path: &str| brought.contains(Path::new(path)) || Path::new(path).exists();
     for call in scripts
         .iter()
-        .flat_map(|script| shell::commands(script, &exists))
+        .flat_map(|script| shell::commands(script, "configure", &exists))
     {
         deeds.accounts.command(&call.words);
         deeds.actions.command(&call.words);
         deeds.obscure |= !understood(&call, files);
     }
     deeds
+}
+
+/// The paths that a package's `postrm` removes when it is purged, with all that
+/// is in them.
+pub fn wiped_by(postrm: &str) -> Vec<PathBuf> {
+    let exists = |path: &str| Path::new(path).exists();
+    shell::commands(postrm, "purge", &exists)
+        .into_iter()
+        .filter(|call| call.certain && call.words.first().is_some_and(|word| word == "rm"))
+        .flat_map(|call| call.words)
+        .filter(|word| word.starts_with('/') && !word.contains(['$', '`', '*', '?', '[']))
+        // Nothing above the second level belongs to one package.
+        .filter(|word| Path::new(word).components().count() > 2)
+        .map(PathBuf::from)
+        .collect()
 }
 
 fn understood(call: &Call, files: &mut Vec<PackagedFile>) -> bool {
@@ -292,6 +307,19 @@ mod tests {
             ]
         );
         assert!(!obscure);
+    }
+
+    #[test]
+    fn a_purge_wipes_what_the_script_removes() {
+        let script = r#"
+            if [ "$1" = "remove" ]; then rm -f /run/app/flag; fi
+            case "$1" in
+              purge)
+                rm -rf /var/log/app /etc "$UNKNOWN"
+              ;;
+            esac
+        "#;
+        assert_eq!(wiped_by(script), [Path::new("/var/log/app")]);
     }
 
     #[test]

@@ -115,6 +115,24 @@ pub fn links(files: &[PackagedFile], actions: &Actions) -> Vec<PackagedFile> {
     links
 }
 
+/// The links that make the host start a unit at boot; they go with a purge.
+pub fn links_to(unit: &str) -> Vec<PathBuf> {
+    let directory = Path::new("/etc/systemd/system");
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|end| end == "wants" || end == "requires")
+        })
+        .map(|path| path.join(unit))
+        .filter(|path| path.is_symlink())
+        .collect()
+}
+
 /// A directory, or a link to `target`.
 fn made(path: PathBuf, target: Option<PathBuf>) -> PackagedFile {
     match target {
@@ -127,11 +145,16 @@ fn made(path: PathBuf, target: Option<PathBuf>) -> PackagedFile {
 }
 
 fn unit_file(file: &PackagedFile) -> Option<(String, &PackagedFile)> {
-    let parent = file.path.parent()?.to_str()?;
-    let suffix = file.path.extension()?.to_str()?;
-    let name = file.path.file_name()?.to_str()?;
+    let name = unit_name(&file.path)?;
+    (file.kind != FileKind::Directory).then(|| (name.to_owned(), file))
+}
+
+/// The name of the unit whose file a package has at `path`, if it is one.
+pub fn unit_name(path: &Path) -> Option<&str> {
+    let parent = path.parent()?.to_str()?;
+    let suffix = path.extension()?.to_str()?;
     let is_unit = DIRECTORIES.contains(&parent) && SUFFIXES.contains(&suffix);
-    (is_unit && file.kind != FileKind::Directory).then(|| (name.to_owned(), file))
+    is_unit.then(|| path.file_name()?.to_str())?
 }
 
 /// A unit's text; a link has that of the unit beside it that it leads to.
@@ -193,7 +216,7 @@ mod tests {
 
     fn actions(script: &str) -> Actions {
         let mut actions = Actions::default();
-        for call in shell::commands(script, &|_| true) {
+        for call in shell::commands(script, "configure", &|_| true) {
             actions.command(&call.words);
         }
         actions

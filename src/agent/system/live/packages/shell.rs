@@ -1,5 +1,5 @@
 //! Just enough of a shell to follow a maintainer script through a first
-//! installation: variables, and the conditions that tell an installation from
+//! installation, or a purge: variables, and the conditions that tell an installation from
 //! an upgrade. Where a condition is not known, both branches are followed.
 
 use std::collections::HashMap;
@@ -15,10 +15,10 @@ pub struct Call {
     pub certain: bool,
 }
 
-/// The commands that run when the script is called as `SCRIPT configure ""`;
-/// `exists` tells which paths are there then.
-pub fn commands(script: &str, exists: &dyn Fn(&str) -> bool) -> Vec<Call> {
-    let arguments = [("1", "configure"), ("2", "")];
+/// The commands that run when the script is called with `action` as its only
+/// argument; `exists` tells which paths are there then.
+pub fn commands(script: &str, action: &str, exists: &dyn Fn(&str) -> bool) -> Vec<Call> {
+    let arguments = [("1", action), ("2", "")];
     let mut reader = Reader {
         variables: arguments
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -423,7 +423,7 @@ mod tests {
     use super::*;
 
     fn lines(script: &str) -> Vec<String> {
-        commands(script, &|path| path.starts_with("/there"))
+        commands(script, "configure", &|path| path.starts_with("/there"))
             .iter()
             .map(|call| call.words.join(" "))
             .collect()
@@ -439,7 +439,7 @@ adduser --home "/var/lib/$USER" \
 chown "$UNKNOWN" /x
 echo text > /etc/web.conf
 "#;
-        let calls = commands(script, &|_| false);
+        let calls = commands(script, "configure", &|_| false);
         let lines: Vec<String> = calls.iter().map(|call| call.words.join(" ")).collect();
         assert_eq!(
             lines,
@@ -457,7 +457,7 @@ echo text > /etc/web.conf
     #[test]
     fn what_depends_on_the_unknown_is_not_certain() {
         let script = "sure\nif getent passwd web; then\nunsure\nfi\n[ -e /there ] && sure\n";
-        let calls = commands(script, &|path| path == "/there");
+        let calls = commands(script, "configure", &|path| path == "/there");
         let certain = |name: &str| {
             let mut named = calls.iter().filter(|call| call.words[0] == name);
             named.all(|call| call.certain)
