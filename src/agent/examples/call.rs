@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The first argument is the world (`live` or `dry_run`), the second the
-//! command that starts the agent; then come pairs of module and arguments.
+//! command that starts the agent; then come pairs of module and arguments. The
+//! module `pending` shows what a dry run has recorded so far.
 
 #![expect(
     clippy::disallowed_types,
@@ -49,6 +50,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     let mut id = 0;
     while let (Some(module), Some(arguments)) = (words.next(), words.next()) {
+        if module == "pending" {
+            write_frame(&mut input, &Request::TakePending)?;
+            id += 1;
+            continue;
+        }
         let arguments = serde_json::from_str(&arguments)?;
         write_frame(
             &mut input,
@@ -65,7 +71,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut left = id;
     while left > 0 {
         let reply: Reply = read_frame(&mut output)?;
-        left -= u64::from(matches!(reply, Reply::Done { .. }));
+        left -= u64::from(matches!(reply, Reply::Done { .. } | Reply::Pending(_)));
         writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&reply)?)?;
     }
     Ok(())

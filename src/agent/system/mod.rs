@@ -330,14 +330,18 @@ pub struct Transaction {
     pub files: Vec<PackagedFile>,
     /// Files, links and directories that go; a directory only once it is empty.
     pub gone: Vec<PathBuf>,
+    /// What goes with all that is in it.
+    pub wiped: Vec<PathBuf>,
     /// Units that the new packages bring.
     pub units: Vec<PackagedUnit>,
     /// Users that the new packages add.
     pub users: Vec<User>,
     /// Groups that the new packages add.
     pub groups: Vec<Group>,
-    /// Whether the above is all that the new packages bring.
-    pub contents_known: bool,
+    /// Users that join groups, by name.
+    pub members: Vec<(String, String)>,
+    /// Packages that may bring more than this.
+    pub opaque: Vec<String>,
     /// What was taken for granted, as full sentences.
     pub assumptions: Vec<String>,
 }
@@ -355,6 +359,9 @@ pub struct PackagedFile {
     pub content: Option<Content>,
     /// What a symbolic link says.
     pub target: Option<PathBuf>,
+    /// Last change of the content, in seconds since 1970; none if it is made
+    /// during the installation.
+    pub modified: Option<i64>,
     /// Whether it is configuration: dpkg keeps what is there already.
     pub configuration: bool,
 }

@@ -173,6 +173,10 @@ impl Reads for Pristine {
         };
         Ok(Found::Present(Transaction {
             installed: packages.iter().map(version).collect(),
+            opaque: packages
+                .iter()
+                .map(|package| package.name.clone())
+                .collect(),
             ..Transaction::default()
         }))
     }

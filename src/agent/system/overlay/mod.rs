@@ -31,6 +31,9 @@ pub mod pending;
 
 mod units;
 
+#[cfg(test)]
+pub mod fake;
+
 pub use pending::Pending;
 
 /// Effects recorded over a host that is only read.
