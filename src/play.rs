@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use crate::inventory::Escalation;
 use crate::report::event::Site;
 use crate::script::Closure;
+use crate::script::tasks::Call;
 
 /// A piece of script and the hosts it runs on.
 #[derive(Clone, Debug)]
@@ -20,7 +21,16 @@ pub struct Play {
     /// Variables for its hosts.
     pub vars: Map<String, Value>,
     /// What happens on each host.
-    pub body: Closure,
+    pub body: Body,
     /// Where it is declared.
     pub site: Site,
+}
+
+/// What happens in a play.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// A closure of the env file.
+    Script(Closure),
+    /// One call, given on the command line.
+    Call(Box<Call>),
 }

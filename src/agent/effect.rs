@@ -65,7 +65,10 @@ pub enum Effect {
         path: PathBuf,
     },
     /// Fetches the package lists anew.
-    UpdatePackageLists,
+    UpdatePackageLists {
+        /// How long to wait for another package manager, in seconds.
+        lock_timeout: u32,
+    },
     /// Installs, up- or downgrades packages in one transaction.
     InstallPackages {
         /// What to install.
@@ -75,12 +78,10 @@ pub enum Effect {
     },
     /// Removes packages in one transaction.
     RemovePackages {
-        /// Their names.
+        /// Their names; none to remove only what nothing needs any more.
         names: Vec<String>,
-        /// Whether their configuration goes too.
-        purge: bool,
-        /// Whether packages that nothing needs any more go too.
-        autoremove: bool,
+        /// How.
+        options: RemoveOptions,
     },
     /// Starts, stops, enables … a systemd unit.
     ChangeUnit {
@@ -194,8 +195,23 @@ pub struct InstallOptions {
     pub recommends: Option<bool>,
     /// Whether a lower version may replace a higher one.
     pub allow_downgrade: bool,
+    /// Whether packages that are on hold may change.
+    pub allow_held: bool,
     /// The release to prefer, such as `bookworm-backports`.
     pub default_release: Option<String>,
+    /// How long to wait for another package manager, in seconds.
+    pub lock_timeout: u32,
+}
+
+/// How packages are removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoveOptions {
+    /// Whether their configuration goes too.
+    pub purge: bool,
+    /// Whether packages that nothing needs any more go too.
+    pub autoremove: bool,
+    /// Whether packages that are on hold may go.
+    pub allow_held: bool,
     /// How long to wait for another package manager, in seconds.
     pub lock_timeout: u32,
 }

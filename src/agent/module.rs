@@ -26,6 +26,12 @@ pub trait Module: DeserializeOwned + JsonSchema {
     /// What a call acts on, for people: a path, a list of names.
     fn title(&self) -> String;
 
+    /// What comes before anything can be compared, and is no change by itself:
+    /// fetching package lists. Most modules have nothing of the kind.
+    fn prepare(&self, _system: &mut dyn System) -> Result<()> {
+        Ok(())
+    }
+
     /// The state that is. Reads only what is needed to compare and to show.
     fn found(&self, system: &dyn System) -> Result<State>;
 
@@ -181,6 +187,7 @@ fn parse<M: DeserializeOwned>(arguments: Value) -> Result<M> {
 }
 
 fn converge<M: Module>(module: &M, system: &mut dyn System) -> Result<Answer> {
+    module.prepare(system)?;
     let found = module.found(system)?;
     let wanted = module.wanted(&found)?;
     let diff = Diff::between(&found, &wanted);

@@ -10,6 +10,7 @@ use std::sync::mpsc;
 use super::{Refusal, load, say};
 use crate::cli::{Apply, Look, Output, Selection};
 use crate::exit::Exit;
+use crate::play::Play;
 use crate::report::event::Mode;
 use crate::report::human::{self, Human};
 use crate::report::json::Json;
@@ -41,26 +42,23 @@ pub fn run(apply: Apply) -> Result<Exit, Refusal> {
         skip_tags: apply.skip_tags,
         forks: apply.selection.forks,
     };
-    follow(playbook, options, &apply.look, apply.exit_code)
+    let plays = playbook.plays().to_vec();
+    follow(playbook, plays, options, readers(&apply.look), apply.exit_code)
 }
 
-fn follow(
+/// Runs plays while `readers` tell what happens.
+pub(super) fn follow(
     playbook: Arc<Playbook>,
+    plays: Vec<Play>,
     options: Options,
-    look: &Look,
+    readers: Vec<Box<dyn Reporter>>,
     tell_pending: bool,
 ) -> Result<Exit, Refusal> {
     let (events, told) = mpsc::channel();
-    let run = Run::new(playbook, options, events).map_err(|error| {
-        let help = error
-            .help
-            .map(|help| format!("; {help}"))
-            .unwrap_or_default();
-        Refusal::Message(format!("--limit: {}{help}", error.message))
-    })?;
+    let run = Run::new(playbook, plays, options, events)?;
     let interrupted = Arc::new(AtomicBool::new(false));
     heed_interrupts(&run, interrupted.clone())?;
-    let report = report::spawn(readers(look), told)?;
+    let report = report::spawn(readers, told)?;
     run.run();
     let Ok(summary) = report.join() else {
         return Ok(Exit::Bug);
@@ -106,7 +104,7 @@ fn heed_interrupts(run: &Run, interrupted: Arc<AtomicBool>) -> Result<(), Refusa
 }
 
 /// The directory of the virtual hosts; git is told to ignore it.
-fn sandbox(selection: &Selection, root: &Path) -> Result<Option<PathBuf>, Refusal> {
+pub(super) fn sandbox(selection: &Selection, root: &Path) -> Result<Option<PathBuf>, Refusal> {
     let Some(given) = &selection.sandbox else {
         return Ok(None);
     };

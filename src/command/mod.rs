@@ -3,7 +3,13 @@
 
 mod apply;
 
-mod project;
+mod doc;
+
+mod exec;
+
+mod hosts;
+
+mod lint;
 
 use std::io::Write;
 use std::path::Path;
@@ -13,6 +19,7 @@ use veza_agent::modules;
 
 use crate::cli::{Cli, Command};
 use crate::exit::Exit;
+use crate::inventory::InventoryError;
 use crate::schema::Schema;
 use crate::script::catalog::Catalog;
 use crate::script::diagnostics::Problem;
@@ -22,8 +29,14 @@ use crate::script::{Overrides, Playbook};
 pub fn run(cli: Cli) -> Exit {
     let done = match cli.command {
         None => apply::run(cli.apply),
-        Some(Command::Lint { files }) => project::lint(&files),
-        Some(_) => Err(Refusal::Message("not part of this build".into())),
+        Some(Command::Lint { files }) => lint::run(&files),
+        Some(Command::Doc { name, project }) => doc::run(name.as_deref(), &project),
+        Some(Command::Hosts { file, pattern, set, output }) => {
+            hosts::run(&file, &pattern, &set, output)
+        }
+        Some(Command::Exec { file, pattern, words, user, selection }) => {
+            exec::run(&file, &pattern, &words, user, selection)
+        }
     };
     match done {
         Ok(exit) => exit,
@@ -58,6 +71,14 @@ impl From<Vec<Problem>> for Refusal {
     }
 }
 
+/// A pattern of the command line that selects nothing.
+impl From<InventoryError> for Refusal {
+    fn from(error: InventoryError) -> Self {
+        let help = error.help.map(|help| format!("; {help}")).unwrap_or_default();
+        Self::Message(format!("{}{help}", error.message))
+    }
+}
+
 impl From<std::io::Error> for Refusal {
     fn from(error: std::io::Error) -> Self {
         Self::Message(error.to_string())
@@ -75,6 +96,16 @@ fn tell(problems: Vec<Problem>) {
     }
 }
 
+/// The result of a command that only shows something.
+fn show(text: &str) -> Result<(), Refusal> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // A reader that has seen enough is no failure.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// A sentence for the person at the terminal.
 fn say(text: &str) {
     // With standard error gone there is nobody to tell.
     let _ = writeln!(std::io::stderr(), "{text}");

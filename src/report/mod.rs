@@ -28,6 +28,8 @@ mod paint;
 
 pub mod json;
 
+pub mod exec;
+
 pub mod progress;
 
 mod plain;

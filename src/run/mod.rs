@@ -94,7 +94,8 @@ impl Shared {
 /// A run that is about to begin, or going on.
 pub struct Run {
     shared: Arc<Shared>,
-    limit: Option<Vec<String>>,
+    /// Each play with the names of its hosts.
+    plays: Vec<(Play, Vec<String>)>,
 }
 
 /// Ends a run from another thread.
@@ -111,18 +112,25 @@ impl Stopper {
 }
 
 impl Run {
-    /// Prepares a run; `--limit` is refused here if it names nothing.
+    /// Prepares a run of `plays`; a pattern that selects nothing is refused.
     pub fn new(
         playbook: Arc<Playbook>,
+        plays: Vec<Play>,
         options: Options,
         events: Sender<Event>,
     ) -> Result<Self, InventoryError> {
         let inventory = playbook.inventory();
-        let names = |pattern: &String| {
+        let names = |pattern: &str| -> Result<Vec<String>, InventoryError> {
             let hosts = inventory.select(pattern)?;
             Ok(hosts.iter().map(|host| host.name.clone()).collect())
         };
-        let limit = options.limit.as_ref().map(names).transpose()?;
+        let limit = options.limit.as_deref().map(names).transpose()?;
+        let within = |name: &String| limit.as_ref().is_none_or(|limit| limit.contains(name));
+        let hosts_of = |play: Play| {
+            let hosts = names(&play.pattern)?.into_iter().filter(within).collect();
+            Ok((play, hosts))
+        };
+        let plays = plays.into_iter().map(hosts_of).collect::<Result<_, _>>()?;
         let hosts_by_group = Arc::new(inventory.host_names_by_group());
         let shared = Shared {
             playbook,
@@ -135,10 +143,7 @@ impl Run {
             cancelled: Arc::default(),
             cancellers: Mutex::default(),
         };
-        Ok(Self {
-            shared: Arc::new(shared),
-            limit,
-        })
+        Ok(Self { shared: Arc::new(shared), plays })
     }
 
     /// A handle to end the run with.
@@ -171,9 +176,9 @@ impl Run {
                 )
             })
             .collect();
-        for play in shared.playbook.plays() {
+        for (play, names) in &self.plays {
             if !shared.is_cancelled() {
-                self.play(play, &hosts);
+                self.play(play, names, &hosts);
             }
         }
         drop(hosts);
@@ -181,26 +186,14 @@ impl Run {
         shared.send(Event::RunFinished { milliseconds });
     }
 
-    fn play(&self, play: &Play, hosts: &BTreeMap<String, Arc<RunHost>>) {
-        // The patterns were checked when the playbook was loaded.
-        let selected = self
-            .shared
-            .playbook
-            .inventory()
-            .select(&play.pattern)
-            .unwrap_or_default();
-        let names: Vec<String> = selected
-            .iter()
-            .map(|host| host.name.clone())
-            .filter(|name| self.limit.as_ref().is_none_or(|limit| limit.contains(name)))
-            .collect();
+    fn play(&self, play: &Play, names: &[String], hosts: &BTreeMap<String, Arc<RunHost>>) {
         let (out, taking_part): (Vec<_>, Vec<_>) = names
             .iter()
             .filter_map(|name| hosts.get(name))
             .partition(|host| host.is_out());
         if taking_part.is_empty() {
             if !out.is_empty() {
-                self.skip(play, &names);
+                self.skip(play, names);
             }
             return;
         }

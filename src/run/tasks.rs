@@ -15,7 +15,7 @@ use super::Shared;
 use super::host::RunHost;
 use super::prepare::Unprepared;
 use super::session::{Answer, Session};
-use crate::play::Play;
+use crate::play::{Body, Play};
 use crate::report::event::{Event, Site};
 use crate::schema::closest;
 use crate::script::Closure;
@@ -103,7 +103,10 @@ impl HostTasks {
 
     /// Runs the play's body and then the handlers it notified.
     pub fn run(self: &Arc<Self>) -> Result<(), Stop> {
-        self.shared.playbook.call(&self.play.body, self.clone())?;
+        match &self.play.body {
+            Body::Script(closure) => self.shared.playbook.call(closure, self.clone())?,
+            Body::Call(call) => drop(self.call((**call).clone())?),
+        }
         self.settle()?;
         self.flush_handlers(self.play.site.clone())
     }

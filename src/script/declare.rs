@@ -17,7 +17,7 @@ use super::error::{Failed, fail_script};
 use super::signatures::schemas;
 use super::value::{self, Refused};
 use crate::inventory::{Group, Host, Inventory, InventoryError};
-use crate::play::Play;
+use crate::play::{Body, Play};
 use crate::report::event::Site;
 use crate::schema::Schema;
 use crate::schema::check::{Part, Shape};
@@ -273,7 +273,7 @@ fn play(
         tags: given.get("tags").cloned().map(words).unwrap_or_default(),
         escalation: escalation(&given),
         vars: vars(&given),
-        body: Closure::keep(context, body, at.clone()),
+        body: Body::Script(Closure::keep(context, body, at.clone())),
         site: at,
     };
     declare(context, &declaring, |declarations| {

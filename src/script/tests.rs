@@ -217,6 +217,13 @@ pub(super) fn rendered(problems: &[Problem]) -> String {
         .join("\n")
 }
 
+fn first_body(playbook: &Playbook) -> &Closure {
+    match &playbook.plays()[0].body {
+        crate::play::Body::Script(closure) => closure,
+        crate::play::Body::Call(_) => panic!("a play of an env file is a script"),
+    }
+}
+
 fn play_body(body: &str) -> String {
     format!("{PRELUDE}play(\"test\", \"web\", || {{\n{body}\n}});\n")
 }
@@ -235,7 +242,7 @@ fn run_with(
         .load()
         .unwrap_or_else(|problems| panic!("{}", rendered(&problems)));
     let tasks = Arc::new(tasks);
-    let end = playbook.call(&playbook.plays()[0].body, tasks.clone());
+    let end = playbook.call(first_body(&playbook), tasks.clone());
     let said = tasks.said().clone();
     (said, end)
 }
@@ -399,7 +406,7 @@ fn a_try_around_a_function_of_a_role_works_too() {
         .unwrap_or_else(|problems| panic!("{}", rendered(&problems)));
     let tasks = Arc::new(FakeTasks::on("web1", json!({})));
     playbook
-        .call(&playbook.plays()[0].body, tasks.clone())
+        .call(first_body(&playbook), tasks.clone())
         .expect("the failure is caught");
     let lines = tasks.said().clone();
     assert_eq!(lines[0], r#"command {"argv":"false"} (waits)"#);
@@ -568,7 +575,7 @@ fn handlers_are_kept_and_run_later() {
         .unwrap_or_else(|problems| panic!("{}", rendered(&problems)));
     let tasks = Arc::new(FakeTasks::on("web1", json!({})));
     playbook
-        .call(&playbook.plays()[0].body, tasks.clone())
+        .call(first_body(&playbook), tasks.clone())
         .expect("the play runs");
     let handler = tasks.handlers.lock().expect("not poisoned")["reload"].clone();
     playbook
@@ -598,7 +605,7 @@ fn options_are_filled_and_checked() {
         .load()
         .unwrap_or_else(|problems| panic!("{}", rendered(&problems)));
     let tasks = Arc::new(FakeTasks::on("web1", json!({})));
-    let end = playbook.call(&playbook.plays()[0].body, tasks.clone());
+    let end = playbook.call(first_body(&playbook), tasks.clone());
     assert!(
         tasks.said()[0].starts_with(
             r#"log {"listen":80,"mode":"a","note":null,"servers":[{"name":"x","weight":1}]}"#
@@ -636,7 +643,7 @@ fn fifty_hosts_run_one_closure_at_once() {
                 scope.spawn(move || {
                     let tasks = Arc::new(FakeTasks::on(&format!("web{index}"), json!({})));
                     playbook
-                        .call(&playbook.plays()[0].body, tasks.clone())
+                        .call(first_body(&playbook), tasks.clone())
                         .expect("the play runs");
                     let line = tasks.said()[0].clone();
                     line
@@ -669,7 +676,7 @@ fn calls_64_levels_deep_fit_the_stack() {
     let run = thread.spawn(move || {
         let tasks = Arc::new(FakeTasks::on("web1", json!({})));
         playbook
-            .call(&playbook.plays()[0].body, tasks)
+            .call(first_body(&playbook), tasks)
             .map_err(|stop| stop.to_string())
     });
     run.expect("a thread starts")
@@ -885,7 +892,7 @@ fn constants_of_a_role_are_read_by_many_hosts_at_once() {
         for index in 0..50 {
             scope.spawn(move || {
                 let tasks = Arc::new(FakeTasks::on(&format!("web{index}"), json!({})));
-                let end = playbook.call(&playbook.plays()[0].body, tasks.clone());
+                let end = playbook.call(first_body(&playbook), tasks.clone());
                 assert!(end.is_ok(), "{end:?}");
             });
         }

@@ -140,7 +140,15 @@ pub fn connect(connection: &Connection) -> Result<Box<dyn Transport>, Unreachabl
     }
 }
 
-/// `word` as one word of a POSIX shell.
+/// `word` as one word of a shell, also of fish and csh: fish knows a backslash
+/// inside single quotes, and csh an exclamation mark, so both stand outside.
 fn quote(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
+    let mut quoted = String::from("'");
+    for letter in word.chars() {
+        match letter {
+            '\'' | '\\' | '!' => quoted.extend(["'\\", letter.encode_utf8(&mut [0; 4]), "'"]),
+            _ => quoted.push(letter),
+        }
+    }
+    quoted + "'"
 }

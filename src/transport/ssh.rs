@@ -70,8 +70,7 @@ impl SshTransport {
 
 impl Transport for SshTransport {
     fn open(&mut self, command: &str) -> Result<Pipe, Unreachable> {
-        // The login shell may be none of POSIX's; each takes this line.
-        let line = format!("exec /bin/sh -c {}", quote(command));
+        let line = for_any_shell(command);
         self.connection
             .open(&line, self.patience)
             .map_err(|why| Unreachable::new(format!("{}: {why}", self.name)))
@@ -80,6 +79,11 @@ impl Transport for SshTransport {
     fn name(&self) -> &str {
         &self.name
     }
+}
+
+/// A line that every login shell takes, also one that is none of POSIX's.
+pub(super) fn for_any_shell(command: &str) -> String {
+    format!("exec /bin/sh -c {}", quote(command))
 }
 
 fn named(name: &str, error: Unreachable) -> Unreachable {

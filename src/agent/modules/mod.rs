@@ -8,9 +8,13 @@ mod command;
 
 mod copy;
 
+mod cron;
+
 mod file;
 
 mod guards;
+
+mod package;
 
 mod place;
 
@@ -24,6 +28,8 @@ mod template;
 
 mod tree;
 
+mod version;
+
 #[cfg(test)]
 mod testing;
 
@@ -33,7 +39,9 @@ pub use arguments::SourceFile;
 pub const ALL: &[ModuleInfo] = &[
     action::<command::CommandCall>(),
     module::<copy::Copy>(),
+    module::<cron::Cron>(),
     module::<file::File>(),
+    module::<package::PackageSet>(),
     action::<shell::Shell>(),
     action::<stat::Stat>(),
     module::<systemd::Systemd>(),

@@ -165,7 +165,7 @@ pub fn absolute(path: &Path) -> Result<()> {
 }
 
 /// The name of a backup: the file's own, and when it was made (UTC).
-fn backup_path(path: &Path, now: u64) -> PathBuf {
+pub fn backup_path(path: &Path, now: u64) -> PathBuf {
     let (year, month, day) = date(now / 86_400);
     let (hour, minute, second) = (now / 3600 % 24, now / 60 % 60, now % 60);
     let mut name = path.file_name().unwrap_or_default().to_owned();

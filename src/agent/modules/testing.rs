@@ -83,7 +83,6 @@ pub fn write(host: &mut Overlay, path: &str, text: &str) {
 }
 
 /// The text of a file.
-#[expect(dead_code, reason = "for the modules that follow")]
 pub fn text(host: &Overlay, path: &str) -> Option<String> {
     let content = host.content(Path::new(path)).expect("read").present()?;
     content.text

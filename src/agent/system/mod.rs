@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::content::Content;
-use crate::effect::{Attributes, Command, Effect, InstallOptions, PackageRequest, Record, Scope};
+use crate::effect::{
+    Attributes, Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
+};
 use crate::module::Result;
 
 pub mod live;
@@ -75,8 +77,22 @@ pub trait Reads {
     /// All groups, in the order of /etc/group.
     fn groups(&self) -> Result<Vec<Group>>;
 
+    /// What is known of each package that is installed, left its
+    /// configuration, or is provided by another.
+    fn packages(&self, names: &[String]) -> Result<BTreeMap<String, Package>>;
+
     /// The installed version of each package that is installed.
-    fn installed(&self, names: &[String]) -> Result<BTreeMap<String, String>>;
+    fn installed(&self, names: &[String]) -> Result<BTreeMap<String, String>> {
+        let version = |(name, package): (String, Package)| match package.state {
+            PackageState::Installed | PackageState::Unfinished => Some((name, package.version)),
+            PackageState::Configuration | PackageState::Provided(_) => None,
+        };
+        Ok(self
+            .packages(names)?
+            .into_iter()
+            .filter_map(version)
+            .collect())
+    }
 
     /// What an installation would do to the host's packages, dependencies
     /// included.
@@ -86,12 +102,20 @@ pub trait Reads {
         options: &InstallOptions,
     ) -> Result<Found<Transaction>>;
 
-    /// The versions the package lists offer, best first; `release` prefers one.
+    /// What a removal would do to the host's packages, those that depend on
+    /// them included.
+    fn simulate_removal(
+        &self,
+        names: &[String],
+        options: &RemoveOptions,
+    ) -> Result<Found<Transaction>>;
+
+    /// What the package lists offer for each name; `release` prefers one.
     fn available(
         &self,
         names: &[String],
         release: Option<&str>,
-    ) -> Result<Found<BTreeMap<String, Vec<String>>>>;
+    ) -> Result<BTreeMap<String, Found<Available>>>;
 
     /// How many seconds ago the package lists were fetched, if they ever were.
     fn package_lists_age(&self) -> Result<Option<u64>>;
@@ -243,19 +267,75 @@ pub struct Group {
     pub members: Vec<String>,
 }
 
-/// What the package manager would do.
+/// A package that the host knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Package {
+    /// Its version; the provider's, where another package provides it.
+    pub version: String,
+    /// How far it is there.
+    pub state: PackageState,
+    /// Whether an administrator keeps it from changing (`apt-mark hold`).
+    pub held: bool,
+}
+
+/// How far a package is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PackageState {
+    /// Wholly.
+    Installed,
+    /// An installation began and did not end.
+    Unfinished,
+    /// It was removed, and only its configuration is left.
+    Configuration,
+    /// It is a virtual package, and this one provides it.
+    Provided(String),
+}
+
+/// What the package lists offer under one name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Available {
+    /// The version that would be installed; none for a virtual package.
+    pub candidate: Option<String>,
+    /// All versions, highest first.
+    pub versions: Vec<AvailableVersion>,
+    /// Whether any other version can be had too, as in a sandbox.
+    pub anything: bool,
+}
+
+/// A version that the package lists offer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AvailableVersion {
+    /// The version.
+    pub version: String,
+    /// The releases that have it, such as `bookworm-backports`.
+    pub releases: Vec<String>,
+}
+
+/// What the package manager would do, and what comes of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Transaction {
     /// Packages that come or change, with their new version.
     pub installed: Vec<(String, String)>,
-    /// Packages that go.
+    /// Packages that go and leave their configuration.
     pub removed: Vec<String>,
+    /// Packages that go wholly.
+    pub purged: Vec<String>,
+    /// Virtual packages that come, with the package that provides them.
+    pub provided: Vec<(String, String)>,
     /// Files, links and directories that the new packages bring.
     pub files: Vec<PackagedFile>,
+    /// Files, links and directories that go; a directory only once it is empty.
+    pub gone: Vec<PathBuf>,
     /// Units that the new packages bring.
     pub units: Vec<PackagedUnit>,
-    /// Whether `files` and `units` are all that the packages bring.
+    /// Users that the new packages add.
+    pub users: Vec<User>,
+    /// Groups that the new packages add.
+    pub groups: Vec<Group>,
+    /// Whether the above is all that the new packages bring.
     pub contents_known: bool,
+    /// What was taken for granted, as full sentences.
+    pub assumptions: Vec<String>,
 }
 
 /// A file that a package brings.
@@ -271,6 +351,8 @@ pub struct PackagedFile {
     pub content: Option<Content>,
     /// What a symbolic link says.
     pub target: Option<PathBuf>,
+    /// Whether it is configuration: dpkg keeps what is there already.
+    pub configuration: bool,
 }
 
 /// A unit that a package brings.
@@ -278,10 +360,10 @@ pub struct PackagedFile {
 pub struct PackagedUnit {
     /// Its full name.
     pub name: String,
-    /// Whether installing enables it.
-    pub enabled: bool,
-    /// Whether installing starts it.
-    pub started: bool,
+    /// systemd's word for whether it then starts at boot, such as `enabled`.
+    pub file_state: String,
+    /// Whether it runs then.
+    pub active: bool,
 }
 
 /// A systemd unit.

@@ -6,10 +6,13 @@ use std::path::Path;
 
 use super::{FileKind, Found, Group, Reads, User};
 use crate::effect::{
-    Account, Attributes, Before, Effect, InstallOptions, Inverse, PackageRequest, Record, Scope,
-    UnitAction,
+    Account, Attributes, Before, Effect, InstallOptions, Inverse, PackageRequest, Record,
+    RemoveOptions, Scope, UnitAction,
 };
 use crate::module::Result;
+
+/// How long an inverse waits for another package manager, in seconds.
+const LOCK_TIMEOUT: u32 = 60;
 
 /// The effect with what is there before it and its inverse.
 pub fn record(effect: Effect, reads: &dyn Reads) -> Result<Record> {
@@ -52,7 +55,7 @@ fn before(effect: &Effect, reads: &dyn Reads) -> Result<Before> {
         | Effect::ChangeGroup { name, .. }
         | Effect::RemoveGroup { name } => group(name, reads),
         Effect::WriteCrontab { user, .. } => crontab(user, reads),
-        Effect::UpdatePackageLists => {
+        Effect::UpdatePackageLists { .. } => {
             Ok(Before::Unknown("Older package lists are not kept.".into()))
         }
         Effect::ReloadUnitFiles { .. } => Ok(Before::Absent),
@@ -182,7 +185,7 @@ fn inverse(effect: &Effect, before: &Before, reads: &dyn Reads) -> Result<Invers
             scope,
             ..
         } => restore_unit(unit, *action, scope, before),
-        Effect::ReloadUnitFiles { .. } | Effect::UpdatePackageLists => Inverse::Nothing,
+        Effect::ReloadUnitFiles { .. } | Effect::UpdatePackageLists { .. } => Inverse::Nothing,
         Effect::AddUser { name, account } => Inverse::Effects(vec![Effect::RemoveUser {
             name: name.clone(),
             remove_home: account.create_home,
@@ -303,13 +306,18 @@ fn restore_packages(before: &Before) -> Inverse {
     if !absent.is_empty() {
         effects.push(Effect::RemovePackages {
             names: absent,
-            purge: true,
-            autoremove: true,
+            options: RemoveOptions {
+                purge: true,
+                autoremove: true,
+                lock_timeout: LOCK_TIMEOUT,
+                ..RemoveOptions::default()
+            },
         });
     }
     if !present.is_empty() {
         let options = InstallOptions {
             allow_downgrade: true,
+            lock_timeout: LOCK_TIMEOUT,
             ..InstallOptions::default()
         };
         effects.push(Effect::InstallPackages {

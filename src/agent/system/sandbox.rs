@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::overlay::{Absence, Overlay, Pending};
-use super::{FileKind, Found, Group, Output, Reads, Stat, Transaction, Unit, User};
+use super::{
+    Available, FileKind, Found, Group, Output, Package, Reads, Stat, Transaction, Unit, User,
+};
 use crate::content::Content;
-use crate::effect::{Command, InstallOptions, PackageRequest, Scope};
+use crate::effect::{Command, InstallOptions, PackageRequest, RemoveOptions, Scope};
 use crate::module::Result;
 use crate::outcome::Failure;
 
@@ -152,7 +154,7 @@ impl Reads for Pristine {
         Ok(GROUPS.iter().map(group).collect())
     }
 
-    fn installed(&self, _names: &[String]) -> Result<BTreeMap<String, String>> {
+    fn packages(&self, _names: &[String]) -> Result<BTreeMap<String, Package>> {
         Ok(BTreeMap::new())
     }
 
@@ -174,14 +176,30 @@ impl Reads for Pristine {
         }))
     }
 
+    /// A virtual host forgets a package wholly, whatever is asked for.
+    fn simulate_removal(
+        &self,
+        names: &[String],
+        _options: &RemoveOptions,
+    ) -> Result<Found<Transaction>> {
+        Ok(Found::Present(Transaction {
+            purged: names.to_vec(),
+            ..Transaction::default()
+        }))
+    }
+
     fn available(
         &self,
-        _names: &[String],
+        names: &[String],
         _release: Option<&str>,
-    ) -> Result<Found<BTreeMap<String, Vec<String>>>> {
-        Ok(Found::Unknown(
-            "the package lists, which a sandbox has not".to_owned(),
-        ))
+    ) -> Result<BTreeMap<String, Found<Available>>> {
+        let anything = Available {
+            candidate: Some(VERSION.to_owned()),
+            versions: Vec::new(),
+            anything: true,
+        };
+        let offer = |name: &String| (name.clone(), Found::Present(anything.clone()));
+        Ok(names.iter().map(offer).collect())
     }
 
     fn package_lists_age(&self) -> Result<Option<u64>> {

@@ -5,15 +5,14 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use super::ECHOING_AGENT;
 use crate::transport::bootstrap::{AgentBinary, start_agent};
 use crate::transport::{Connection, End, Incus, Pipe, Ssh, Transport, connect};
 
 const INSTANCE: &str = "veza-haproxy";
 
 fn agent() -> AgentBinary {
-    let script = "#!/bin/sh\n[ \"$1\" = --version ] && exit 0\n\
-        printf '\\nveza-agent ready 1\\n'\nexec cat\n";
-    AgentBinary::new(script.as_bytes().to_vec(), None)
+    AgentBinary::new(ECHOING_AGENT, None)
 }
 
 /// Says loudly that the lab is not there; where it is required that fails.

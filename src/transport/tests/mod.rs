@@ -6,6 +6,7 @@ mod sshd;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
@@ -13,8 +14,16 @@ use std::time::{Duration, Instant};
 use sshd::Sshd;
 
 use super::bootstrap::{AgentBinary, start_agent, start_agent_in};
-use super::ssh::{SshTransport, Surroundings};
+use super::child::Children;
+use super::ssh::{SshTransport, Surroundings, for_any_shell};
 use super::{Connection, End, Pipe, Ssh, Transport, Unreachable, connect, quote};
+
+/// An agent that greets and echoes what it reads.
+const ECHOING_AGENT: &[u8] = b"#!/bin/sh
+[ \"$1\" = --version ] && exit 0
+printf '\\nveza-agent ready 1\\n'
+exec cat
+";
 
 fn refusal(server: Ssh) -> Unreachable {
     connect(&Connection::Ssh(server)).map(drop).unwrap_err()
@@ -115,7 +124,7 @@ fn an_unknown_host_is_refused_with_its_fingerprint() {
     let Some(sshd) = Sshd::start() else { return };
     sshd.write_known_hosts("# nothing\n");
     let error = refusal(sshd.connection());
-    let expected = std::process::Command::new("ssh-keygen")
+    let expected = Command::new("ssh-keygen")
         .arg("-lf")
         .arg(sshd.file("host_ed25519.pub"))
         .output()
@@ -398,13 +407,49 @@ fn an_account_that_may_not_log_in_is_reported_with_its_words() {
     assert!(error.reason.starts_with("nobody@127.0.0.1:"), "{error}");
 }
 
+/// What sshd hands to the login shell is one word after `-c`.
+#[test]
+fn other_login_shells_take_the_line_too() {
+    let agent = AgentBinary::new(ECHOING_AGENT, None);
+    for shell in ["bash", "dash", "fish", "ksh", "tcsh", "zsh"] {
+        let there = Command::new(shell).args(["-c", "true"]).output().is_ok();
+        if !there {
+            continue;
+        }
+        let root = tempfile::tempdir().unwrap();
+        // A path of letters that shells read must survive two rounds of quoting.
+        let home = quote(&root.path().join(r"it's \! $x").display().to_string());
+        let mut transport = LoginShell(Children::default(), shell);
+        let mut pipe = start_agent_in(&home, &mut transport, &agent, None, &[]).unwrap();
+        pipe.input.write_all(b"frame").unwrap();
+        drop(pipe.input);
+        let mut received = String::new();
+        pipe.output.read_to_string(&mut received).unwrap();
+        assert_eq!(received, "frame", "{shell}");
+    }
+}
+
+/// Runs commands as sshd does for a user with this shell.
+struct LoginShell(Children, &'static str);
+
+impl Transport for LoginShell {
+    fn open(&mut self, command: &str) -> Result<Pipe, Unreachable> {
+        let mut shell = Command::new(self.1);
+        Ok(self
+            .0
+            .start(shell.arg("-c").arg(for_any_shell(command)))
+            .unwrap())
+    }
+
+    fn name(&self) -> &str {
+        self.1
+    }
+}
+
 #[test]
 fn an_agent_starts_over_ssh_whatever_the_shell_says_first() {
     let Some(sshd) = Sshd::start() else { return };
-    let agent = AgentBinary::new(
-        b"#!/bin/sh\n[ \"$1\" = --version ] && exit 0\nprintf '\\nveza-agent ready 1\\n'\nexec cat\n".to_vec(),
-        None,
-    );
+    let agent = AgentBinary::new(ECHOING_AGENT, None);
     let mut transport = connect(&Connection::Ssh(sshd.connection())).unwrap();
     let home = quote(&sshd.file("agents").display().to_string());
     for _ in 0..2 {

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use super::ECHOING_AGENT;
 use super::sshd::Sshd;
 use crate::transport::bootstrap::{AgentBinary, start_agent_in};
 use crate::transport::{Connection, connect, quote};
@@ -17,10 +18,7 @@ const ROUNDS: usize = 15;
 #[ignore = "a measure, not a test"]
 fn measure_greeting_beside_ssh() {
     let Some(sshd) = Sshd::start() else { return };
-    let agent = AgentBinary::new(
-        b"#!/bin/sh\n[ \"$1\" = --version ] && exit 0\nprintf '\\nveza-agent ready 1\\n'\nexec cat\n".to_vec(),
-        None,
-    );
+    let agent = AgentBinary::new(ECHOING_AGENT, None);
     let home = quote(&sshd.file("agents").display().to_string());
     let server = Connection::Ssh(sshd.connection());
     let greeted = || {

@@ -158,8 +158,17 @@ fn a_masked_unit_comes_back_as_it_was_enabled() {
     );
     assert!(started.contains("masked"), "{started}");
     assert_eq!(
-        effects(&changes_once(&mut host, "systemd", unmask)),
+        effects(&changes_once(&mut host, "systemd", unmask.clone())),
         ["unmask"]
+    );
+    for change in [json!({ "enabled": false }), json!({ "masked": true })] {
+        let mut change = change;
+        change["name"] = "app".into();
+        changes_once(&mut host, "systemd", change);
+    }
+    assert_eq!(
+        effects(&changes_once(&mut host, "systemd", unmask)),
+        ["unmask", "enable"]
     );
 }
 

@@ -9,10 +9,13 @@ use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{
-    Found, Group, Output, Performed, Reads, Stat, System, Transaction, Unit, User, observe,
+    Available, Found, Group, Output, Package, Performed, Reads, Stat, System, Transaction, Unit,
+    User, observe,
 };
 use crate::content::Content;
-use crate::effect::{Command, Effect, InstallOptions, PackageRequest, Record, Scope};
+use crate::effect::{
+    Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
+};
 use crate::module::Result;
 
 mod accounts;
@@ -98,15 +101,15 @@ impl Live {
             Effect::Link { path, target } => files::link(path, target),
             Effect::HardLink { path, target } => files::hard_link(path, target),
             Effect::Touch { path } => files::touch(path),
-            Effect::UpdatePackageLists => packages::update_lists(&self.output),
+            Effect::UpdatePackageLists { lock_timeout } => {
+                packages::update_lists(*lock_timeout, &self.output)
+            }
             Effect::InstallPackages { packages, options } => {
                 packages::install(packages, options, &self.output)
             }
-            Effect::RemovePackages {
-                names,
-                purge,
-                autoremove,
-            } => packages::remove(names, *purge, *autoremove, &self.output),
+            Effect::RemovePackages { names, options } => {
+                packages::remove(names, options, &self.output)
+            }
             Effect::ChangeUnit {
                 unit,
                 action,
@@ -173,8 +176,8 @@ impl Reads for Live {
         self.accounts.groups()
     }
 
-    fn installed(&self, names: &[String]) -> Result<BTreeMap<String, String>> {
-        self.packages.installed(names)
+    fn packages(&self, names: &[String]) -> Result<BTreeMap<String, Package>> {
+        self.packages.find(names)
     }
 
     fn simulate_install(
@@ -182,14 +185,26 @@ impl Reads for Live {
         packages: &[PackageRequest],
         options: &InstallOptions,
     ) -> Result<Found<Transaction>> {
-        packages::simulate_install(packages, options)
+        self.packages
+            .simulate_install(packages, options)
+            .map(Found::Present)
+    }
+
+    fn simulate_removal(
+        &self,
+        names: &[String],
+        options: &RemoveOptions,
+    ) -> Result<Found<Transaction>> {
+        self.packages
+            .simulate_removal(names, options)
+            .map(Found::Present)
     }
 
     fn available(
         &self,
         names: &[String],
         release: Option<&str>,
-    ) -> Result<Found<BTreeMap<String, Vec<String>>>> {
+    ) -> Result<BTreeMap<String, Found<Available>>> {
         packages::available(names, release)
     }
 

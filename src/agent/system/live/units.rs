@@ -1,6 +1,8 @@
 //! systemd units of the live host, through `systemctl`.
 
 use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,7 +14,7 @@ use crate::outcome::Failure;
 use crate::system::{Found, Output, Unit};
 
 const PROPERTIES: &str = "--property=LoadState,ActiveState,SubState,UnitFileState,\
-     NeedDaemonReload,Type,RemainAfterExit,CanReload";
+     NeedDaemonReload,DropInPaths,Type,RemainAfterExit,CanReload";
 
 /// systemd calls a simple service started once its process exists, so one that
 /// fails over its configuration is seen only a little later.
@@ -42,7 +44,8 @@ pub fn read(name: &str, scope: &Scope) -> Result<Found<Unit>> {
         ),
         active_state: active_state.to_owned(),
         file_state: property("UnitFileState").to_owned(),
-        needs_reload: property("NeedDaemonReload") == "yes",
+        needs_reload: property("NeedDaemonReload") == "yes"
+            || has_new_drop_in(name, scope, property("DropInPaths")),
         runs_once: property("Type") == "oneshot" && property("RemainAfterExit") == "no",
         // systemctl knows it only of a unit whose file is in use.
         can_reload: match (active_state, property("CanReload")) {
@@ -68,6 +71,32 @@ fn properties(name: &str, scope: &Scope) -> Result<HashMap<String, String>> {
         Some((name.to_owned(), value.to_owned()))
     };
     Ok(output.stdout.lines().filter_map(pair).collect())
+}
+
+/// systemd does not look into a drop-in directory that is newer than its list
+/// of them, so it does not say that such a unit is out of date.
+fn has_new_drop_in(name: &str, scope: &Scope, known: &str) -> bool {
+    let manager = match scope {
+        Scope::System => "system",
+        Scope::User(_) | Scope::Global => "user",
+    };
+    let directory = Path::new("/etc/systemd")
+        .join(manager)
+        .join(format!("{name}.d"));
+    let is_known = |path: &PathBuf| known.split(' ').any(|known| Path::new(known) == path);
+    // An empty file, or a link to /dev/null, only hides another one.
+    let counts = |path: &PathBuf| {
+        path.extension()
+            .is_some_and(|extension| extension == "conf")
+            && fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() > 0)
+    };
+    let Ok(files) = fs::read_dir(directory) else {
+        return false;
+    };
+    files
+        .flatten()
+        .map(|file| file.path())
+        .any(|path| counts(&path) && !is_known(&path))
 }
 
 /// The defaults of all users have no manager: only unit files can be asked.

@@ -145,14 +145,20 @@ impl Overlay {
     pub(super) fn need_accounts(&self, attributes: &Attributes) -> Result<()> {
         if let Some(owner) = &attributes.owner
             && owner.parse::<u32>().is_err()
-            && !self.users()?.iter().any(|user| user.name == *owner)
         {
-            self.expect_account("user", owner)?;
+            self.need_user(owner)?;
         }
         if let Some(group) = &attributes.group {
             self.existing_group(group)?;
         }
         Ok(())
+    }
+
+    pub(super) fn need_user(&self, name: &str) -> Result<()> {
+        match self.users()?.iter().any(|user| user.name == name) {
+            true => Ok(()),
+            false => self.expect_account("user", name),
+        }
     }
 
     /// A group's name, given by name or number.

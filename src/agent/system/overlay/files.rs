@@ -92,7 +92,7 @@ impl Overlay {
     }
 
     /// `path` with the links of its parent resolved.
-    fn real_parent(&self, path: &Path) -> Result<PathBuf> {
+    pub(super) fn real_parent(&self, path: &Path) -> Result<PathBuf> {
         match (path.parent(), path.file_name()) {
             (Some(parent), Some(name)) => Ok(self.real(parent)?.join(name)),
             _ => Ok(path.to_owned()),

@@ -10,13 +10,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{
-    Found, Group, Output, Performed, Reads, Stat, System, Transaction, Unit, User, observe,
+    Available, Found, Group, Output, Package, Performed, Reads, Stat, System, Transaction, Unit,
+    User, observe,
 };
 use crate::content::Content;
-use crate::effect::{Command, Effect, InstallOptions, PackageRequest, Record, Scope};
+use crate::effect::{
+    Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
+};
 use crate::module::Result;
 
 mod accounts;
+
+mod crontabs;
 
 mod files;
 
@@ -90,15 +95,12 @@ impl Overlay {
             Effect::Link { path, target } => self.link(path, target),
             Effect::HardLink { path, target } => self.hard_link(path, target),
             Effect::Touch { path } => self.touch(path),
-            Effect::UpdatePackageLists => {
+            Effect::UpdatePackageLists { .. } => {
                 self.pending.lists_updated = true;
                 Ok(())
             }
             Effect::InstallPackages { packages, options } => self.install(packages, options),
-            Effect::RemovePackages { names, .. } => {
-                self.remove_packages(names);
-                Ok(())
-            }
+            Effect::RemovePackages { names, options } => self.remove_packages(names, options),
             Effect::ChangeUnit {
                 unit,
                 action,
@@ -117,10 +119,7 @@ impl Overlay {
             Effect::AddGroup { name, gid, .. } => self.add_group(name, *gid),
             Effect::ChangeGroup { name, gid } => self.change_group(name, *gid),
             Effect::RemoveGroup { name } => self.remove_group(name),
-            Effect::WriteCrontab { user, content } => {
-                self.pending.crontabs.insert(user.clone(), content.clone());
-                Ok(())
-            }
+            Effect::WriteCrontab { user, content } => self.write_crontab(user, content.as_deref()),
             Effect::RunCommand {
                 creates,
                 removes,
@@ -197,8 +196,8 @@ impl Reads for Overlay {
         }
     }
 
-    fn installed(&self, names: &[String]) -> Result<BTreeMap<String, String>> {
-        self.installed_pending(names)
+    fn packages(&self, names: &[String]) -> Result<BTreeMap<String, Package>> {
+        self.packages_pending(names)
     }
 
     fn simulate_install(
@@ -206,15 +205,26 @@ impl Reads for Overlay {
         packages: &[PackageRequest],
         options: &InstallOptions,
     ) -> Result<Found<Transaction>> {
-        self.base.simulate_install(packages, options)
+        match self.unknown_sources() {
+            Some(origin) => Ok(Found::Unknown(origin)),
+            None => self.base.simulate_install(packages, options),
+        }
+    }
+
+    fn simulate_removal(
+        &self,
+        names: &[String],
+        options: &RemoveOptions,
+    ) -> Result<Found<Transaction>> {
+        self.base.simulate_removal(names, options)
     }
 
     fn available(
         &self,
         names: &[String],
         release: Option<&str>,
-    ) -> Result<Found<BTreeMap<String, Vec<String>>>> {
-        self.base.available(names, release)
+    ) -> Result<BTreeMap<String, Found<Available>>> {
+        self.available_pending(names, release)
     }
 
     fn package_lists_age(&self) -> Result<Option<u64>> {

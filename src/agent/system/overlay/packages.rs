@@ -1,24 +1,100 @@
-//! Packages in a dry run: what a transaction brings is recorded with it.
+//! Packages in a dry run: what a transaction brings and takes is recorded with
+//! it, so that later reads see it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::Overlay;
-use super::pending::Entry;
-use crate::effect::{InstallOptions, PackageRequest, Scope};
+use super::pending::{Entry, Node};
+use crate::effect::{InstallOptions, PackageRequest, RemoveOptions, Scope};
+use crate::mark;
 use crate::module::Result;
-use crate::system::{Found, PackagedFile, PackagedUnit, Reads, Unit};
+use crate::system::{
+    Available, FileKind, Found, Package, PackageState, PackagedFile, PackagedUnit, Reads,
+    Transaction, Unit,
+};
 
 impl Overlay {
-    pub(super) fn installed_pending(&self, names: &[String]) -> Result<BTreeMap<String, String>> {
-        let mut installed = self.base.installed(names)?;
+    pub(super) fn packages_pending(&self, names: &[String]) -> Result<BTreeMap<String, Package>> {
+        let mut known = self.base.packages(names)?;
         for name in names {
-            match self.pending.packages.get(name) {
-                Some(Some(version)) => drop(installed.insert(name.clone(), version.clone())),
-                Some(None) => drop(installed.remove(name)),
-                None => {}
-            }
+            let before = known.remove(name);
+            known.extend(
+                self.package_pending(name, before)
+                    .map(|package| (name.clone(), package)),
+            );
         }
-        Ok(installed)
+        Ok(known)
+    }
+
+    fn package_pending(&self, name: &str, before: Option<Package>) -> Option<Package> {
+        let held = before.as_ref().is_some_and(|package| package.held);
+        match self.pending.packages.get(name) {
+            Some(Some(version)) => Some(Package {
+                version: version.clone(),
+                state: PackageState::Installed,
+                held,
+            }),
+            Some(None) => {
+                let version = before.map(|package| package.version).unwrap_or_default();
+                let left = self.pending.left_configuration.contains(name);
+                let state = PackageState::Configuration;
+                left.then_some(Package {
+                    version,
+                    state,
+                    held,
+                })
+            }
+            None => before
+                .filter(|package| !self.provider_went(package))
+                .or_else(|| self.provided_pending(name)),
+        }
+    }
+
+    fn provider_went(&self, package: &Package) -> bool {
+        let PackageState::Provided(provider) = &package.state else {
+            return false;
+        };
+        self.pending.packages.get(provider) == Some(&None)
+    }
+
+    fn provided_pending(&self, name: &str) -> Option<Package> {
+        let provider = self.pending.provided.get(name)?;
+        let version = self.pending.packages.get(provider)?.clone()?;
+        Some(Package {
+            version,
+            state: PackageState::Provided(provider.clone()),
+            held: false,
+        })
+    }
+
+    pub(super) fn available_pending(
+        &self,
+        names: &[String],
+        release: Option<&str>,
+    ) -> Result<BTreeMap<String, Found<Available>>> {
+        if let Some(origin) = self.unknown_sources() {
+            let unknown = |name: &String| (name.clone(), Found::Unknown(origin.clone()));
+            return Ok(names.iter().map(unknown).collect());
+        }
+        let available = self.base.available(names, release)?;
+        if self.pending.lists_updated && self.absence == super::Absence::Doubtful {
+            self.assume("The package lists hold what they held when they were last fetched.");
+        }
+        Ok(available)
+    }
+
+    /// Why it is not known what the package lists offer: they are fetched from
+    /// sources that a pending change adds.
+    pub(super) fn unknown_sources(&self) -> Option<String> {
+        let configures_apt = |path: &&std::path::PathBuf| path.starts_with("/etc/apt");
+        let changed = self.pending.files.keys().find(configures_apt)?;
+        (self.pending.lists_updated && self.absence == super::Absence::Doubtful).then(|| {
+            format!(
+                "the package lists fetched after the change of {}",
+                changed.display()
+            )
+        })
     }
 
     pub(super) fn install(
@@ -26,77 +102,173 @@ impl Overlay {
         packages: &[PackageRequest],
         options: &InstallOptions,
     ) -> Result<()> {
-        let transaction = match self.base.simulate_install(packages, options)? {
-            Found::Present(transaction) => transaction,
-            Found::Absent | Found::Unknown(_) => {
-                self.assume_versions(packages);
-                return Ok(());
+        match self.simulate_install(packages, options)? {
+            Found::Present(transaction) => self.commit(transaction),
+            Found::Absent => Ok(()),
+            Found::Unknown(origin) => {
+                self.assume_versions(packages, &origin);
+                Ok(())
             }
-        };
+        }
+    }
+
+    pub(super) fn remove_packages(
+        &mut self,
+        names: &[String],
+        options: &RemoveOptions,
+    ) -> Result<()> {
+        let mut transaction = self
+            .base
+            .simulate_removal(names, options)?
+            .present()
+            .unwrap_or_default();
+        // The host does not know yet of packages that are only pending.
+        for name in names {
+            let known = transaction.removed.contains(name) || transaction.purged.contains(name);
+            match options.purge {
+                _ if known => {}
+                true => transaction.purged.push(name.clone()),
+                false => transaction.removed.push(name.clone()),
+            }
+        }
+        self.commit(transaction)
+    }
+
+    fn commit(&mut self, transaction: Transaction) -> Result<()> {
+        for sentence in &transaction.assumptions {
+            self.assume(sentence);
+        }
+        self.forget(&transaction)?;
         for (name, version) in transaction.installed {
             if !transaction.contents_known {
                 self.pending.opaque_packages.insert(name.clone());
             }
+            self.pending.left_configuration.remove(&name);
             self.pending.packages.insert(name, Some(version));
         }
-        self.remove_packages(&transaction.removed);
+        self.pending.provided.extend(transaction.provided);
+        self.add_accounts(transaction.users, transaction.groups)?;
         for file in transaction.files {
             self.unpack(file)?;
         }
         for unit in transaction.units {
-            self.install_unit(unit);
+            self.install_unit(unit)?;
         }
         Ok(())
     }
 
-    fn assume_versions(&mut self, packages: &[PackageRequest]) {
+    fn assume_versions(&mut self, packages: &[PackageRequest], origin: &str) {
         for package in packages {
-            let version = package
-                .version
-                .clone()
-                .unwrap_or_else(|| "candidate".to_owned());
-            self.pending
-                .packages
-                .insert(package.name.clone(), Some(version));
-            self.pending.opaque_packages.insert(package.name.clone());
+            let known = package.version.clone();
+            let version = known.unwrap_or_else(|| mark::unknown(origin));
+            let name = package.name.clone();
+            self.assume(&format!(
+                "The package {name} can be installed from {origin}."
+            ));
+            self.pending.opaque_packages.insert(name.clone());
+            self.pending.packages.insert(name, Some(version));
         }
     }
 
-    pub(super) fn remove_packages(&mut self, names: &[String]) {
-        for name in names {
+    fn forget(&mut self, transaction: &Transaction) -> Result<()> {
+        for name in transaction.removed.iter().chain(&transaction.purged) {
             self.pending.packages.insert(name.clone(), None);
             self.pending.opaque_packages.remove(name);
         }
+        for name in &transaction.removed {
+            self.pending.left_configuration.insert(name.clone());
+        }
+        for name in &transaction.purged {
+            self.pending.left_configuration.remove(name);
+        }
+        for path in &transaction.gone {
+            self.remove_packaged(path)?;
+        }
+        Ok(())
     }
 
-    /// dpkg keeps a configuration file that is there already.
+    /// dpkg leaves a directory that still holds something, and what another
+    /// package brings anew.
+    fn remove_packaged(&mut self, path: &Path) -> Result<()> {
+        let path = self.real_parent(path)?;
+        let Found::Present(stat) = self.stat(&path)? else {
+            return Ok(());
+        };
+        if stat.kind == FileKind::Directory && !self.list(&path)?.is_empty() {
+            return Ok(());
+        }
+        if let Some(unit) = super::units::unit_of(&path) {
+            self.pending.units.remove(unit);
+            self.pending.gone_units.insert(unit.to_owned());
+        }
+        self.pending.files.insert(path, Node::Removed);
+        Ok(())
+    }
+
+    fn add_accounts(
+        &mut self,
+        new_users: Vec<crate::system::User>,
+        new_groups: Vec<crate::system::Group>,
+    ) -> Result<()> {
+        let mut groups = self.groups()?;
+        let mut users = self.users()?;
+        let known = (groups.len(), users.len());
+        for group in new_groups {
+            if !groups.iter().any(|known| known.name == group.name) {
+                groups.push(group);
+            }
+        }
+        for user in new_users {
+            if !users.iter().any(|known| known.name == user.name) {
+                users.push(user);
+            }
+        }
+        if groups.len() > known.0 {
+            self.pending.groups = Some(groups);
+        }
+        if users.len() > known.1 {
+            self.pending.users = Some(users);
+        }
+        Ok(())
+    }
+
+    /// dpkg keeps a configuration file that is there already, and follows
+    /// links that stand for directories.
     fn unpack(&mut self, file: PackagedFile) -> Result<()> {
-        if let Found::Present(_) = self.stat(&file.path)? {
+        let path = self.real_parent(&file.path)?;
+        let there = matches!(self.stat(&path)?, Found::Present(_));
+        if there && (file.configuration || file.kind == FileKind::Directory) {
             return Ok(());
         }
         let entry = Entry::new(file.kind, file.attributes, self.now());
-        let unread = file.content.is_none() && file.kind == crate::system::FileKind::File;
+        let unread = file.content.is_none() && file.kind == FileKind::File;
         let entry = Entry {
             content: file.content,
             target: file.target,
             expected: unread.then(|| format!("the package that brings {}", file.path.display())),
             ..entry
         };
-        self.pending
-            .files
-            .insert(file.path, super::pending::Node::Present(entry));
+        self.pending.files.insert(path, Node::Present(entry));
         Ok(())
     }
 
-    fn install_unit(&mut self, unit: PackagedUnit) {
+    /// A mask outlives the installation of what it masks.
+    fn install_unit(&mut self, unit: PackagedUnit) -> Result<()> {
+        if let Found::Present(known) = self.unit(&unit.name, &Scope::System)?
+            && known.masked()
+        {
+            return Ok(());
+        }
         let state = Unit {
-            active: unit.started,
-            active_state: if unit.started { "active" } else { "inactive" }.to_owned(),
-            file_state: if unit.enabled { "enabled" } else { "disabled" }.to_owned(),
+            active: unit.active,
+            active_state: if unit.active { "active" } else { "inactive" }.to_owned(),
+            file_state: unit.file_state,
             ..Unit::default()
         };
+        self.pending.gone_units.remove(&unit.name);
         self.pending
             .units
             .insert(super::units::key(&unit.name, &Scope::System), state);
+        Ok(())
     }
 }

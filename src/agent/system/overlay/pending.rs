@@ -20,6 +20,12 @@ pub struct Pending {
     pub packages: BTreeMap<String, Option<String>>,
     /// Packages that came without it being known what they bring.
     pub opaque_packages: BTreeSet<String>,
+    /// Packages that went and left their configuration.
+    pub left_configuration: BTreeSet<String>,
+    /// Virtual packages that came, with the package that provides them.
+    pub provided: BTreeMap<String, String>,
+    /// Units that went with their package.
+    pub gone_units: BTreeSet<String>,
     /// All users, once one has changed.
     pub users: Option<Vec<User>>,
     /// All groups, once one has changed.
@@ -28,6 +34,8 @@ pub struct Pending {
     pub units: BTreeMap<String, Unit>,
     /// Units whose files changed since systemd was told to read them.
     pub changed_units: BTreeSet<String>,
+    /// What masked units say once they are unmasked, by scope and name.
+    pub masked_units: BTreeMap<String, String>,
     /// Managers that were told to read their unit files, by scope.
     pub reloaded_managers: BTreeSet<String>,
     /// Crontabs that changed; `None` for one that went.

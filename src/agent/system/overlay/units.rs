@@ -34,10 +34,18 @@ pub(super) fn key(unit: &str, scope: &Scope) -> String {
     }
 }
 
+/// The unit whose file is at `path`, if one is.
+pub(super) fn unit_of(path: &Path) -> Option<&str> {
+    let parent = path.parent()?.to_str()?;
+    DIRECTORIES.iter().find(|directory| **directory == parent)?;
+    path.file_name()?.to_str()
+}
+
 impl Overlay {
     pub(super) fn unit_pending(&self, name: &str, scope: &Scope) -> Result<Found<Unit>> {
         let known = match self.pending.units.get(&key(name, scope)) {
             Some(unit) => Some(unit.clone()),
+            None if *scope == Scope::System && self.pending.gone_units.contains(name) => None,
             None => match self.unit_of_base(name, scope)? {
                 Found::Present(unit) => Some(unit),
                 Found::Unknown(origin) => return Ok(Found::Unknown(origin)),
@@ -222,12 +230,16 @@ impl Overlay {
             UnitAction::Enable => unit.file_state = "enabled".to_owned(),
             UnitAction::Disable => unit.file_state = "disabled".to_owned(),
             UnitAction::Unmask => {
-                let linked = self.linked(name, scope)?;
-                unit.file_state = if linked { "enabled" } else { "disabled" }.to_owned();
+                unit.file_state = match self.pending.masked_units.remove(&key(name, scope)) {
+                    Some(state) => state,
+                    None if self.linked(name, scope)? => "enabled".to_owned(),
+                    None => "disabled".to_owned(),
+                };
             }
             UnitAction::Mask => {
                 self.refuse_mask(name, scope)?;
-                unit.file_state = "masked".to_owned();
+                let before = std::mem::replace(&mut unit.file_state, "masked".to_owned());
+                self.pending.masked_units.insert(key(name, scope), before);
             }
         }
         // These make systemd read all unit files again (systemctl(1)).

@@ -1,4 +1,5 @@
-//! Commands that look at a project and connect to nothing.
+//! `veza-play lint`: what is wrong with env files and all they import, found
+//! without connecting to anything.
 
 use std::path::PathBuf;
 
@@ -6,8 +7,8 @@ use super::{Refusal, load, say};
 use crate::exit::Exit;
 use crate::script::diagnostics::Problem;
 
-/// `veza-play lint`: every problem of every file.
-pub fn lint(files: &[PathBuf]) -> Result<Exit, Refusal> {
+/// Tells every problem of every file.
+pub fn run(files: &[PathBuf]) -> Result<Exit, Refusal> {
     let mut problems: Vec<Problem> = Vec::new();
     for file in files {
         match load(file, &[]) {

@@ -1,0 +1,314 @@
+//! dpkg's database, read as files: no process is started to learn what is
+//! installed.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::super::files::failed;
+use crate::module::Result;
+use crate::system::{Package, PackageState, Transaction};
+
+const STATUS: &str = "/var/lib/dpkg/status";
+
+const INFO: &str = "/var/lib/dpkg/info";
+
+/// The database, read again when dpkg replaced it.
+#[derive(Default)]
+pub struct Database {
+    read: RefCell<Option<(Stamp, Rc<Status>)>>,
+}
+
+type Stamp = (u64, i64, i64);
+
+impl Database {
+    /// What is known of these packages, by the names asked for.
+    pub fn find(&self, names: &[String]) -> Result<BTreeMap<String, Package>> {
+        let status = self.status()?;
+        let find = |name: &String| Some((name.clone(), status.find(name)?));
+        Ok(names.iter().filter_map(find).collect())
+    }
+
+    /// The files that go with the packages that a transaction removes.
+    pub fn files_of(&self, transaction: &Transaction) -> Result<Vec<PathBuf>> {
+        let mut gone = BTreeSet::new();
+        let status = self.status()?;
+        for name in transaction.removed.iter().chain(&transaction.purged) {
+            let Some(entry) = status.entry(name) else {
+                continue;
+            };
+            if transaction.purged.contains(name) {
+                gone.extend(entry.conffiles.iter().cloned());
+            }
+            let files = file_list(name, &status.native)?;
+            gone.extend(files.into_iter().filter(|path| {
+                transaction.purged.contains(name) || !entry.conffiles.contains(path)
+            }));
+        }
+        // What is in a directory goes before the directory.
+        Ok(gone.into_iter().rev().collect())
+    }
+
+    fn status(&self) -> Result<Rc<Status>> {
+        let path = Path::new(STATUS);
+        let metadata = match fs::metadata(path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(crate::outcome::Failure::new(
+                    "this host has no dpkg, the package manager of Debian and its kin",
+                )
+                .hint("Other package managers are not supported yet."));
+            }
+            Err(error) => return Err(failed("read", path)(error)),
+        };
+        let stamp = (metadata.ino(), metadata.mtime(), metadata.mtime_nsec());
+        if let Some((known, status)) = &*self.read.borrow()
+            && *known == stamp
+        {
+            return Ok(status.clone());
+        }
+        let bytes = fs::read(path).map_err(failed("read", path))?;
+        let status = Rc::new(Status::parse(&String::from_utf8_lossy(&bytes)));
+        *self.read.borrow_mut() = Some((stamp, status.clone()));
+        Ok(status)
+    }
+}
+
+/// The files of an installed package; none for one that is not.
+fn file_list(name: &str, native: &str) -> Result<Vec<PathBuf>> {
+    let with_native = format!("{name}:{native}");
+    for name in [name, with_native.as_str()] {
+        let path = Path::new(INFO).join(format!("{name}.list"));
+        match fs::read_to_string(&path) {
+            Ok(list) => {
+                let inside = |line: &&str| *line != "/.";
+                return Ok(list.lines().filter(inside).map(PathBuf::from).collect());
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed("read", &path)(error)),
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// Everything of the status file that matters here.
+struct Status {
+    /// By name; those of a foreign architecture as `name:arch`.
+    entries: HashMap<String, Entry>,
+    /// Installed packages by the virtual package that they provide.
+    providers: HashMap<String, String>,
+    /// The architecture of dpkg itself.
+    native: String,
+}
+
+struct Entry {
+    package: Package,
+    conffiles: Vec<PathBuf>,
+}
+
+impl Status {
+    fn parse(text: &str) -> Self {
+        let paragraphs: Vec<Paragraph> = text.split("\n\n").map(Paragraph).collect();
+        let native = paragraphs
+            .iter()
+            .find(|paragraph| paragraph.field("Package") == Some("dpkg"))
+            .and_then(|paragraph| paragraph.field("Architecture"))
+            .unwrap_or("all")
+            .to_owned();
+        let mut status = Self {
+            entries: HashMap::new(),
+            providers: HashMap::new(),
+            native,
+        };
+        for paragraph in paragraphs {
+            status.add(&paragraph);
+        }
+        status
+    }
+
+    fn add(&mut self, paragraph: &Paragraph) -> Option<()> {
+        let name = paragraph.field("Package")?;
+        let package = paragraph.package()?;
+        let name = match paragraph.field("Architecture") {
+            Some(foreign) if foreign != "all" && foreign != self.native => {
+                format!("{name}:{foreign}")
+            }
+            _ => name.to_owned(),
+        };
+        if package.state == PackageState::Installed {
+            for provided in paragraph.field("Provides").unwrap_or_default().split(',') {
+                let Some(provided) = provided.split_whitespace().next() else {
+                    continue;
+                };
+                self.providers.insert(provided.to_owned(), name.clone());
+            }
+        }
+        let conffiles = paragraph.conffiles();
+        self.entries.insert(name, Entry { package, conffiles });
+        Some(())
+    }
+
+    fn entry(&self, name: &str) -> Option<&Entry> {
+        let bare = name
+            .strip_suffix(&self.native)
+            .and_then(|name| name.strip_suffix(':'));
+        self.entries.get(bare.unwrap_or(name))
+    }
+
+    fn find(&self, name: &str) -> Option<Package> {
+        let known = self.entry(name).map(|entry| entry.package.clone());
+        let there = |package: &Package| package.state != PackageState::Configuration;
+        if known.as_ref().is_some_and(there) {
+            return known;
+        }
+        let provided = self.providers.get(name).and_then(|provider| {
+            Some(Package {
+                version: self.entries.get(provider)?.package.version.clone(),
+                state: PackageState::Provided(provider.clone()),
+                held: false,
+            })
+        });
+        provided.or(known)
+    }
+}
+
+/// One paragraph of the status file.
+struct Paragraph<'a>(&'a str);
+
+impl<'a> Paragraph<'a> {
+    fn field(&self, name: &str) -> Option<&'a str> {
+        self.0.lines().find_map(|line| {
+            let value = line.strip_prefix(name)?.strip_prefix(':')?;
+            Some(value.trim())
+        })
+    }
+
+    /// None for a package that left nothing behind.
+    fn package(&self) -> Option<Package> {
+        let mut words = self.field("Status")?.split_whitespace();
+        let (want, flag, status) = (words.next()?, words.next()?, words.next()?);
+        let state = match status {
+            "installed" | "triggers-pending" | "triggers-awaited" if flag == "ok" => {
+                PackageState::Installed
+            }
+            "not-installed" => return None,
+            "config-files" => PackageState::Configuration,
+            _ => PackageState::Unfinished,
+        };
+        Some(Package {
+            version: self.field("Version")?.to_owned(),
+            state,
+            held: want == "hold",
+        })
+    }
+
+    fn conffiles(&self) -> Vec<PathBuf> {
+        self.0
+            .lines()
+            .skip_while(|line| *line != "Conffiles:")
+            .skip(1)
+            .map_while(|line| line.strip_prefix(" /"))
+            .filter_map(|line| line.split(' ').next())
+            .map(|path| Path::new("/").join(path))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "Package: dpkg
+Status: install ok installed
+Architecture: amd64
+Version: 1.21.22
+
+Package: exim4-daemon-light
+Status: install ok installed
+Architecture: amd64
+Provides: exim4-daemon (= 4.96), mail-transport-agent
+Conffiles:
+ /etc/ppp/ip-up.d/exim4 13eb59a6
+ /etc/obsolete 5d41402a obsolete
+Version: 4.96-15
+
+Package: libc6
+Status: install ok installed
+Architecture: i386
+Multi-Arch: same
+Version: 2.36-9
+
+Package: nginx
+Status: deinstall ok config-files
+Architecture: amd64
+Version: 1.22.1-9
+
+Package: broken
+Status: install ok half-configured
+Architecture: all
+Version: 1.0
+
+Package: kept
+Status: hold ok triggers-pending
+Architecture: all
+Version: 2:3.1~rc1
+
+Package: forgotten
+Status: purge ok not-installed
+Architecture: amd64
+";
+
+    fn package(name: &str) -> Option<(String, PackageState, bool)> {
+        let package = Status::parse(TEXT).find(name)?;
+        Some((package.version, package.state, package.held))
+    }
+
+    #[test]
+    fn each_state_is_told_apart() {
+        use PackageState::{Configuration, Installed, Unfinished};
+        let found = |version: &str, state| Some((version.to_owned(), state, false));
+        assert_eq!(package("dpkg"), found("1.21.22", Installed));
+        assert_eq!(package("dpkg:amd64"), found("1.21.22", Installed));
+        assert_eq!(package("nginx"), found("1.22.1-9", Configuration));
+        assert_eq!(package("broken"), found("1.0", Unfinished));
+        assert_eq!(
+            package("kept"),
+            Some(("2:3.1~rc1".to_owned(), Installed, true))
+        );
+        assert_eq!(package("forgotten"), None);
+        assert_eq!(package("never-heard-of"), None);
+    }
+
+    #[test]
+    fn a_foreign_architecture_is_another_package() {
+        assert_eq!(package("libc6"), None);
+        assert_eq!(
+            package("libc6:i386").map(|found| found.0).as_deref(),
+            Some("2.36-9")
+        );
+    }
+
+    #[test]
+    fn a_virtual_package_is_there_when_something_provides_it() {
+        let provider = PackageState::Provided("exim4-daemon-light".to_owned());
+        let found = Some(("4.96-15".to_owned(), provider, false));
+        assert_eq!(package("mail-transport-agent"), found);
+        assert_eq!(package("exim4-daemon"), found);
+    }
+
+    #[test]
+    fn configuration_files_are_known() {
+        let status = Status::parse(TEXT);
+        let entry = status.entry("exim4-daemon-light").expect("it is there");
+        assert_eq!(
+            entry.conffiles,
+            [
+                Path::new("/etc/ppp/ip-up.d/exim4"),
+                Path::new("/etc/obsolete")
+            ]
+        );
+    }
+}
