@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::{Ran, World, checkout, has};
+use support::{Said, TestProject, checkout, has};
 
 const HOSTS: [&str; 3] = ["veza-haproxy", "veza-backend-api-1", "veza-backend-api-2"];
 
@@ -17,7 +17,7 @@ const HOSTS: [&str; 3] = ["veza-haproxy", "veza-backend-api-1", "veza-backend-ap
 static TURN: Mutex<()> = Mutex::new(());
 
 struct Lab {
-    world: World,
+    world: TestProject,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -35,7 +35,7 @@ impl Lab {
         }
         script("clean", &HOSTS);
         Some(Self {
-            world: World::new(),
+            world: TestProject::new(),
             _turn: turn,
         })
     }
@@ -68,7 +68,7 @@ impl Lab {
         self
     }
 
-    fn run(&self, options: &[&str]) -> Ran {
+    fn run(&self, options: &[&str]) -> Said {
         self.world.run(&[&["envs/lab.rhai"], options].concat())
     }
 
@@ -131,7 +131,7 @@ fn inside(host: &str, shell: &str) -> String {
 
 /// The effects of a run, host by host, each with its task; what only the real
 /// thing can know is left out.
-fn effects(run: &Ran) -> Vec<Value> {
+fn effects(run: &Said) -> Vec<Value> {
     let mut effects = Vec::new();
     for event in run.events() {
         if event["event"] != "task_finished" {
@@ -259,15 +259,13 @@ fn an_agent_killed_in_mid_task_is_a_lost_host_and_the_next_run_goes_on() {
     let mut run = lab.world.command(lab.world.root());
     let child = run
         .arg("envs/lab.rhai")
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
         .spawn()
         .expect("the program starts");
     wait_until("the command runs", || {
         !inside("veza-haproxy", "pgrep -x sleep").is_empty()
     });
     inside("veza-haproxy", "pkill -9 -f veza-agent");
-    let ran = Ran::of(&child.wait_with_output().expect("it ends"));
+    let ran = lab.world.said(&child.wait_with_output().expect("it ends"));
     ran.ended_with(4).says("lost").says("incus");
     lab.play("incus", r#"file("/srv/after", #{ state: "directory" });"#);
     lab.run(&[]).ended_with(0);
@@ -336,8 +334,6 @@ fn an_interrupt_ends_the_command_and_leaves_no_orphan() {
         .world
         .command(lab.world.root())
         .arg("envs/lab.rhai")
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
         .spawn()
         .expect("the program starts");
     wait_until("the command runs", || {
@@ -351,7 +347,7 @@ fn an_interrupt_ends_the_command_and_leaves_no_orphan() {
             .expect("kill starts")
             .success()
     );
-    Ran::of(&child.wait_with_output().expect("it ends")).ended_with(130);
+    lab.world.said(&child.wait_with_output().expect("it ends")).ended_with(130);
     wait_until("the command is gone", || {
         inside("veza-backend-api-1", "pgrep -x sleep").is_empty()
     });

@@ -7,9 +7,10 @@
 )]
 
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// A project that nothing else sees.
@@ -65,30 +66,91 @@ impl TestProject {
             .unwrap_or_else(|error| panic!("{host} has no {path}: {error}"))
     }
 
+    /// Where it is.
+    pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
     /// Runs the program in the project.
     pub fn run(&self, arguments: &[&str]) -> Said {
-        let output = Command::new(env!("CARGO_BIN_EXE_veza-play"))
-            .args(arguments)
-            .current_dir(self.root.path())
+        self.run_in(self.root(), arguments)
+    }
+
+    /// Runs the program in another directory.
+    pub fn run_in(&self, directory: &Path, arguments: &[&str]) -> Said {
+        let output = self.command(directory).args(arguments).output();
+        self.said(&output.expect("the program can be started"))
+    }
+
+    /// The program, about to be started in `directory`.
+    pub fn command(&self, directory: &Path) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_veza-play"));
+        command
+            .current_dir(directory)
             .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .env("HOME", self.home.path())
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
-            .output()
-            .expect("the program can be started");
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// What a run of the program said.
+    pub fn said(&self, output: &Output) -> Said {
         // The program names the real directory, wherever links lead.
         let root = fs::canonicalize(self.root.path()).expect("the project is there");
         let root = root.to_string_lossy().into_owned();
-        let text = |bytes: &[u8]| {
-            timeless(&String::from_utf8_lossy(bytes).replace(&root, "$ROOT"))
-        };
+        let text =
+            |bytes: &[u8]| timeless(&String::from_utf8_lossy(bytes).replace(&root, "$ROOT"));
         Said {
             out: text(&output.stdout),
             err: text(&output.stderr),
             code: output.status.code().unwrap_or(-1),
         }
     }
+}
+
+impl Said {
+    /// The run, which must have ended with this exit code.
+    #[track_caller]
+    pub fn ended_with(self, code: i32) -> Self {
+        let Self { out, err, .. } = &self;
+        assert_eq!(self.code, code, "wrong exit code\n--- out\n{out}\n--- err\n{err}");
+        self
+    }
+
+    /// Fails unless the run said this somewhere.
+    #[track_caller]
+    pub fn says(&self, text: &str) -> &Self {
+        let Self { out, err, .. } = self;
+        let said = out.contains(text) || err.contains(text);
+        assert!(said, "`{text}` is missing\n--- out\n{out}\n--- err\n{err}");
+        self
+    }
+
+    /// The events of a run with `--output json`.
+    pub fn events(&self) -> Vec<Value> {
+        let parse = |line: &str| serde_json::from_str(line).expect("each line is JSON");
+        self.out.lines().map(parse).collect()
+    }
+}
+
+/// The checkout these tests are in.
+pub fn checkout() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Whether a part that this machine may lack is there. Says loudly when it is
+/// not, and fails where nothing may be skipped.
+pub fn has(what: &str, there: bool) -> bool {
+    if !there {
+        let required = std::env::var_os("VEZA_REQUIRE_ALL").is_some_and(|value| value == "1");
+        assert!(!required, "{what} is missing, and VEZA_REQUIRE_ALL=1 lets nothing be skipped");
+        eprintln!("SKIPPED: {what} is missing on this machine");
+    }
+    there
 }
 
 fn copy(from: &Path, to: &Path) {
