@@ -82,14 +82,7 @@ impl Lab {
                 .ended_with(2),
         );
         let performed = effects(&self.run(&["--output", "json"]).ended_with(0));
-        assert_eq!(
-            predicted.len(),
-            performed.len(),
-            "predicted {predicted:#?}\nperformed {performed:#?}"
-        );
-        for (predicted, performed) in predicted.iter().zip(&performed) {
-            assert_eq!(predicted, performed);
-        }
+        same(&predicted, &performed);
         assert!(!performed.is_empty(), "nothing was done at all");
         let again = effects(&self.run(&["--output", "json"]).ended_with(0));
         assert_eq!(
@@ -105,6 +98,20 @@ impl Lab {
     fn inside(&self, host: &str, shell: &str) -> String {
         inside(host, shell)
     }
+}
+
+/// Compares one by one, to name the first that differs.
+#[track_caller]
+fn same(predicted: &[Value], performed: &[Value]) {
+    for (predicted, performed) in predicted.iter().zip(performed) {
+        assert_eq!(predicted, performed, "predicted on the left, performed on the right");
+    }
+    let (longer, what) = match predicted.len() > performed.len() {
+        true => (predicted, "predicted"),
+        false => (performed, "performed"),
+    };
+    let rest = &longer[predicted.len().min(performed.len())..];
+    assert!(rest.is_empty(), "only {what}: {rest:#?}");
 }
 
 fn script(name: &str, arguments: &[&str]) {
@@ -164,9 +171,9 @@ fn files_on_all_three_ways_to_a_host() {
         "templates/x.j2",
         "port = {{ port }}\nhost = {{ host.name }}\n",
     );
-    lab.world
-        .write("files/tree/a.txt", "a\n")
-        .write("files/tree/below/b.txt", "b\n");
+    lab.world.write("files/tree/a.txt", "a
+");
+    lab.world.write("files/tree/below/b.txt", "b\n");
     std::fs::write(lab.world.root().join("files/large.bin"), vec![7; 3_000_000]).expect("a file");
     lab.play(
         "all",
@@ -377,7 +384,7 @@ fn the_lab_env_file_keeps_its_promise() {
     };
     let predicted = effects(&run(&["--check", "--exit-code", "--output", "json"]).ended_with(2));
     let performed = effects(&run(&["--output", "json"]).ended_with(0));
-    assert_eq!(predicted, performed);
+    same(&predicted, &performed);
     assert_eq!(
         effects(&run(&["--output", "json"]).ended_with(0)),
         Vec::<Value>::new()

@@ -41,13 +41,11 @@ impl Effect {
                 format!("hard-link {} to {}", path.display(), target.display())
             }
             Self::Touch { path } => format!("touch {}", path.display()),
-            Self::UpdatePackageLists => "update the package lists".into(),
+            Self::UpdatePackageLists { .. } => "update the package lists".into(),
             Self::InstallPackages { packages, options } => install(packages, options),
-            Self::RemovePackages {
-                names,
-                purge,
-                autoremove,
-            } => remove_packages(names, *purge, *autoremove),
+            Self::RemovePackages { names, options } => {
+                remove_packages(names, options.purge, options.autoremove)
+            }
             Self::ChangeUnit {
                 unit,
                 action,

@@ -275,7 +275,7 @@ fn is_explained(record: &Record, outcome: &Outcome) -> bool {
     }
     match &record.effect {
         // These leave no state behind that a change could name.
-        Effect::RunCommand { .. } | Effect::UpdatePackageLists | Effect::ReloadUnitFiles { .. } => {
+        Effect::RunCommand { .. } | Effect::UpdatePackageLists { .. } | Effect::ReloadUnitFiles { .. } => {
             false
         }
         Effect::ChangeUnit { action, .. } => {

@@ -16,17 +16,14 @@ pub fn register(registry: &mut Registry) {
         registry.mover(name, length);
     }
     register_minijinja(registry);
-    registry.mover("list", list);
+    registry.mover("list", items);
     registry.reader("string", |value: &Value| python::text(value));
-    registry.reader("int", int);
-    registry.reader("float", float);
     registry.mover("join", join);
     registry.mover("indent", indent);
     registry.reader("replace", replace);
     registry.reader("center", center);
     registry.reader("wordcount", wordcount);
     registry.reader("urlencode", urlencode);
-    registry.reader("round", round);
     registry.reader("trim", trim);
     registry.reader("reverse", reverse);
 }
@@ -75,20 +72,22 @@ fn length(value: &Value) -> Result<Value, Error> {
     match value.len() {
         Some(length) => Ok(Value::from(length)),
         None if value.kind() == ValueKind::Iterable => Ok(Value::from(value.try_iter()?.count())),
-        None => Err(invalid(format!("a value of type {} has no length", python::type_name(value)))),
+        None => Err(invalid(format!(
+            "a value of type {} has no length",
+            python::type_name(value)
+        ))),
     }
 }
 
-fn list(value: &Value) -> Result<Vec<Value>, Error> {
-    match value.as_str() {
-        Some(text) => Ok(text.chars().map(Value::from).collect()),
-        None => items(value),
-    }
-}
-
-/// The items of a list; the keys of a dict.
+/// The items of a list, the keys of a dict, the characters of a text.
 pub fn items(value: &Value) -> Result<Vec<Value>, Error> {
-    let iterable = matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable | ValueKind::Map);
+    if let Some(text) = value.as_str() {
+        return Ok(text.chars().map(Value::from).collect());
+    }
+    let iterable = matches!(
+        value.kind(),
+        ValueKind::Seq | ValueKind::Iterable | ValueKind::Map
+    );
     if !iterable {
         let message = format!("a value of type {} is not a list", python::type_name(value));
         return Err(invalid(message));
@@ -103,78 +102,15 @@ pub fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, message.into())
 }
 
-fn int(value: &Value, default: Option<Value>, args: Rest<Value>, kwargs: Kwargs) -> Result<Value, Error> {
-    let default = default.map_or_else(|| kwargs.get("default"), |value| Ok(Some(value)))?;
-    let base = args.first().cloned().map_or_else(|| kwargs.get("base"), |value| Ok(Some(value)))?;
-    kwargs.assert_all_used()?;
-    let base = base.and_then(|base: Value| base.as_i64()).unwrap_or(10);
-    let base = u32::try_from(base).ok().filter(|base| (2..=36).contains(base)).unwrap_or(10);
-    let parsed = match value.as_str() {
-        Some(text) => parse_int(text, base).or_else(|| truncated(parse_float(text)?)),
-        None => whole(value),
-    };
-    Ok(parsed.unwrap_or_else(|| default.unwrap_or_else(|| Value::from(0))))
-}
-
-fn whole(value: &Value) -> Option<Value> {
-    match value.kind() {
-        ValueKind::Bool => Some(Value::from(i64::from(value.is_true()))),
-        ValueKind::Number if value.is_integer() => Some(value.clone()),
-        ValueKind::Number => truncated(f64::try_from(value.clone()).ok()?),
-        _ => None,
-    }
-}
-
-fn truncated(number: f64) -> Option<Value> {
-    #[allow(clippy::cast_possible_truncation)]
-    let whole = number.trunc() as i128;
-    number.is_finite().then(|| i64::try_from(whole).map_or(Value::from(whole), Value::from))
-}
-
-fn parse_int(text: &str, base: u32) -> Option<Value> {
-    let text = text.trim().replace('_', "");
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(&text)),
-    };
-    let prefix = match base {
-        16 => "0x",
-        8 => "0o",
-        2 => "0b",
-        _ => "",
-    };
-    let lower = digits.to_lowercase();
-    let digits = lower.strip_prefix(prefix).unwrap_or(&lower);
-    if digits.starts_with(['-', '+']) {
-        return None;
-    }
-    let number = i128::from_str_radix(digits, base).ok()?;
-    let number = if negative { -number } else { number };
-    Some(i64::try_from(number).map_or(Value::from(number), Value::from))
-}
-
-fn parse_float(text: &str) -> Option<f64> {
-    text.trim().replace('_', "").parse().ok()
-}
-
-fn float(value: &Value, default: Option<Value>, kwargs: Kwargs) -> Result<Value, Error> {
-    let default = default.map_or_else(|| kwargs.get("default"), |value| Ok(Some(value)))?;
-    kwargs.assert_all_used()?;
-    let parsed = match value.as_str() {
-        Some(text) => parse_float(text),
-        None if value.kind() == ValueKind::Bool => Some(f64::from(u8::from(value.is_true()))),
-        None => f64::try_from(value.clone()).ok().filter(|_| value.is_number()),
-    };
-    Ok(parsed.map_or_else(|| default.unwrap_or_else(|| Value::from(0.0)), Value::from))
-}
-
 fn join(value: &Value, separator: Option<Value>, kwargs: Kwargs) -> Result<String, Error> {
     let separator = separator.map_or_else(|| kwargs.get("d"), |value| Ok(Some(value)))?;
     let attribute: Option<Value> = kwargs.get("attribute")?;
     kwargs.assert_all_used()?;
-    let separator = separator.map(|value: Value| python::text(&value)).unwrap_or_default();
+    let separator = separator
+        .map(|value: Value| python::text(&value))
+        .unwrap_or_default();
     let mut texts = Vec::new();
-    for item in list(value)? {
+    for item in items(value)? {
         let item = match &attribute {
             Some(path) => super::select::attribute(&item, path),
             None => item,
@@ -196,13 +132,25 @@ fn indent(value: &Value, args: Rest<Value>, kwargs: Kwargs) -> Result<String, Er
     kwargs.assert_all_used()?;
     let margin = match &width {
         Some(width) if width.as_str().is_some() => python::text(width),
-        Some(width) => " ".repeat(width.as_usize().ok_or_else(|| invalid("`indent` needs a width"))?),
+        Some(width) => " ".repeat(
+            width
+                .as_usize()
+                .ok_or_else(|| invalid("`indent` needs a width"))?,
+        ),
         None => " ".repeat(4),
     };
     let text = python::text(value);
     let indented = text.split('\n').enumerate().map(|(index, line)| {
-        let indents = if index == 0 { first } else { blank || !line.is_empty() };
-        if indents { format!("{margin}{line}") } else { line.to_owned() }
+        let indents = if index == 0 {
+            first
+        } else {
+            blank || !line.is_empty()
+        };
+        if indents {
+            format!("{margin}{line}")
+        } else {
+            line.to_owned()
+        }
     });
     Ok(indented.collect::<Vec<_>>().join("\n"))
 }
@@ -241,37 +189,13 @@ fn wordcount(value: &Value) -> usize {
         .count()
 }
 
-fn round(value: &Value, args: Rest<Value>, kwargs: Kwargs) -> Result<Value, Error> {
-    let argument = |index: usize, name: &str| match args.get(index) {
-        Some(value) => Ok(Some(value.clone())),
-        None => kwargs.get::<Option<Value>>(name),
-    };
-    let precision = argument(0, "precision")?.and_then(|value| value.as_i64()).unwrap_or(0);
-    let method = argument(1, "method")?.map_or_else(|| "common".to_owned(), |value| python::text(&value));
-    kwargs.assert_all_used()?;
-    let number = f64::try_from(value.clone()).map_err(|_| invalid("`round` needs a number"))?;
-    if method == "common" && value.is_integer() && precision >= 0 {
-        return Ok(value.clone());
-    }
-    let scale = 10f64.powi(i32::try_from(precision).unwrap_or_default());
-    Ok(Value::from(match method.as_str() {
-        "ceil" => (number * scale).ceil() / scale,
-        "floor" => (number * scale).floor() / scale,
-        "common" if precision < 0 => {
-            let rounded = (number * scale).round_ties_even() / scale;
-            let whole = truncated(rounded).filter(|_| value.is_integer());
-            return Ok(whole.unwrap_or_else(|| Value::from(rounded)));
-        }
-        // Formatting rounds half to even, exactly, as Python does.
-        "common" => format!("{number:.*}", usize::try_from(precision).unwrap_or_default())
-            .parse()
-            .unwrap_or(number),
-        _ => return Err(invalid("`round` knows the methods common, ceil and floor")),
-    }))
-}
-
 /// minijinja sorts anything; Python refuses what has no order.
-fn sort(state: &mut State, value: Value, args: Rest<Value>, kwargs: Kwargs) -> Result<Value, Error> {
+fn sort(
+    state: &mut State,
+    value: Value,
+    args: Rest<Value>,
+    kwargs: Kwargs,
+) -> Result<Value, Error> {
     let argument = |index: usize, name: &str| match args.get(index) {
         Some(value) => Ok(Some(value.clone())),
         None => kwargs.get::<Option<Value>>(name),
@@ -280,18 +204,24 @@ fn sort(state: &mut State, value: Value, args: Rest<Value>, kwargs: Kwargs) -> R
     let case_sensitive = argument(1, "case_sensitive")?.is_some_and(|value| value.is_true());
     let attribute = argument(2, "attribute")?;
     kwargs.assert_all_used()?;
-    let items = list(&value)?;
+    let items = items(&value)?;
     let subject = |item: &Value| match &attribute {
         Some(path) => super::select::attribute(item, path),
         None => item.clone(),
     };
     let subjects: Vec<Value> = items.iter().map(subject).collect();
     subjects.iter().try_for_each(python::refuse_undefined)?;
-    let several = attribute.as_ref().and_then(Value::as_str).is_some_and(|path| path.contains(','));
+    let several = attribute
+        .as_ref()
+        .and_then(Value::as_str)
+        .is_some_and(|path| path.contains(','));
     if !several && !python::have_order(subjects.iter()) {
         return Err(invalid("values of different types cannot be sorted"));
     }
-    let mut named = vec![("reverse", Value::from(reverse)), ("case_sensitive", Value::from(case_sensitive))];
+    let mut named = vec![
+        ("reverse", Value::from(reverse)),
+        ("case_sensitive", Value::from(case_sensitive)),
+    ];
     named.extend(attribute.map(|path| ("attribute", path)));
     filters::sort(state, Value::from(items), Kwargs::from_iter(named))
 }
@@ -321,8 +251,10 @@ fn urlencode(value: &Value) -> Result<String, Error> {
     };
     if value.kind() == ValueKind::Map {
         let keys = items(value)?;
-        let pairs: Result<Vec<String>, Error> =
-            keys.iter().map(|key| Ok(pair(key, &value.get_item(key)?))).collect();
+        let pairs: Result<Vec<String>, Error> = keys
+            .iter()
+            .map(|key| Ok(pair(key, &value.get_item(key)?)))
+            .collect();
         return Ok(pairs?.join("&"));
     }
     if value.kind() != ValueKind::Seq {

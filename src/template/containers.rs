@@ -15,6 +15,7 @@ pub fn register(registry: &mut Registry) {
     registry.filter(super::rewrite::CHAIN, chain);
     registry.filter(super::rewrite::LIST, list);
     registry.filter(super::rewrite::DICT, dict);
+    registry.filter(super::rewrite::SETTLE, settle);
 }
 
 /// What an undefined value becomes before an attribute of it is read.
@@ -32,7 +33,7 @@ fn chain(value: &Value) -> Value {
 
 fn list(value: &Value) -> Result<Value, Error> {
     python::refuse_undefined(value)?;
-    Ok(List::new(value.try_iter()?))
+    Ok(List::of(value.try_iter()?))
 }
 
 fn dict(value: &Value) -> Result<Value, Error> {
@@ -45,7 +46,32 @@ fn dict(value: &Value) -> Result<Value, Error> {
         }
         pairs.insert(key, item);
     }
-    Ok(Dict::new(pairs))
+    Ok(Dict::of(pairs))
+}
+
+/// Sums and slices of lists are lazy in minijinja.
+fn settle(value: &Value) -> Result<Value, Error> {
+    match value.kind() {
+        ValueKind::Iterable => Ok(List::of(value.try_iter()?)),
+        _ => Ok(value.clone()),
+    }
+}
+
+/// Python's `dict(pairs, name=value)`.
+pub fn new_dict(pairs: Option<Value>, kwargs: Kwargs) -> Result<Value, Error> {
+    let dict = Arc::new(Dict(RwLock::default()));
+    let pairs = pairs.filter(|pairs| !pairs.is_undefined());
+    match &pairs {
+        Some(pairs) if pairs.kind() != ValueKind::Map => {
+            for pair in pairs.try_iter()? {
+                dict.insert(pair.get_item_by_index(0)?, pair.get_item_by_index(1)?)?;
+            }
+            dict.update(&[kwargs.into()])?;
+        }
+        Some(pairs) => dict.update(&[pairs.clone(), kwargs.into()])?,
+        None => dict.update(&[kwargs.into()])?,
+    }
+    Ok(Value::from_dyn_object(dict))
 }
 
 /// A list of which `append` and its like change the contents.
@@ -54,7 +80,7 @@ pub struct List(RwLock<Vec<Value>>);
 
 impl List {
     /// A new list of `items`.
-    pub fn new(items: impl IntoIterator<Item = Value>) -> Value {
+    pub fn of(items: impl IntoIterator<Item = Value>) -> Value {
         Value::from_object(List(RwLock::new(items.into_iter().collect())))
     }
 
@@ -155,7 +181,7 @@ impl Object for List {
                 kwargs.assert_all_used()?;
                 *self.write() = items;
             }
-            "copy" => return Ok(List::new(self.read().clone())),
+            "copy" => return Ok(List::of(self.read().clone())),
             _ => return super::methods::of_list(state, &self.read().clone(), method, args),
         }
         Ok(Value::from(()))
@@ -168,7 +194,7 @@ pub struct Dict(RwLock<IndexMap<Value, Value>>);
 
 impl Dict {
     /// A new dict of `pairs`.
-    pub fn new(pairs: IndexMap<Value, Value>) -> Value {
+    pub fn of(pairs: IndexMap<Value, Value>) -> Value {
         Value::from_object(Dict(RwLock::new(pairs)))
     }
 
@@ -230,7 +256,7 @@ impl Object for Dict {
         match method {
             "update" => self.update(args)?,
             "clear" => self.write().clear(),
-            "copy" => return Ok(Dict::new(self.read().clone())),
+            "copy" => return Ok(Dict::of(self.read().clone())),
             "pop" => {
                 let (key, default): (Value, Option<Value>) = from_args(args)?;
                 let found = self.write().shift_remove(&key).or(default);
@@ -239,7 +265,7 @@ impl Object for Dict {
             "popitem" => {
                 let last = self.write().pop();
                 let (key, value) = last.ok_or_else(|| invalid("the dict is empty"))?;
-                return Ok(List::new([key, value]));
+                return Ok(List::of([key, value]));
             }
             "setdefault" => {
                 let (key, default): (Value, Option<Value>) = from_args(args)?;
@@ -272,7 +298,11 @@ fn admit(value: &Value, is_self: &dyn Fn(&Value) -> bool) -> Result<(), Error> {
 /// Python's index: negative ones count from the end.
 fn position(index: i64, length: usize) -> Option<usize> {
     let from_end = usize::try_from(index.unsigned_abs()).ok()?;
-    if index < 0 { length.checked_sub(from_end) } else { Some(from_end) }
+    if index < 0 {
+        length.checked_sub(from_end)
+    } else {
+        Some(from_end)
+    }
 }
 
 fn invalid(message: &'static str) -> Error {

@@ -8,7 +8,11 @@ use super::containers::{Dict, List};
 
 /// The variables a template sees.
 pub fn root(context: &Map<String, Json>) -> Value {
-    Value::from_pairs(context.iter().map(|(name, json)| (name.clone(), value(json))))
+    Value::from_pairs(
+        context
+            .iter()
+            .map(|(name, json)| (name.clone(), value(json))),
+    )
 }
 
 /// `json` as a value. Lists and dicts may be changed by the template; the
@@ -19,8 +23,8 @@ pub fn value(json: &Json) -> Value {
         Json::Bool(truth) => Value::from(*truth),
         Json::Number(number) => number_value(number),
         Json::String(text) => Value::from(text.as_str()),
-        Json::Array(items) => List::new(items.iter().map(value)),
-        Json::Object(map) => Dict::new(
+        Json::Array(items) => List::of(items.iter().map(value)),
+        Json::Object(map) => Dict::of(
             map.iter()
                 .map(|(key, json)| (Value::from(key.as_str()), value(json)))
                 .collect::<IndexMap<_, _>>(),

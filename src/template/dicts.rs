@@ -23,9 +23,15 @@ type Pairs = IndexMap<Value, Value>;
 /// The pairs of a dict.
 fn pairs(value: &Value) -> Result<Pairs, Error> {
     if value.kind() != ValueKind::Map {
-        return Err(invalid(format!("a dict is needed here, not {}", python::type_name(value))));
+        return Err(invalid(format!(
+            "a dict is needed here, not {}",
+            python::type_name(value)
+        )));
     }
-    value.try_iter()?.map(|key| Ok((key.clone(), value.get_item(&key)?))).collect()
+    value
+        .try_iter()?
+        .map(|key| Ok((key.clone(), value.get_item(&key)?)))
+        .collect()
 }
 
 #[derive(Clone, Copy)]
@@ -37,15 +43,24 @@ enum Lists {
 }
 
 fn combine(value: &Value, others: Rest<Value>, kwargs: Kwargs) -> Result<Value, Error> {
-    let recursive = kwargs.get::<Option<Value>>("recursive")?.is_some_and(|value| value.is_true());
-    let lists = match kwargs.get::<Option<&str>>("list_merge")?.unwrap_or("replace") {
+    let recursive = kwargs
+        .get::<Option<Value>>("recursive")?
+        .is_some_and(|value| value.is_true());
+    let lists = match kwargs
+        .get::<Option<&str>>("list_merge")?
+        .unwrap_or("replace")
+    {
         "replace" => Lists::Replace,
         "keep" => Lists::Keep,
         "append" => Lists::Append { distinct: false },
         "append_rp" => Lists::Append { distinct: true },
         "prepend" => Lists::Prepend { distinct: false },
         "prepend_rp" => Lists::Prepend { distinct: true },
-        _ => return Err(invalid("`list_merge` must be replace, keep, append, append_rp, prepend or prepend_rp")),
+        _ => {
+            return Err(invalid(
+                "`list_merge` must be replace, keep, append, append_rp, prepend or prepend_rp",
+            ));
+        }
     };
     kwargs.assert_all_used()?;
     let mut all = Vec::new();
@@ -60,14 +75,14 @@ fn combine(value: &Value, others: Rest<Value>, kwargs: Kwargs) -> Result<Value, 
     for value in &all {
         merged = merge(merged, pairs(value)?, recursive, lists)?;
     }
-    Ok(Dict::new(merged))
+    Ok(Dict::of(merged))
 }
 
 fn merge(mut low: Pairs, high: Pairs, recursive: bool, lists: Lists) -> Result<Pairs, Error> {
     for (key, value) in high {
         let merged = match low.get(&key) {
             Some(old) if recursive && is_map(old) && is_map(&value) => {
-                Dict::new(merge(pairs(old)?, pairs(&value)?, recursive, lists)?)
+                Dict::of(merge(pairs(old)?, pairs(&value)?, recursive, lists)?)
             }
             Some(old) if is_list(old) && is_list(&value) => merge_lists(old, value, lists)?,
             _ => value,
@@ -93,15 +108,19 @@ fn merge_lists(low: &Value, high: Value, lists: Lists) -> Result<Value, Error> {
     Ok(match lists {
         Lists::Replace => high,
         Lists::Keep => low.clone(),
-        Lists::Append { .. } => List::new(old.into_iter().chain(new)),
-        Lists::Prepend { .. } => List::new(new.into_iter().chain(old)),
+        Lists::Append { .. } => List::of(old.into_iter().chain(new)),
+        Lists::Prepend { .. } => List::of(new.into_iter().chain(old)),
     })
 }
 
 fn names(kwargs: &Kwargs, given: &[Value]) -> Result<(Value, Value), Error> {
     let name = |index: usize, name: &str, default: &str| match given.get(index) {
         Some(value) => Ok(value.clone()),
-        None => Ok::<_, Error>(kwargs.get::<Option<Value>>(name)?.unwrap_or_else(|| Value::from(default))),
+        None => Ok::<_, Error>(
+            kwargs
+                .get::<Option<Value>>(name)?
+                .unwrap_or_else(|| Value::from(default)),
+        ),
     };
     let names = (name(0, "key_name", "key")?, name(1, "value_name", "value")?);
     kwargs.assert_all_used()?;
@@ -110,7 +129,12 @@ fn names(kwargs: &Kwargs, given: &[Value]) -> Result<(Value, Value), Error> {
 
 fn dict_to_items(value: &Value, given: Rest<Value>, kwargs: Kwargs) -> Result<Vec<Value>, Error> {
     let (key_name, value_name) = names(&kwargs, &given)?;
-    let item = |(key, value)| Dict::new(Pairs::from_iter([(key_name.clone(), key), (value_name.clone(), value)]));
+    let item = |(key, value)| {
+        Dict::of(Pairs::from_iter([
+            (key_name.clone(), key),
+            (value_name.clone(), value),
+        ]))
+    };
     Ok(pairs(value)?.into_iter().map(item).collect())
 }
 
@@ -124,7 +148,7 @@ fn items_to_dict(value: &Value, given: Rest<Value>, kwargs: Kwargs) -> Result<Va
         };
         out.insert(part(&key_name)?, part(&value_name)?);
     }
-    Ok(Dict::new(out))
+    Ok(Dict::of(out))
 }
 
 fn rekey(value: &Value, name: &Value, kwargs: Kwargs) -> Result<Value, Error> {
@@ -148,7 +172,7 @@ fn rekey(value: &Value, name: &Value, kwargs: Kwargs) -> Result<Value, Error> {
             return Err(invalid(format!("two items have the same `{name}`")));
         }
     }
-    Ok(Dict::new(out))
+    Ok(Dict::of(out))
 }
 
 fn pairs_to_dict(value: &Value) -> Result<Value, Error> {
@@ -159,5 +183,5 @@ fn pairs_to_dict(value: &Value) -> Result<Value, Error> {
         };
         out.insert(key.clone(), value.clone());
     }
-    Ok(Dict::new(out))
+    Ok(Dict::of(out))
 }

@@ -2,12 +2,13 @@
 
 use std::fmt::Write;
 use std::ops::Range;
+use std::sync::Arc;
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
 use minijinja::ErrorKind;
 use serde_json::{Map, Value};
 
-use super::rewrite::{Chain, Step};
+use super::rewritten::{Chain, Step};
 use super::{Library, Prepared, Templates};
 
 /// A template that cannot be read or rendered.
@@ -20,26 +21,30 @@ use super::{Library, Prepared, Templates};
 pub struct TemplateError {
     message: String,
     #[source_code]
-    source_code: NamedSource<String>,
+    source_code: Arc<NamedSource<String>>,
     #[label("{label}")]
     span: Option<SourceSpan>,
-    label: String,
+    label: &'static str,
     #[help]
-    help: Option<String>,
-    line: Option<usize>,
-    unknown: Option<String>,
+    help: Option<Box<str>>,
+    unknown: Option<Box<str>>,
 }
 
 impl TemplateError {
-    pub(super) fn new(template: &Prepared, message: String, range: Option<Range<usize>>) -> TemplateError {
-        let line = range.as_ref().map(|range| line_of(&template.shown, range.start));
+    pub(super) fn new(
+        template: &Prepared,
+        message: String,
+        range: Option<Range<usize>>,
+    ) -> TemplateError {
+        let line = range
+            .as_ref()
+            .map(|range| line_of(&template.shown, range.start));
         let mut error = TemplateError {
             message,
-            source_code: NamedSource::new(&template.name, template.shown.clone()),
+            source_code: Arc::new(NamedSource::new(&template.name, template.shown.clone())),
             span: range.map(SourceSpan::from),
-            label: "here".into(),
+            label: "here",
             help: None,
-            line,
             unknown: None,
         };
         // Writing to a String cannot fail.
@@ -51,7 +56,7 @@ impl TemplateError {
     }
 
     pub(super) fn with_help(mut self, help: Option<String>) -> TemplateError {
-        self.help = help;
+        self.help = help.map(String::into_boxed_str);
         self
     }
 
@@ -62,7 +67,8 @@ impl TemplateError {
 
     /// The line at fault, from 1.
     pub fn line(&self) -> Option<usize> {
-        self.line
+        let span = self.span?;
+        Some(line_of(self.source_code.inner(), span.offset()))
     }
 
     /// Where the unknown value will come from, when the only thing wrong is
@@ -80,13 +86,18 @@ impl TemplateError {
         context: Option<&Map<String, Value>>,
     ) -> TemplateError {
         let error = innermost(error);
-        let template = error.name().map_or(library.main(), |name| library.get(name));
-        let range = error.range().or_else(|| line_range(template, error.line()?));
+        let template = error
+            .name()
+            .map_or(library.main(), |name| library.get(name));
+        let range = error
+            .range()
+            .or_else(|| line_range(template, error.line()?));
         let place = range.map(|range| template.original(range));
         let explained = |message: String| TemplateError::new(template, message, place.clone());
         let detail = error.detail().unwrap_or_default();
         match error.kind() {
-            ErrorKind::UndefinedError => {
+            // An operator or a method says in its detail that an operand is.
+            _ if error.kind() == ErrorKind::UndefinedError || detail.contains("undefined") => {
                 undefined(template, place, detail, context.unwrap_or(&Map::new()))
             }
             // One that a variable names, for `map`, is not in the text.
@@ -102,7 +113,8 @@ impl TemplateError {
             }
             _ => {
                 let mut explained = explained(message(error, detail, context));
-                explained.unknown = super::marks::origin_in_error(detail);
+                explained.unknown =
+                    super::marks::origin_in_error(detail).map(String::into_boxed_str);
                 explained
             }
         }
@@ -161,7 +173,10 @@ pub(super) fn unknown_names(template: &Prepared, templates: &Templates) -> Vec<T
     let tests = (&rewritten.tests, "test", &templates.tests);
     let mut errors = Vec::new();
     for (mentions, what, known) in [filters, tests] {
-        for mention in mentions.iter().filter(|mention| !known.contains(&mention.name)) {
+        for mention in mentions
+            .iter()
+            .filter(|mention| !known.contains(&mention.name))
+        {
             let message = format!("There is no {what} `{}`", mention.name);
             let range = template.shown_range(&mention.range);
             let near = nearest(&mention.name, known.iter().map(String::as_str));
@@ -178,14 +193,21 @@ fn undefined(
     detail: &str,
     context: &Map<String, Value>,
 ) -> TemplateError {
-    let Some((chain, missing)) = place.as_ref().and_then(|place| culprit(template, place, context)) else {
-        let message = if detail.is_empty() { "A value is undefined".into() } else { sentence(detail) };
+    let Some((chain, missing)) = place
+        .as_ref()
+        .and_then(|place| culprit(template, place, context))
+    else {
+        let message = if detail.is_empty() {
+            "A value is undefined".into()
+        } else {
+            sentence(detail)
+        };
         return TemplateError::new(template, message, place);
     };
     let range = template.shown_range(&chain.range);
     let text = &template.shown[range.clone()];
     let mut error = TemplateError::new(template, format!("`{text}` is undefined"), Some(range));
-    error.label = "undefined".into();
+    error.label = "undefined";
     let advice = "give it a value, or write `| default(…)` where it may be missing";
     error.with_help(Some(missing.unwrap_or_else(|| advice.into())))
 }
@@ -199,17 +221,25 @@ fn culprit<'t>(
 ) -> Option<(&'t Chain, Option<String>)> {
     let chains = &template.rewritten.chains;
     let shown = |chain: &Chain| template.shown_range(&chain.range);
-    let overlaps = |chain: &&Chain| shown(chain).start < place.end && place.start < shown(chain).end;
+    let overlaps =
+        |chain: &&Chain| shown(chain).start < place.end && place.start < shown(chain).end;
     let same_line = |chain: &&Chain| {
         line_of(&template.shown, shown(chain).start) == line_of(&template.shown, place.start)
     };
-    let missing = |chain: &'t Chain| missing_step(template, chain, context).map(|help| (chain, help));
+    let missing =
+        |chain: &'t Chain| missing_step(template, chain, context).map(|help| (chain, help));
     chains
         .iter()
         .filter(overlaps)
         .find_map(missing)
         .or_else(|| chains.iter().filter(same_line).find_map(missing))
-        .or_else(|| chains.iter().filter(overlaps).max_by_key(|c| c.range.len()).map(|c| (c, None)))
+        .or_else(|| {
+            chains
+                .iter()
+                .filter(overlaps)
+                .max_by_key(|c| c.range.len())
+                .map(|c| (c, None))
+        })
 }
 
 /// Whether the context lacks a step of `chain`, and what to write instead.
@@ -267,6 +297,8 @@ fn line_range(template: &Prepared, line: usize) -> Option<Range<usize>> {
         Some(before) => text.match_indices('\n').nth(before)?.0 + 1,
         None => 0,
     };
-    let end = text[start..].find('\n').map_or(text.len(), |length| start + length);
+    let end = text[start..]
+        .find('\n')
+        .map_or(text.len(), |length| start + length);
     Some(start..end)
 }

@@ -43,12 +43,23 @@ fn hex<D: Digest>(text: &str) -> String {
 /// The UUID (version 5) of a name in the namespace that Ansible uses.
 fn uuid(name: &str) -> String {
     const NAMESPACE: [u8; 16] = [
-        0x36, 0x1e, 0x6d, 0x51, 0xfa, 0xec, 0x44, 0x4a, 0x90, 0x79, 0x34, 0x13, 0x86, 0xda, 0x8e, 0x2e,
+        0x36, 0x1e, 0x6d, 0x51, 0xfa, 0xec, 0x44, 0x4a, 0x90, 0x79, 0x34, 0x13, 0x86, 0xda, 0x8e,
+        0x2e,
     ];
-    let digest = Sha1::new().chain_update(NAMESPACE).chain_update(name.as_bytes()).finalize();
+    let digest = Sha1::new()
+        .chain_update(NAMESPACE)
+        .chain_update(name.as_bytes())
+        .finalize();
     let mut bytes: Vec<u8> = digest[..16].to_vec();
     bytes[6] = (bytes[6] & 0x0f) | 0x50;
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+    [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ]
+    .join("-")
 }

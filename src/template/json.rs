@@ -29,23 +29,34 @@ impl Style {
             Some(indent) => Some(indent),
             None => kwargs.get::<Option<Value>>("indent")?,
         };
-        let indent = indent.filter(|indent| !indent.is_none()).map(|indent| match indent.as_str() {
-            Some(text) => text.to_owned(),
-            None => " ".repeat(indent.as_usize().unwrap_or_default()),
-        });
+        let indent =
+            indent
+                .filter(|indent| !indent.is_none())
+                .map(|indent| match indent.as_str() {
+                    Some(text) => text.to_owned(),
+                    None => " ".repeat(indent.as_usize().unwrap_or_default()),
+                });
         let flag = |name: &str, default: bool| {
             let value = kwargs.get::<Option<Value>>(name)?;
             Ok::<_, Error>(value.map_or(default, |value| value.is_true()))
         };
         let mut style = Style {
-            item_separator: if indent.is_some() { ",".into() } else { ", ".into() },
+            item_separator: if indent.is_some() {
+                ",".into()
+            } else {
+                ", ".into()
+            },
             key_separator: ": ".into(),
             sort_keys: flag("sort_keys", sort_keys)?,
             ensure_ascii: flag("ensure_ascii", true)?,
             indent,
         };
         if let Some(separators) = kwargs.get::<Option<Value>>("separators")? {
-            let part = |index: usize| separators.get_item_by_index(index).map(|part| python::text(&part));
+            let part = |index: usize| {
+                separators
+                    .get_item_by_index(index)
+                    .map(|part| python::text(&part))
+            };
             (style.item_separator, style.key_separator) = (part(0)?, part(1)?);
         }
         for accepted in ["vault_to_text", "preprocess_unsafe", "profile"] {
@@ -63,7 +74,9 @@ fn to_json(value: &Value, kwargs: Kwargs) -> Result<String, Error> {
 fn to_nice_json(value: &Value, args: Rest<Value>, kwargs: Kwargs) -> Result<String, Error> {
     let indent = match args.first() {
         Some(indent) => indent.clone(),
-        None => kwargs.get::<Option<Value>>("indent")?.unwrap_or_else(|| Value::from(4)),
+        None => kwargs
+            .get::<Option<Value>>("indent")?
+            .unwrap_or_else(|| Value::from(4)),
     };
     let mut style = Style::read(&kwargs, Some(indent), true)?;
     (style.item_separator, style.key_separator) = (",".into(), ": ".into());
@@ -88,7 +101,9 @@ fn write(out: &mut String, value: &Value, style: &Style, depth: usize) -> Result
         ValueKind::None => out.push_str("null"),
         ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
         ValueKind::Number => out.push_str(&number(value)),
-        ValueKind::String => write_text(out, value.as_str().unwrap_or_default(), style.ensure_ascii),
+        ValueKind::String => {
+            write_text(out, value.as_str().unwrap_or_default(), style.ensure_ascii)
+        }
         ValueKind::Seq | ValueKind::Iterable => {
             let items: Vec<Value> = value.try_iter()?.collect();
             write_all(out, ('[', ']'), &items, style, depth, |out, item| {
@@ -107,7 +122,12 @@ fn write(out: &mut String, value: &Value, style: &Style, depth: usize) -> Result
             })?;
         }
         ValueKind::Undefined => return Err(minijinja::ErrorKind::UndefinedError.into()),
-        _ => return Err(invalid(format!("a value of type {} cannot become JSON", python::type_name(value)))),
+        _ => {
+            return Err(invalid(format!(
+                "a value of type {} cannot become JSON",
+                python::type_name(value)
+            )));
+        }
     }
     Ok(())
 }
@@ -144,7 +164,10 @@ fn break_line(out: &mut String, style: &Style, depth: usize) {
 
 /// The pairs of a dict in their order.
 pub fn pairs(value: &Value) -> Result<Vec<(Value, Value)>, Error> {
-    value.try_iter()?.map(|key| Ok((key.clone(), value.get_item(&key)?))).collect()
+    value
+        .try_iter()?
+        .map(|key| Ok((key.clone(), value.get_item(&key)?)))
+        .collect()
 }
 
 /// Sorts `pairs` by key; false when the keys have no common order.
@@ -200,7 +223,9 @@ fn write_text(out: &mut String, text: &str, ensure_ascii: bool) {
 }
 
 fn from_json(value: &Value) -> Result<Value, Error> {
-    let text = value.as_str().ok_or_else(|| invalid("`from_json` needs a text"))?;
+    let text = value
+        .as_str()
+        .ok_or_else(|| invalid("`from_json` needs a text"))?;
     match serde_json::from_str::<serde_json::Value>(text) {
         Ok(json) => Ok(context::value(&json)),
         // The position is told, the text is not: it may be secret.

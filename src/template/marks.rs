@@ -8,10 +8,12 @@ use minijinja::value::{FunctionArgs, FunctionResult, Rest, ValueKind, ValueOrKwa
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 use veza_agent::mark;
 
+use super::builtins::invalid;
 use super::containers::List;
 use super::python;
+use super::rewrite::{EACH, TRUTH};
 
-const UNDECIDED: &str = "this test needs a value that is known only after apply: ";
+const UNDECIDED: &str = "this needs a value that is known only after apply: ";
 
 /// Takes filters and tests, and knows the names of those it was given.
 pub struct Registry {
@@ -24,12 +26,21 @@ impl Registry {
     /// Begins with what `env` has, by the names given.
     pub fn new(env: Environment<'static>, filters: &[&str], tests: &[&str]) -> Registry {
         let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-        Registry { env, filters: owned(filters), tests: owned(tests) }
+        Registry {
+            env,
+            filters: owned(filters),
+            tests: owned(tests),
+        }
     }
 
     /// All that was added, and the names of the filters and of the tests.
     pub fn finish(self) -> (Environment<'static>, BTreeSet<String>, BTreeSet<String>) {
-        let public = |names: BTreeSet<String>| names.into_iter().filter(|name| !name.starts_with('_')).collect();
+        let public = |names: BTreeSet<String>| {
+            names
+                .into_iter()
+                .filter(|name| !name.starts_with('_'))
+                .collect()
+        };
         (self.env, public(self.filters), public(self.tests))
     }
 
@@ -108,6 +119,30 @@ fn values(args: Rest<ValueOrKwargs>) -> Vec<Value> {
     args.0.into_iter().map(ValueOrKwargs::into_value).collect()
 }
 
+/// Adds the filters that `rewrite` puts around conditions and loops.
+pub fn register(registry: &mut Registry) {
+    registry.filter(TRUTH, |value: &Value| {
+        known_text(value).map(|()| value.clone())
+    });
+    registry.filter(EACH, |value: &Value| {
+        known_text(value)?;
+        Ok::<_, Error>(match value.as_str() {
+            Some(text) => text.chars().map(Value::from).collect(),
+            None if value.is_none() => return Err(invalid("None cannot be looped over")),
+            None => value.clone(),
+        })
+    });
+}
+
+/// An error for an unknown text. What is unknown inside a list or a dict does
+/// not change whether it is empty.
+fn known_text(value: &Value) -> Result<(), Error> {
+    match origin(value).filter(|_| value.as_str().is_some()) {
+        Some(origin) => Err(undecided(&origin)),
+        None => Ok(()),
+    }
+}
+
 /// The error of a test that needs a value from `origin`.
 pub fn undecided(origin: &str) -> Error {
     Error::new(ErrorKind::InvalidOperation, format!("{UNDECIDED}{origin}"))
@@ -127,7 +162,11 @@ fn call(inner: &Value, state: &mut State, args: &[Value]) -> Result<Value, Error
     let is_plain_list = result.kind() == ValueKind::Seq
         && !result.is_tuple()
         && result.downcast_object_ref::<List>().is_none();
-    if is_plain_list { Ok(List::new(result.try_iter()?)) } else { Ok(result) }
+    if is_plain_list {
+        Ok(List::of(result.try_iter()?))
+    } else {
+        Ok(result)
+    }
 }
 
 /// Where the first unknown text in `value` will come from.

@@ -10,7 +10,12 @@ use super::containers::List;
 use super::{marks, python};
 
 /// Calls a method that a value itself does not have.
-pub fn call(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
+pub fn call(
+    state: &mut State,
+    value: &Value,
+    method: &str,
+    args: &[Value],
+) -> Result<Value, Error> {
     if value.is_undefined() {
         return Err(Error::from(ErrorKind::UndefinedError));
     }
@@ -18,7 +23,9 @@ pub fn call(state: &mut State, value: &Value, method: &str, args: &[Value]) -> R
         python::refuse_undefined(arg)?;
     }
     if value.kind() != ValueKind::String {
-        return listed(pycompat::unknown_method_callback(state, value, method, args));
+        return listed(pycompat::unknown_method_callback(
+            state, value, method, args,
+        ));
     }
     let texts = [value].into_iter().chain(args);
     if let Some(origin) = texts.into_iter().find_map(marks::origin) {
@@ -27,14 +34,26 @@ pub fn call(state: &mut State, value: &Value, method: &str, args: &[Value]) -> R
     let text = value.as_str().unwrap_or_default();
     match of_text(text, method, args) {
         Some(result) => result,
-        None => listed(pycompat::unknown_method_callback(state, value, method, args)),
+        None => listed(pycompat::unknown_method_callback(
+            state, value, method, args,
+        )),
     }
 }
 
 /// Calls a method of a list that does not change it.
-pub fn of_list(state: &mut State, items: &[Value], method: &str, args: &[Value]) -> Result<Value, Error> {
+pub fn of_list(
+    state: &mut State,
+    items: &[Value],
+    method: &str,
+    args: &[Value],
+) -> Result<Value, Error> {
     if method != "index" {
-        return pycompat::unknown_method_callback(state, &Value::from(items.to_vec()), method, args);
+        return pycompat::unknown_method_callback(
+            state,
+            &Value::from(items.to_vec()),
+            method,
+            args,
+        );
     }
     let (wanted,): (&Value,) = from_args(args)?;
     match items.iter().position(|item| item == wanted) {
@@ -46,7 +65,11 @@ pub fn of_list(state: &mut State, items: &[Value], method: &str, args: &[Value])
 fn listed(result: Result<Value, Error>) -> Result<Value, Error> {
     let result = result?;
     let is_list = result.kind() == ValueKind::Seq && !result.is_tuple();
-    if is_list { Ok(List::new(result.try_iter()?)) } else { Ok(result) }
+    if is_list {
+        Ok(List::of(result.try_iter()?))
+    } else {
+        Ok(result)
+    }
 }
 
 fn of_text(text: &str, method: &str, args: &[Value]) -> Option<Result<Value, Error>> {
@@ -85,7 +108,11 @@ fn pad(text: &str, args: &[Value], left: impl Fn(usize) -> usize) -> Result<Valu
     let missing = width.saturating_sub(text.chars().count());
     let (before, fill) = (left(missing), fill.unwrap_or(" "));
     let after = missing - before;
-    Ok(Value::from(format!("{}{text}{}", fill.repeat(before), fill.repeat(after))))
+    Ok(Value::from(format!(
+        "{}{text}{}",
+        fill.repeat(before),
+        fill.repeat(after)
+    )))
 }
 
 fn centre(text: &str, args: &[Value]) -> Result<Value, Error> {
@@ -96,7 +123,11 @@ fn centre(text: &str, args: &[Value]) -> Result<Value, Error> {
 
 fn index(text: &str, args: &[Value], last: bool) -> Result<Value, Error> {
     let (wanted,): (&str,) = from_args(args)?;
-    let found = if last { text.rfind(wanted) } else { text.find(wanted) };
+    let found = if last {
+        text.rfind(wanted)
+    } else {
+        text.find(wanted)
+    };
     match found {
         Some(at) => Ok(Value::from(text[..at].chars().count())),
         None => Err(invalid("the text does not hold that part")),
@@ -113,7 +144,7 @@ fn rsplit(text: &str, args: &[Value]) -> Result<Value, Error> {
         None => rsplit_blanks(text, limit),
     };
     parts.reverse();
-    Ok(List::new(parts.into_iter().map(Value::from)))
+    Ok(List::of(parts.into_iter().map(Value::from)))
 }
 
 /// The words of `text` from the last, and what `limit` of them leave as one.
@@ -123,7 +154,9 @@ fn rsplit_blanks(text: &str, limit: usize) -> Vec<&str> {
     while !rest.is_empty() && parts.len() < limit {
         let start = rest.rfind(char::is_whitespace).map_or(0, |at| at + 1);
         // A blank may be longer than one byte.
-        let start = (start..=rest.len()).find(|at| rest.is_char_boundary(*at)).unwrap_or(start);
+        let start = (start..=rest.len())
+            .find(|at| rest.is_char_boundary(*at))
+            .unwrap_or(start);
         parts.push(&rest[start..]);
         rest = rest[..start].trim_end();
     }
@@ -135,18 +168,26 @@ fn rsplit_blanks(text: &str, limit: usize) -> Vec<&str> {
 
 fn partition(text: &str, args: &[Value], last: bool) -> Result<Value, Error> {
     let (separator,): (&str,) = from_args(args)?;
-    let split = if last { text.rsplit_once(separator) } else { text.split_once(separator) };
+    let split = if last {
+        text.rsplit_once(separator)
+    } else {
+        text.split_once(separator)
+    };
     let parts = match split {
         Some((before, after)) => [before, separator, after],
         None if last => ["", "", text],
         None => [text, "", ""],
     };
-    Ok(List::new(parts.map(Value::from)))
+    Ok(List::of(parts.map(Value::from)))
 }
 
 fn swapcase(text: &str) -> String {
     let swap = |c: char| -> String {
-        if c.is_uppercase() { c.to_lowercase().collect() } else { c.to_uppercase().collect() }
+        if c.is_uppercase() {
+            c.to_lowercase().collect()
+        } else {
+            c.to_uppercase().collect()
+        }
     };
     text.chars().map(swap).collect()
 }

@@ -1,4 +1,41 @@
 //! Renders templates as Ansible does, byte for byte, with minijinja.
+//!
+//! The way of a template: `header` reads its settings, `scan` finds its tags,
+//! `rewrite` and `expression` change its expressions so that minijinja, used
+//! as it is published, gives them Ansible's meaning, and `error` shows what
+//! fails in the text that was written. The other files are the filters and
+//! tests, one family a file.
+//!
+//! The reference is ansible-core 2.19; `tests/templates/probes.txt` holds the
+//! expressions that are compared. What remains different:
+//!
+//! - Values that are not known yet are marked texts (`veza_agent::mark`). A
+//!   filter that would look into one gives another unknown; a test, a
+//!   comparison, `{% if unknown %}` and a loop over one are errors that tell
+//!   the origin. Not noticed are `not unknown`, `unknown and x`, the inline
+//!   `if`, and several comparisons in a row (`1 < unknown < 3`).
+//! - `lookup`, `query`, `now`, `lipsum` and `omit` do not exist. Neither do
+//!   the filters `strftime`, `to_datetime`, `password_hash`, `vault`,
+//!   `unvault`, `fileglob`, `realpath`, `expanduser`, `expandvars`,
+//!   `urlize`, `xmlattr`, `win_splitdrive`, nor `random(seed=…)`, nor the
+//!   tests that look at the controller's files, the version type `pep440`,
+//!   or the encodings of `b64encode` other than UTF-8.
+//! - A macro has no implicit `varargs` and `kwargs`; `str.encode` and
+//!   `str.translate` are missing. Keys named `items`, `keys` and the like are
+//!   read as `d.items`, where Python gives the method.
+//! - An undefined item of a list literal is an error at once, where Ansible
+//!   waits until it is used. `-true` is an error, where Python says -1.
+//! - `{% break %}`, `{% continue %}`, `{% do %}` and several tests in a row
+//!   (`x is a is b`) work, where Ansible refuses them. Comparisons in a row
+//!   of values without an order are false, where Ansible fails.
+//! - Results of set operations keep the order of first appearance, where
+//!   Ansible's changes from run to run. Groups of `groupby` are shown as
+//!   lists. YAML anchors are not written for what appears twice; dates in
+//!   YAML stay texts; a last block scalar gets its newline even when the
+//!   text ends without one.
+//! - `ipaddr` knows the common queries of `ansible.utils` only.
+//! - In line statements (`line_statement_prefix`) nothing is rewritten, so
+//!   undefined values do not chain there. Numbers beyond 128 bits fail.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -8,8 +45,16 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde_json::{Map, Value};
 
 mod header;
+
 mod scan;
+
 mod rewrite;
+
+mod expression;
+mod levels;
+mod rewritten;
+
+mod library;
 
 mod error;
 
@@ -20,6 +65,9 @@ mod methods;
 mod python;
 
 mod builtins;
+mod convert;
+mod select;
+
 mod conditions;
 mod dicts;
 mod hashes;
@@ -28,29 +76,34 @@ mod network;
 mod numbers;
 mod paths;
 mod regex;
-mod select;
+mod replacement;
 mod sets;
 mod strings;
+mod versions;
 mod yaml;
 mod yaml_read;
 mod yaml_scalar;
+mod yaml_write;
 
 pub use error::TemplateError;
 
-use header::Settings;
+use library::{Library, MAIN, Prepared};
 use marks::Registry;
-use rewrite::Rewritten;
 
 /// The filters of minijinja and minijinja-contrib that are used as they are.
 const OWN_FILTERS: [&str; 6] = ["chain", "lines", "pluralize", "pprint", "safe", "striptags"];
 
 /// The tests of minijinja that are used as they are.
-const OWN_TESTS: [&str; 21] = [
-    "boolean", "defined", "divisibleby", "endingwith", "escaped", "even", "false", "filter", "float", "int",
-    "integer", "mapping", "none", "odd", "safe", "sameas", "startingwith", "string", "test", "true", "undefined",
+const OWN_TESTS: [&str; 8] = [
+    "defined",
+    "endingwith",
+    "filter",
+    "int",
+    "safe",
+    "startingwith",
+    "test",
+    "undefined",
 ];
-
-const MAIN: &str = "<main>";
 
 /// A template and the name that errors show for it.
 #[derive(Debug, Clone)]
@@ -104,8 +157,10 @@ impl Templates {
         minijinja_contrib::add_to_environment(&mut env);
         // It would print every variable, secrets among them.
         env.remove_global("debug");
+        env.add_function("dict", containers::new_dict);
         let mut registry = Registry::new(env, &OWN_FILTERS, &OWN_TESTS);
         for register in [
+            marks::register,
             containers::register,
             builtins::register,
             select::register,
@@ -121,11 +176,17 @@ impl Templates {
             network::register,
             hashes::register,
             conditions::register,
+            convert::register,
+            versions::register,
         ] {
             register(&mut registry);
         }
         let (env, filters, tests) = registry.finish();
-        Templates { env, filters, tests }
+        Templates {
+            env,
+            filters,
+            tests,
+        }
     }
 
     /// Renders `source`. `find` resolves the names that it and its includes
@@ -168,7 +229,9 @@ impl Templates {
             name: mention.name.clone(),
             range: main.shown_range(&mention.range),
         });
-        Ok(Checked { includes: includes.collect() })
+        Ok(Checked {
+            includes: includes.collect(),
+        })
     }
 
     fn environment(&self, library: &Library) -> Result<Environment<'static>, TemplateError> {
@@ -208,127 +271,4 @@ impl Templates {
         let wanted = std::mem::take(&mut *wanted.lock().unwrap_or_else(PoisonError::into_inner));
         Ok((result, wanted))
     }
-}
-
-/// A template made ready for minijinja.
-#[derive(Debug)]
-struct Prepared {
-    name: String,
-    settings: Settings,
-    /// The text with uniform newlines, which errors show.
-    shown: String,
-    /// The length of the override line, which is not rendered.
-    header: usize,
-    rewritten: Rewritten,
-}
-
-impl Prepared {
-    fn original(&self, range: Range<usize>) -> Range<usize> {
-        self.shown_range(&self.rewritten.original(range))
-    }
-
-    /// A place in the body as a place in what errors show.
-    fn shown_range(&self, range: &Range<usize>) -> Range<usize> {
-        range.start + self.header..range.end + self.header
-    }
-
-    /// Jinja drops the last newline of a template; Ansible appends again what
-    /// the result has fewer of than the template.
-    fn restore_newlines(&self, mut rendered: String) -> String {
-        let count = |text: &str| text.bytes().rev().take_while(|b| *b == b'\n').count();
-        let missing = count(&self.shown).saturating_sub(count(&rendered));
-        rendered.push_str(&self.settings.newline.repeat(missing));
-        rendered
-    }
-}
-
-/// The template that is rendered and those it includes.
-struct Library {
-    main: Prepared,
-    others: BTreeMap<String, Prepared>,
-    tried: BTreeSet<String>,
-}
-
-impl Library {
-    fn new(source: &Source) -> Result<Library, TemplateError> {
-        let shown = uniform_newlines(&source.text, "\n");
-        let read = Settings::read(&shown);
-        let (settings, header, problem) = match read {
-            Ok((settings, header)) => (settings, header, None),
-            Err(problem) => (Settings::default(), 0, Some(problem)),
-        };
-        let main = prepare(&source.name, shown, settings, header);
-        if let Some(problem) = problem {
-            let line = 0..main.shown.lines().next().map_or(0, str::len);
-            return Err(TemplateError::new(&main, format!("In the `#jinja2:` line, {problem}"), Some(line)));
-        }
-        Ok(Library {
-            main,
-            others: BTreeMap::new(),
-            tried: BTreeSet::new(),
-        })
-    }
-
-    fn main(&self) -> &Prepared {
-        &self.main
-    }
-
-    fn get(&self, key: &str) -> &Prepared {
-        self.others.get(key).unwrap_or(&self.main)
-    }
-
-    fn texts(&self) -> BTreeMap<String, String> {
-        let mut texts = BTreeMap::from([(MAIN.to_owned(), self.main.rewritten.text.clone())]);
-        for (name, prepared) in &self.others {
-            texts.insert(name.clone(), prepared.rewritten.text.clone());
-        }
-        texts
-    }
-
-    fn add_constant_names(&mut self, find: &dyn Fn(&str) -> Option<Source>) {
-        loop {
-            let all = self.others.values().chain([&self.main]);
-            let names = all.flat_map(|prepared| &prepared.rewritten.includes);
-            let names = names.map(|mention| mention.name.clone()).collect();
-            if !self.add_all(names, find) {
-                return;
-            }
-        }
-    }
-
-    /// Adds the templates of `names` that can be found and were not looked
-    /// for before; false when that is none.
-    fn add_all(&mut self, names: BTreeSet<String>, find: &dyn Fn(&str) -> Option<Source>) -> bool {
-        let mut found = false;
-        for name in names {
-            if !self.tried.insert(name.clone()) {
-                continue;
-            }
-            let Some(source) = find(&name) else {
-                continue;
-            };
-            let shown = uniform_newlines(&source.text, "\n");
-            let prepared = prepare(&source.name, shown, self.main.settings.clone(), 0);
-            self.others.insert(name, prepared);
-            found = true;
-        }
-        found
-    }
-}
-
-fn prepare(name: &str, shown: String, settings: Settings, header: usize) -> Prepared {
-    let body = uniform_newlines(&shown[header..], &settings.newline);
-    let rewritten = Rewritten::new(&body, &settings.delimiters);
-    Prepared {
-        name: name.to_owned(),
-        settings,
-        shown,
-        header,
-        rewritten,
-    }
-}
-
-fn uniform_newlines(text: &str, newline: &str) -> String {
-    let unix = text.replace("\r\n", "\n").replace('\r', "\n");
-    if newline == "\n" { unix } else { unix.replace('\n', newline) }
 }

@@ -13,9 +13,15 @@ use super::python;
 
 /// Adds the filters of this file.
 pub fn register(registry: &mut Registry) {
-    registry.reader("ipaddr", |value: &Value, query: Option<Value>| filter(value, query, None));
-    registry.reader("ipv4", |value: &Value, query: Option<Value>| filter(value, query, Some(4)));
-    registry.reader("ipv6", |value: &Value, query: Option<Value>| filter(value, query, Some(6)));
+    registry.reader("ipaddr", |value: &Value, query: Option<Value>| {
+        filter(value, query, None)
+    });
+    registry.reader("ipv4", |value: &Value, query: Option<Value>| {
+        filter(value, query, Some(4))
+    });
+    registry.reader("ipv6", |value: &Value, query: Option<Value>| {
+        filter(value, query, Some(6))
+    });
     registry.reader("ipwrap", ip_wrap);
 }
 
@@ -30,7 +36,9 @@ struct Network {
 
 impl Network {
     fn parse(text: &str) -> Option<Network> {
-        let (address, mask) = text.split_once('/').map_or((text, None), |(a, m)| (a, Some(m)));
+        let (address, mask) = text
+            .split_once('/')
+            .map_or((text, None), |(a, m)| (a, Some(m)));
         let address: IpAddr = address.trim().parse().ok()?;
         let width = if address.is_ipv4() { 32 } else { 128 };
         let prefix = match mask {
@@ -38,7 +46,11 @@ impl Network {
             Some(mask) => mask.parse().ok().or_else(|| prefix_of(mask))?,
         };
         let has_prefix = mask.is_some();
-        (prefix <= width).then_some(Network { address, prefix, has_prefix })
+        (prefix <= width).then_some(Network {
+            address,
+            prefix,
+            has_prefix,
+        })
     }
 
     fn version(self) -> u32 {
@@ -66,7 +78,10 @@ impl Network {
 
     fn show(self, bits: u128) -> String {
         match self.address {
-            IpAddr::V4(_) => Ipv4Addr::from_bits(u32::try_from(bits & 0xffff_ffff).unwrap_or_default()).to_string(),
+            IpAddr::V4(_) => {
+                Ipv4Addr::from_bits(u32::try_from(bits & 0xffff_ffff).unwrap_or_default())
+                    .to_string()
+            }
             IpAddr::V6(_) => Ipv6Addr::from_bits(bits).to_string(),
         }
     }
@@ -142,14 +157,19 @@ fn answer(text: &str, query: Option<&Value>, version: Option<u32>) -> Result<Opt
 /// The address with that number in its network, from the end if negative.
 fn nth(network: Network, index: i64) -> Option<Value> {
     let offset = u128::from(index.unsigned_abs());
-    let bits = if index < 0 { network.last().checked_sub(offset - 1)? } else { network.first().checked_add(offset)? };
+    let bits = if index < 0 {
+        network.last().checked_sub(offset - 1)?
+    } else {
+        network.first().checked_add(offset)?
+    };
     let inside = (network.first()..=network.last()).contains(&bits);
     inside.then(|| Value::from(format!("{}/{}", network.show(bits), network.prefix)))
 }
 
 fn named(network: Network, text: &str, query: &str) -> Result<Option<Value>, Error> {
     let show = |bits: u128| Value::from(network.show(bits));
-    let with_prefix = |bits: u128| Value::from(format!("{}/{}", network.show(bits), network.prefix));
+    let with_prefix =
+        |bits: u128| Value::from(format!("{}/{}", network.show(bits), network.prefix));
     let when = |condition: bool, value: Value| condition.then_some(value);
     let given = || Value::from(text);
     let is_single = network.host_mask() == 0;
@@ -165,23 +185,37 @@ fn named(network: Network, text: &str, query: &str) -> Result<Option<Value>, Err
         "hostmask" | "wildcard" => Some(show(network.host_mask())),
         "ipv4" => when(network.version() == 4, given()),
         "ipv6" => when(network.version() == 6, given()),
-        "last_usable" => when(network.host_mask() > 1, show(network.last() - u128::from(network.version() == 4))),
+        "last_usable" => when(
+            network.host_mask() > 1,
+            show(network.last() - u128::from(network.version() == 4)),
+        ),
         "loopback" | "lo" => when(network.is_loopback(), given()),
         "multicast" => when(network.address.is_multicast(), given()),
         "net" => when(network.is_network(), with_prefix(network.first())),
         "netmask" => Some(show(!network.host_mask())),
         "network" => Some(show(network.first())),
-        "network/prefix" | "subnet" => when(network.has_prefix || is_single, with_prefix(network.first())),
+        "network/prefix" | "subnet" => when(
+            network.has_prefix || is_single,
+            with_prefix(network.first()),
+        ),
         "prefix" => Some(Value::from(network.prefix)),
         "private" => when(network.is_private(), given()),
         "public" => when(is_public(network), given()),
         "range_usable" => when(
             network.host_mask() > 1,
-            Value::from(format!("{}-{}", network.show(network.first() + 1), network.show(network.last() - 1))),
+            Value::from(format!(
+                "{}-{}",
+                network.show(network.first() + 1),
+                network.show(network.last() - 1)
+            )),
         ),
         "revdns" => Some(Value::from(reverse_name(network.address))),
         "size" => Some(i64::try_from(size).map_or(Value::from(size), Value::from)),
-        "type" => Some(Value::from(if network.is_network() { "network" } else { "address" })),
+        "type" => Some(Value::from(if network.is_network() {
+            "network"
+        } else {
+            "address"
+        })),
         "unicast" => when(!network.address.is_multicast(), given()),
         "version" => Some(Value::from(network.version())),
         "wrap" => Some(Value::from(wrapped(text))),
@@ -192,7 +226,9 @@ fn named(network: Network, text: &str, query: &str) -> Result<Option<Value>, Err
 fn is_public(network: Network) -> bool {
     let address = network.address;
     let local = match address {
-        IpAddr::V4(address) => address.is_link_local() || address.is_broadcast() || address.is_documentation(),
+        IpAddr::V4(address) => {
+            address.is_link_local() || address.is_broadcast() || address.is_documentation()
+        }
         IpAddr::V6(address) => address.is_unicast_link_local(),
     };
     let special = address.is_multicast() || address.is_unspecified() || network.is_loopback();
@@ -206,7 +242,11 @@ fn reverse_name(address: IpAddr) -> String {
             format!("{d}.{c}.{b}.{a}.in-addr.arpa.")
         }
         IpAddr::V6(address) => {
-            let hex: String = address.octets().iter().map(|byte| format!("{byte:02x}")).collect();
+            let hex: String = address
+                .octets()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
             let digits: String = hex.chars().rev().flat_map(|digit| [digit, '.']).collect();
             format!("{digits}ip6.arpa.")
         }
@@ -225,7 +265,9 @@ fn ip_wrap(value: &Value) -> Result<Value, Error> {
 fn wrapped(text: &str) -> String {
     match Network::parse(text) {
         Some(network) if network.version() == 6 => {
-            let (address, prefix) = text.split_once('/').map_or((text, String::new()), |(a, p)| (a, format!("/{p}")));
+            let (address, prefix) = text
+                .split_once('/')
+                .map_or((text, String::new()), |(a, p)| (a, format!("/{p}")));
             format!("[{address}]{prefix}")
         }
         _ => text.to_owned(),
@@ -233,6 +275,7 @@ fn wrapped(text: &str) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -13,7 +13,10 @@ pub fn register(registry: &mut Registry) {
     registry.reader("bool", |value: &Value| truth(value));
     registry.filter("ternary", ternary);
     registry.filter("mandatory", mandatory);
-    registry.filter("type_debug", |value: &Value| python::type_name(value));
+    registry.filter("type_debug", |value: &Value| match value.is_undefined() {
+        true => "UndefinedMarker",
+        false => python::type_name(value),
+    });
     registry.reader(rewrite::MODULO, modulo);
     registry.reader("log", |value: &Value, base: Option<f64>| {
         let number = float(value)?;
@@ -23,10 +26,16 @@ pub fn register(registry: &mut Registry) {
             None => number.ln(),
         })
     });
-    registry.reader("pow", |value: &Value, power: f64| Ok::<_, Error>(float(value)?.powf(power)));
+    registry.reader("pow", |value: &Value, power: f64| {
+        Ok::<_, Error>(float(value)?.powf(power))
+    });
     registry.reader("root", |value: &Value, base: Option<f64>| {
         let base = base.unwrap_or(2.0);
-        Ok::<_, Error>(if base == 2.0 { float(value)?.sqrt() } else { float(value)?.powf(1.0 / base) })
+        Ok::<_, Error>(if base == 2.0 {
+            float(value)?.sqrt()
+        } else {
+            float(value)?.powf(1.0 / base)
+        })
     });
     registry.reader("human_readable", human_readable);
     registry.reader("human_to_bytes", human_to_bytes);
@@ -36,7 +45,10 @@ pub fn register(registry: &mut Registry) {
 
 fn float(value: &Value) -> Result<f64, Error> {
     if !value.is_number() {
-        return Err(invalid(format!("a number is needed here, not {}", python::type_name(value))));
+        return Err(invalid(format!(
+            "a number is needed here, not {}",
+            python::type_name(value)
+        )));
     }
     f64::try_from(value.clone())
 }
@@ -50,7 +62,13 @@ pub fn truth(value: &Value) -> bool {
     }
 }
 
-fn ternary(value: &Value, yes: Value, no: Value, none: Option<Value>, kwargs: Kwargs) -> Result<Value, Error> {
+fn ternary(
+    value: &Value,
+    yes: Value,
+    no: Value,
+    none: Option<Value>,
+    kwargs: Kwargs,
+) -> Result<Value, Error> {
     python::refuse_undefined(value)?;
     if let Some(origin) = super::marks::origin(value).filter(|_| value.as_str().is_some()) {
         return Ok(Value::from(veza_agent::mark::unknown(&origin)));
@@ -95,8 +113,14 @@ fn modulo(left: &Value, right: &Value) -> Result<Value, Error> {
         i128::try_from(left.clone()),
         i128::try_from(right.clone()),
     ) {
-        let rest = a.checked_rem(b).ok_or_else(|| invalid("division by zero"))?;
-        let rest = if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest };
+        let rest = a
+            .checked_rem(b)
+            .ok_or_else(|| invalid("division by zero"))?;
+        let rest = if rest != 0 && (rest < 0) != (b < 0) {
+            rest + b
+        } else {
+            rest
+        };
         return Ok(i64::try_from(rest).map_or(Value::from(rest), Value::from));
     }
     let (a, b) = (float(&left)?, float(&right)?);
@@ -110,18 +134,45 @@ fn modulo(left: &Value, right: &Value) -> Result<Value, Error> {
 pub fn percent_format(text: &str, values: &Value) -> Result<String, Error> {
     let args: Vec<Value> = match values.kind() {
         // A tuple holds the values; a list is one value.
-        ValueKind::Seq if values.is_tuple() || values.downcast_object_ref::<Vec<Value>>().is_some() => {
+        ValueKind::Seq
+            if values.is_tuple() || values.downcast_object_ref::<Vec<Value>>().is_some() =>
+        {
             values.try_iter()?.collect()
         }
-        ValueKind::Map if text.contains("%(") => {
-            let pairs = values.try_iter()?.map(|key| (python::text(&key), values.get_item(&key).unwrap_or_default()));
+        // A dict that is not used is no surplus.
+        ValueKind::Map if text.contains("%(") || placeholders(text) == 0 => {
+            let pairs = values.try_iter()?.map(|key| {
+                (
+                    python::text(&key),
+                    values.get_item(&key).unwrap_or_default(),
+                )
+            });
             vec![Kwargs::from_iter(pairs).into()]
         }
         _ => vec![values.clone()],
     };
+    if args.first().is_none_or(|arg| !arg.is_kwargs()) && args.len() > placeholders(text) {
+        return Err(invalid(
+            "the text has fewer placeholders than there are values",
+        ));
+    }
     // Python refuses a text where a number is asked for; so does minijinja.
     let args: Vec<Value> = args.into_iter().map(as_shown).collect();
     format(FormatStyle::Printf, text, &args)
+}
+
+/// How many values `text` takes.
+fn placeholders(text: &str) -> usize {
+    let mut count = 0;
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once('%') {
+        let end = after.find(|c: char| c.is_ascii_alphabetic() || c == '%');
+        let end = end.unwrap_or(after.len());
+        let is_literal = after[end..].starts_with('%');
+        count += usize::from(!is_literal) + after[..end].matches('*').count();
+        rest = after.get(end + 1..).unwrap_or_default();
+    }
+    count
 }
 
 /// Containers are shown as Python shows them.
@@ -157,7 +208,10 @@ fn human_readable(value: &Value, args: Rest<Value>, kwargs: Kwargs) -> Result<St
     kwargs.assert_all_used()?;
     let size = float(value)?;
     let fits = |(name, power): &(&str, i32)| match &unit {
-        Some(unit) => unit.to_uppercase().starts_with(name) && (!name.is_empty() || unit.to_uppercase() == "B"),
+        Some(unit) => {
+            unit.to_uppercase().starts_with(name)
+                && (!name.is_empty() || unit.to_uppercase() == "B")
+        }
         None => size >= 1024f64.powi(*power),
     };
     let (name, power) = UNITS.into_iter().find(fits).unwrap_or(("", 0));
@@ -169,7 +223,11 @@ fn human_readable(value: &Value, args: Rest<Value>, kwargs: Kwargs) -> Result<St
     Ok(format!("{:.2} {suffix}", size / 1024f64.powi(power)))
 }
 
-fn human_to_bytes(value: &Value, default_unit: Option<String>, kwargs: Kwargs) -> Result<i64, Error> {
+fn human_to_bytes(
+    value: &Value,
+    default_unit: Option<String>,
+    kwargs: Kwargs,
+) -> Result<i64, Error> {
     let default_unit = match default_unit {
         Some(unit) => Some(unit),
         None => kwargs.get::<Option<String>>("default_unit")?,
@@ -178,12 +236,21 @@ fn human_to_bytes(value: &Value, default_unit: Option<String>, kwargs: Kwargs) -
     kwargs.assert_all_used()?;
     let text = python::text(value);
     let text = text.trim();
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let number: f64 = text[..split].parse().map_err(|_| invalid("the size is not a number with a unit"))?;
+    let split = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let number: f64 = text[..split]
+        .parse()
+        .map_err(|_| invalid("the size is not a number with a unit"))?;
     let unit = Some(text[split..].trim()).filter(|unit| !unit.is_empty());
     let unit = unit.map(str::to_owned).or(default_unit).unwrap_or_default();
     let upper = unit.to_uppercase();
-    let letter = upper.chars().next().filter(|c| *c != 'B').map(String::from).unwrap_or_default();
+    let letter = upper
+        .chars()
+        .next()
+        .filter(|c| *c != 'B')
+        .map(String::from)
+        .unwrap_or_default();
     let known = UNITS.iter().find(|(name, _)| *name == letter);
     let (_, power) = known.ok_or_else(|| invalid("the unit of the size is not known"))?;
     let rest = &unit[letter.len().min(unit.len())..];
@@ -197,7 +264,10 @@ fn human_to_bytes(value: &Value, default_unit: Option<String>, kwargs: Kwargs) -
 
 fn filesizeformat(value: &Value, binary: Option<bool>) -> Result<String, Error> {
     let size = match value.as_str() {
-        Some(text) => text.trim().parse().map_err(|_| invalid("the size is not a number"))?,
+        Some(text) => text
+            .trim()
+            .parse()
+            .map_err(|_| invalid("the size is not a number"))?,
         None => float(value)?,
     };
     let binary = binary.unwrap_or_default();
@@ -212,11 +282,16 @@ fn filesizeformat(value: &Value, binary: Option<bool>) -> Result<String, Error> 
     let fits = |power: &i32| size < base.powi(power + 1) || *power == 8;
     let power = (1..=8).find(fits).unwrap_or(8);
     let name = names[usize::try_from(power - 1).unwrap_or_default()];
-    let suffix = if binary { format!("{}iB", name.to_uppercase()) } else { format!("{name}B") };
+    let suffix = if binary {
+        format!("{}iB", name.to_uppercase())
+    } else {
+        format!("{name}B")
+    };
     Ok(format!("{:.1} {suffix}", size / base.powi(power)))
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -41,6 +41,14 @@ pub fn refuse_undefined(value: &Value) -> Result<(), Error> {
     }
 }
 
+/// An error when `value` itself is undefined.
+pub fn refuse_undefined_itself(value: &Value) -> Result<(), Error> {
+    match value.is_undefined() {
+        true => Err(Error::from(ErrorKind::UndefinedError)),
+        false => Ok(()),
+    }
+}
+
 /// `str(value)`.
 pub fn text(value: &Value) -> String {
     match value.as_str() {
@@ -129,7 +137,11 @@ pub fn float(number: f64) -> String {
 
 /// A string in Python's quotes.
 pub fn quoted(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let quote = if text.contains('\'') && !text.contains('"') {
+        '"'
+    } else {
+        '\''
+    };
     let mut out = String::with_capacity(text.len() + 2);
     out.push(quote);
     for c in text.chars() {

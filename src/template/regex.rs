@@ -11,6 +11,7 @@ use minijinja::{Error, Value};
 use super::builtins::invalid;
 use super::marks::Registry;
 use super::python;
+use super::replacement::{Piece, Replacement, escape_piece};
 
 /// More expressions than this are not kept, in case a template builds them.
 const KEPT: usize = 1000;
@@ -21,16 +22,31 @@ pub fn register(registry: &mut Registry) {
     registry.reader("regex_search", search);
     registry.reader("regex_findall", find_all);
     registry.reader("regex_escape", escape);
-    registry.test("match", |value: &Value, pattern: Option<&str>, args: Rest<Value>, kwargs: Kwargs| {
-        test(value, pattern, &args, &kwargs, "match")
-    });
-    registry.test("search", |value: &Value, pattern: Option<&str>, args: Rest<Value>, kwargs: Kwargs| {
-        test(value, pattern, &args, &kwargs, "search")
-    });
-    registry.test("regex", |value: &Value, pattern: Option<&str>, args: Rest<Value>, kwargs: Kwargs| {
-        let kind: Option<String> = kwargs.get("match_type")?;
-        test(value, pattern, &args, &kwargs, kind.as_deref().unwrap_or("search"))
-    });
+    registry.test(
+        "match",
+        |value: &Value, pattern: Option<&str>, args: Rest<Value>, kwargs: Kwargs| {
+            test(value, pattern, &args, &kwargs, "match")
+        },
+    );
+    registry.test(
+        "search",
+        |value: &Value, pattern: Option<&str>, args: Rest<Value>, kwargs: Kwargs| {
+            test(value, pattern, &args, &kwargs, "search")
+        },
+    );
+    registry.test(
+        "regex",
+        |value: &Value, pattern: Option<&str>, args: Rest<Value>, kwargs: Kwargs| {
+            let kind: Option<String> = kwargs.get("match_type")?;
+            test(
+                value,
+                pattern,
+                &args,
+                &kwargs,
+                kind.as_deref().unwrap_or("search"),
+            )
+        },
+    );
 }
 
 /// The compiled `pattern`.
@@ -48,9 +64,8 @@ fn compiled(pattern: &str, ignore_case: bool, multiline: bool) -> Result<Arc<Reg
     if let Some(regex) = cache.get(&full) {
         return Ok(regex.clone());
     }
-    let regex = Regex::new(&full).map_err(|error| {
-        invalid("the regular expression cannot be compiled").with_source(error)
-    })?;
+    let regex = Regex::new(&full)
+        .map_err(|error| invalid("the regular expression cannot be compiled").with_source(error))?;
     let regex = Arc::new(regex);
     if cache.len() < KEPT {
         cache.insert(full, regex.clone());
@@ -107,7 +122,13 @@ fn failed(error: fancy_regex::Error) -> Error {
     invalid("the regular expression is too costly for this text").with_source(error)
 }
 
-fn replace(value: &Value, pattern: Option<&str>, replacement: Option<&str>, args: Rest<Value>, kwargs: Kwargs) -> Result<String, Error> {
+fn replace(
+    value: &Value,
+    pattern: Option<&str>,
+    replacement: Option<&str>,
+    args: Rest<Value>,
+    kwargs: Kwargs,
+) -> Result<String, Error> {
     let named = |given: Option<&str>, name: &str| match given {
         Some(text) => Ok(text.to_owned()),
         None => Ok::<_, Error>(kwargs.get::<Option<String>>(name)?.unwrap_or_default()),
@@ -119,8 +140,14 @@ fn replace(value: &Value, pattern: Option<&str>, replacement: Option<&str>, args
         truth(&kwargs, &args, 0, "ignorecase")?,
         truth(&kwargs, &args, 1, "multiline")?,
     )?;
-    let count = args.get(2).cloned().map_or_else(|| kwargs.get::<Option<Value>>("count"), |v| Ok(Some(v)))?;
-    let limit = count.and_then(|count| count.as_usize()).filter(|count| *count > 0).unwrap_or(usize::MAX);
+    let count = args
+        .get(2)
+        .cloned()
+        .map_or_else(|| kwargs.get::<Option<Value>>("count"), |v| Ok(Some(v)))?;
+    let limit = count
+        .and_then(|count| count.as_usize())
+        .filter(|count| *count > 0)
+        .unwrap_or(usize::MAX);
     let mandatory: Option<usize> = kwargs.get("mandatory_count")?;
     kwargs.assert_all_used()?;
     let text = python::text(value);
@@ -135,7 +162,10 @@ fn replace(value: &Value, pattern: Option<&str>, replacement: Option<&str>, args
         times += 1;
     }
     if mandatory.is_some_and(|wanted| wanted > 0 && wanted != times) {
-        return Err(invalid(format!("the expression must match {} times, but matches {times} times", mandatory.unwrap_or_default())));
+        return Err(invalid(format!(
+            "the expression must match {} times, but matches {times} times",
+            mandatory.unwrap_or_default()
+        )));
     }
     out.push_str(&text[done..]);
     Ok(out)
@@ -143,7 +173,10 @@ fn replace(value: &Value, pattern: Option<&str>, replacement: Option<&str>, args
 
 /// All matches as Python finds them: an empty one directly after another
 /// match counts too.
-fn matches<'t>(regex: &'t Regex, text: &'t str) -> impl Iterator<Item = Result<Captures<'t, str>, Error>> {
+fn matches<'t>(
+    regex: &'t Regex,
+    text: &'t str,
+) -> impl Iterator<Item = Result<Captures<'t, str>, Error>> {
     let mut at = 0;
     let mut last: Option<(usize, usize)> = None;
     std::iter::from_fn(move || {
@@ -158,7 +191,11 @@ fn matches<'t>(regex: &'t Regex, text: &'t str) -> impl Iterator<Item = Result<C
             };
             let whole = captures.get(0)?;
             let (start, end) = (whole.start(), whole.end());
-            at = if start == end { next_char(text, end) } else { end };
+            at = if start == end {
+                next_char(text, end)
+            } else {
+                end
+            };
             if last == Some((start, end)) {
                 continue;
             }
@@ -170,81 +207,10 @@ fn matches<'t>(regex: &'t Regex, text: &'t str) -> impl Iterator<Item = Result<C
 }
 
 fn next_char(text: &str, at: usize) -> usize {
-    at + text.get(at..).and_then(|rest| rest.chars().next()).map_or(1, char::len_utf8)
-}
-
-/// The pieces of a replacement such as `\1-\g<name>`.
-struct Replacement(Vec<Piece>);
-
-enum Piece {
-    Text(String),
-    Number(usize),
-    Name(String),
-}
-
-impl Replacement {
-    fn parse(text: &str) -> Result<Replacement, Error> {
-        let mut pieces = Vec::new();
-        let mut plain = String::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once('\\') {
-            plain.push_str(before);
-            let (piece, length) = escape_piece(after)?;
-            match piece {
-                Piece::Text(text) => plain.push_str(&text),
-                group => {
-                    pieces.push(Piece::Text(std::mem::take(&mut plain)));
-                    pieces.push(group);
-                }
-            }
-            rest = &after[length..];
-        }
-        plain.push_str(rest);
-        pieces.push(Piece::Text(plain));
-        Ok(Replacement(pieces))
-    }
-
-    fn expand(&self, captures: &Captures<'_, str>, out: &mut String) -> Result<(), Error> {
-        for piece in &self.0 {
-            match piece {
-                Piece::Text(text) => out.push_str(text),
-                Piece::Number(index) if *index >= captures.len() => {
-                    return Err(invalid(format!("the expression has no group {index}")));
-                }
-                Piece::Number(index) => out.push_str(captures.get(*index).map_or("", |m| m.as_str())),
-                Piece::Name(name) => out.push_str(captures.name(name).map_or("", |m| m.as_str())),
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What follows a backslash in a replacement, and how long that is.
-fn escape_piece(after: &str) -> Result<(Piece, usize), Error> {
-    let Some(first) = after.chars().next() else {
-        return Err(invalid("the replacement ends with a backslash"));
-    };
-    let text = |text: &str, length: usize| Ok((Piece::Text(text.to_owned()), length));
-    match first {
-        '0' => text("\0", 1),
-        '1'..='9' => {
-            let length = 1 + usize::from(after[1..].starts_with(|c: char| c.is_ascii_digit()));
-            let number = after[..length].parse().unwrap_or_default();
-            Ok((Piece::Number(number), length))
-        }
-        'g' => {
-            let name = after.strip_prefix("g<").and_then(|rest| rest.split_once('>'));
-            let (name, _) = name.ok_or_else(|| invalid("`\\g` in a replacement needs `<name>`"))?;
-            let piece = name.parse().map_or_else(|_| Piece::Name(name.to_owned()), Piece::Number);
-            Ok((piece, name.len() + 3))
-        }
-        'n' => text("\n", 1),
-        't' => text("\t", 1),
-        'r' => text("\r", 1),
-        '\\' => text("\\", 1),
-        c if c.is_ascii_alphabetic() => Err(invalid(format!("`\\{c}` means nothing in a replacement"))),
-        c => text(&format!("\\{c}"), c.len_utf8()),
-    }
+    at + text
+        .get(at..)
+        .and_then(|rest| rest.chars().next())
+        .map_or(1, char::len_utf8)
 }
 
 fn search(value: &Value, pattern: &str, args: Rest<Value>, kwargs: Kwargs) -> Result<Value, Error> {
@@ -258,14 +224,18 @@ fn search(value: &Value, pattern: &str, args: Rest<Value>, kwargs: Kwargs) -> Re
     let Some(captures) = regex.captures(&text).map_err(failed)? else {
         return Ok(Value::from(()));
     };
-    let found = |group: Option<fancy_regex::Match<'_>>| group.map_or(Value::from(()), |m| Value::from(m.as_str()));
+    let found = |group: Option<fancy_regex::Match<'_>>| {
+        group.map_or(Value::from(()), |m| Value::from(m.as_str()))
+    };
     if args.is_empty() {
         return Ok(found(captures.get(0)));
     }
     let mut groups = Vec::new();
     for arg in args.iter() {
         let after = arg.as_str().and_then(|text| text.strip_prefix('\\'));
-        let (piece, _) = escape_piece(after.ok_or_else(|| invalid("a group is written `\\\\1` or `\\\\g<name>`"))?)?;
+        let (piece, _) = escape_piece(
+            after.ok_or_else(|| invalid("a group is written `\\\\1` or `\\\\g<name>`"))?,
+        )?;
         groups.push(match piece {
             Piece::Number(index) if index < captures.len() => found(captures.get(index)),
             Piece::Name(name) if regex.capture_names().flatten().any(|known| known == name) => {
@@ -277,7 +247,12 @@ fn search(value: &Value, pattern: &str, args: Rest<Value>, kwargs: Kwargs) -> Re
     Ok(Value::from(groups))
 }
 
-fn find_all(value: &Value, pattern: &str, args: Rest<Value>, kwargs: Kwargs) -> Result<Value, Error> {
+fn find_all(
+    value: &Value,
+    pattern: &str,
+    args: Rest<Value>,
+    kwargs: Kwargs,
+) -> Result<Value, Error> {
     let regex = compiled(
         pattern,
         truth(&kwargs, &args, 1, "ignorecase")?,
@@ -302,7 +277,11 @@ fn escape(value: &Value, kind: Option<&str>) -> Result<String, Error> {
     let special: &str = match kind.unwrap_or("python") {
         "python" => "()[]{}?*+-|^$\\.&~# \t\n\r\u{b}\u{c}",
         "posix_basic" => "].[^$*\\",
-        other => return Err(invalid(format!("`{other}` is not a kind of expression; write python or posix_basic"))),
+        other => {
+            return Err(invalid(format!(
+                "`{other}` is not a kind of expression; write python or posix_basic"
+            )));
+        }
     };
     let mut out = String::new();
     for c in python::text(value).chars() {
@@ -314,9 +293,18 @@ fn escape(value: &Value, kind: Option<&str>) -> Result<String, Error> {
     Ok(out)
 }
 
-fn test(value: &Value, pattern: Option<&str>, args: &[Value], kwargs: &Kwargs, kind: &str) -> Result<bool, Error> {
+fn test(
+    value: &Value,
+    pattern: Option<&str>,
+    args: &[Value],
+    kwargs: &Kwargs,
+    kind: &str,
+) -> Result<bool, Error> {
     let Some(text) = value.as_str() else {
-        return Err(invalid(format!("a value of type {} cannot be matched", python::type_name(value))));
+        return Err(invalid(format!(
+            "a value of type {} cannot be matched",
+            python::type_name(value)
+        )));
     };
     let pattern = pattern.unwrap_or_default();
     let anchored = match kind {
@@ -327,16 +315,26 @@ fn test(value: &Value, pattern: Option<&str>, args: &[Value], kwargs: &Kwargs, k
     let ignore_case = truth(kwargs, args, 0, "ignorecase")?;
     let multiline = truth(kwargs, args, 1, "multiline")?;
     kwargs.assert_all_used()?;
-    compiled(&anchored, ignore_case, multiline)?.is_match(text).map_err(failed)
+    compiled(&anchored, ignore_case, multiline)?
+        .is_match(text)
+        .map_err(failed)
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 
     fn replaced(text: &str, pattern: &str, with: &str) -> String {
         let kwargs = Kwargs::from_iter(Vec::<(&str, Value)>::new());
-        replace(&Value::from(text), Some(pattern), Some(with), Rest(Vec::new()), kwargs).unwrap()
+        replace(
+            &Value::from(text),
+            Some(pattern),
+            Some(with),
+            Rest(Vec::new()),
+            kwargs,
+        )
+        .unwrap()
     }
 
     #[test]

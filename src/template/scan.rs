@@ -143,7 +143,11 @@ impl Scanner<'_> {
             if depth == 0 {
                 let rest = self.rest();
                 let unsigned = rest.strip_prefix(['-', '+']).unwrap_or(rest);
-                let close = if rest.starts_with(end) { rest } else { unsigned };
+                let close = if rest.starts_with(end) {
+                    rest
+                } else {
+                    unsigned
+                };
                 if close.starts_with(end) {
                     self.at += rest.len() - close.len() + end.len();
                     return Some(tokens);
@@ -207,7 +211,8 @@ fn number_length(text: &str, after_dot: bool) -> usize {
     if !after_dot && fraction && bytes.get(end + 1).is_some_and(u8::is_ascii_digit) {
         end = digits(end + 1);
     }
-    let exponent = matches!(bytes[end - 1], b'e' | b'E') && matches!(bytes.get(end), Some(b'-' | b'+'));
+    let exponent =
+        matches!(bytes[end - 1], b'e' | b'E') && matches!(bytes.get(end), Some(b'-' | b'+'));
     if exponent && !after_dot {
         end = digits(end + 1);
     }
@@ -250,7 +255,10 @@ mod tests {
         assert_eq!(
             texts("a {{- x.y['}}'] | f(1.5, a.0.1) -}} b {% if not x -%}{# {{ no }} #}"),
             [
-                vec!["x", ".", "y", "[", "'}}'", "]", "|", "f", "(", "1.5", ",", "a", ".", "0", ".", "1", ")"],
+                vec![
+                    "x", ".", "y", "[", "'}}'", "]", "|", "f", "(", "1.5", ",", "a", ".", "0", ".",
+                    "1", ")"
+                ],
                 vec!["if", "not", "x"],
             ]
         );
@@ -263,6 +271,9 @@ mod tests {
 
     #[test]
     fn raw_text_is_passed_over() {
-        assert_eq!(texts("{% raw %}{{ x }}{% endraw %}{{ y }}"), [vec!["raw"], vec!["y"]]);
+        assert_eq!(
+            texts("{% raw %}{{ x }}{% endraw %}{{ y }}"),
+            [vec!["raw"], vec!["y"]]
+        );
     }
 }

@@ -5,8 +5,8 @@
 use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs, from_args};
 use minijinja::{Error, State, Value};
 
-use super::marks::Registry;
 use super::builtins::invalid;
+use super::marks::Registry;
 
 /// Adds the filters of this file.
 pub fn register(registry: &mut Registry) {
@@ -17,9 +17,12 @@ pub fn register(registry: &mut Registry) {
         ("selectattr", true, true),
         ("rejectattr", true, false),
     ] {
-        registry.filter(name, move |state: &mut State, value: Value, args: Rest<ValueOrKwargs>| {
-            choose(state, &value, &values(args), by_attribute, wanted)
-        });
+        registry.filter(
+            name,
+            move |state: &mut State, value: Value, args: Rest<ValueOrKwargs>| {
+                choose(state, &value, &values(args), by_attribute, wanted)
+            },
+        );
     }
     registry.filter("first", |value: &Value| end_item(value, false));
     registry.filter("last", |value: &Value| end_item(value, true));
@@ -64,14 +67,20 @@ fn map(state: &mut State, value: Value, args: Rest<ValueOrKwargs>) -> Result<Vec
         kwargs.assert_all_used()?;
         let mapped = items.iter().map(|item| {
             let found = attribute(item, &path);
-            if found.is_undefined() { default.clone().unwrap_or_default() } else { found }
+            if found.is_undefined() {
+                default.clone().unwrap_or_default()
+            } else {
+                found
+            }
         });
         return Ok(mapped.collect());
     }
     let Some((name, rest)) = args.split_first() else {
         return Err(invalid("`map` needs a filter or an attribute"));
     };
-    let name = name.as_str().ok_or_else(|| invalid("the filter of `map` must be a text"))?;
+    let name = name
+        .as_str()
+        .ok_or_else(|| invalid("the filter of `map` must be a text"))?;
     let name = name.rsplit('.').next().unwrap_or(name);
     let mut mapped = Vec::new();
     for item in items {
@@ -109,7 +118,9 @@ fn passes(state: &mut State, subject: Value, args: &[Value]) -> Result<bool, Err
         super::python::refuse_undefined(&subject)?;
         return Ok(subject.is_true());
     };
-    let test = test.as_str().ok_or_else(|| invalid("the test must be named by a text"))?;
+    let test = test
+        .as_str()
+        .ok_or_else(|| invalid("the test must be named by a text"))?;
     let test = test.rsplit('.').next().unwrap_or(test);
     let mut arguments = vec![subject];
     arguments.extend_from_slice(rest);
@@ -131,7 +142,9 @@ fn end_item(value: &Value, last: bool) -> Result<Value, Error> {
 /// An item picked at random, as far as the clock is random.
 pub fn any_item(value: &Value) -> Result<Value, Error> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let seed = now.map(|now| now.subsec_nanos() as usize / 64).unwrap_or_default();
+    let seed = now
+        .map(|now| now.subsec_nanos() as usize / 64)
+        .unwrap_or_default();
     if let Some(end) = value.as_usize().filter(|end| *end > 0) {
         return Ok(Value::from(seed % end));
     }

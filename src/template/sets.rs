@@ -20,7 +20,9 @@ pub fn register(registry: &mut Registry) {
     registry.reader("difference", |a: &Value, b: &Value| without(a, b));
     registry.reader("intersect", |a: &Value, b: &Value| {
         let b = items(b)?;
-        Ok::<_, Error>(distinct(items(a)?.into_iter().filter(|item| b.contains(item))))
+        Ok::<_, Error>(distinct(
+            items(a)?.into_iter().filter(|item| b.contains(item)),
+        ))
     });
     registry.reader("symmetric_difference", |a: &Value, b: &Value| {
         let (mut left, right) = (without(a, b)?, without(b, a)?);
@@ -28,12 +30,19 @@ pub fn register(registry: &mut Registry) {
         Ok::<_, Error>(left)
     });
     registry.mover("flatten", flatten);
-    registry.mover("zip", |value: &Value, others: Rest<Value>| zip(value, &others, None));
-    registry.mover("zip_longest", |value: &Value, others: Rest<Value>, kwargs: Kwargs| {
-        let fill = kwargs.get::<Option<Value>>("fillvalue")?.unwrap_or(Value::from(()));
-        kwargs.assert_all_used()?;
-        zip(value, &others, Some(&fill))
+    registry.mover("zip", |value: &Value, others: Rest<Value>| {
+        zip(value, &others, None)
     });
+    registry.mover(
+        "zip_longest",
+        |value: &Value, others: Rest<Value>, kwargs: Kwargs| {
+            let fill = kwargs
+                .get::<Option<Value>>("fillvalue")?
+                .unwrap_or(Value::from(()));
+            kwargs.assert_all_used()?;
+            zip(value, &others, Some(&fill))
+        },
+    );
     registry.mover("product", product);
     registry.mover("permutations", |value: &Value, count: Option<usize>| {
         let items = items(value)?;
@@ -41,7 +50,9 @@ pub fn register(registry: &mut Registry) {
         chosen(&items, count, |picked, next| !picked.contains(&next))
     });
     registry.mover("combinations", |value: &Value, count: usize| {
-        chosen(&items(value)?, count, |picked, next| picked.last().is_none_or(|last| *last < next))
+        chosen(&items(value)?, count, |picked, next| {
+            picked.last().is_none_or(|last| *last < next)
+        })
     });
     registry.mover("extract", extract);
     registry.mover("subelements", subelements);
@@ -60,21 +71,31 @@ fn distinct(items: impl IntoIterator<Item = Value>) -> Vec<Value> {
 
 fn without(a: &Value, b: &Value) -> Result<Vec<Value>, Error> {
     let b = items(b)?;
-    Ok(distinct(items(a)?.into_iter().filter(|item| !b.contains(item))))
+    Ok(distinct(
+        items(a)?.into_iter().filter(|item| !b.contains(item)),
+    ))
 }
 
 /// As Jinja's, which takes `A` and `a` for the same unless told otherwise.
-fn unique(value: &Value, case_sensitive: Option<bool>, kwargs: Kwargs) -> Result<Vec<Value>, Error> {
+fn unique(
+    value: &Value,
+    case_sensitive: Option<bool>,
+    kwargs: Kwargs,
+) -> Result<Vec<Value>, Error> {
     let case_sensitive = match case_sensitive {
         Some(sensitive) => sensitive,
-        None => kwargs.get::<Option<bool>>("case_sensitive")?.unwrap_or_default(),
+        None => kwargs
+            .get::<Option<bool>>("case_sensitive")?
+            .unwrap_or_default(),
     };
     let path: Option<Value> = kwargs.get("attribute")?;
     kwargs.assert_all_used()?;
     let mut seen: Vec<Value> = Vec::new();
     let mut found = Vec::new();
     for item in items(value)? {
-        let subject = path.as_ref().map_or_else(|| item.clone(), |path| select::attribute(&item, path));
+        let subject = path
+            .as_ref()
+            .map_or_else(|| item.clone(), |path| select::attribute(&item, path));
         let subject = match subject.as_str() {
             Some(text) if !case_sensitive => Value::from(text.to_lowercase()),
             _ => subject,
@@ -99,7 +120,12 @@ fn flatten(value: &Value, levels: Option<usize>, kwargs: Kwargs) -> Result<Vec<V
     Ok(out)
 }
 
-fn flatten_into(out: &mut Vec<Value>, value: &Value, levels: usize, skip_nulls: bool) -> Result<(), Error> {
+fn flatten_into(
+    out: &mut Vec<Value>,
+    value: &Value,
+    levels: usize,
+    skip_nulls: bool,
+) -> Result<(), Error> {
     for item in items(value)? {
         let is_null = item.is_none() || matches!(item.as_str(), Some("None" | "null"));
         if skip_nulls && is_null {
@@ -119,10 +145,14 @@ fn zip(value: &Value, others: &[Value], fill: Option<&Value>) -> Result<Vec<Valu
     let lists = [value].into_iter().chain(others).map(items);
     let lists: Vec<Vec<Value>> = lists.collect::<Result<_, _>>()?;
     let lengths = lists.iter().map(Vec::len);
-    let length = if fill.is_some() { lengths.max() } else { lengths.min() };
+    let length = if fill.is_some() {
+        lengths.max()
+    } else {
+        lengths.min()
+    };
     let row = |index: usize| {
         let cell = |list: &Vec<Value>| list.get(index).or(fill).cloned().unwrap_or_default();
-        List::new(lists.iter().map(cell))
+        List::of(lists.iter().map(cell))
     };
     Ok((0..length.unwrap_or_default()).map(row).collect())
 }
@@ -137,16 +167,22 @@ fn product(value: &Value, others: Rest<Value>, kwargs: Kwargs) -> Result<Vec<Val
         refuse_excess(rows.len().saturating_mul(list.len()))?;
         let longer = |row: &Vec<Value>| {
             let row = row.clone();
-            list.iter().map(move |item| [&row[..], &[item.clone()]].concat()).collect::<Vec<_>>()
+            list.iter()
+                .map(move |item| [&row[..], std::slice::from_ref(item)].concat())
+                .collect::<Vec<_>>()
         };
         rows = rows.iter().flat_map(longer).collect();
     }
-    Ok(rows.into_iter().map(List::new).collect())
+    Ok(rows.into_iter().map(List::of).collect())
 }
 
 /// All ways to pick `count` items such that each index is `allowed` after
 /// those picked before it.
-fn chosen(items: &[Value], count: usize, allowed: fn(&[usize], usize) -> bool) -> Result<Vec<Value>, Error> {
+fn chosen(
+    items: &[Value],
+    count: usize,
+    allowed: fn(&[usize], usize) -> bool,
+) -> Result<Vec<Value>, Error> {
     let mut rows: Vec<Vec<usize>> = vec![Vec::new()];
     for _ in 0..count {
         let mut longer = Vec::new();
@@ -157,7 +193,7 @@ fn chosen(items: &[Value], count: usize, allowed: fn(&[usize], usize) -> bool) -
         }
         rows = longer;
     }
-    let pick = |row: Vec<usize>| List::new(row.into_iter().map(|index| items[index].clone()));
+    let pick = |row: Vec<usize>| List::of(row.into_iter().map(|index| items[index].clone()));
     Ok(rows.into_iter().map(pick).collect())
 }
 
@@ -169,7 +205,13 @@ fn refuse_excess(rows: usize) -> Result<(), Error> {
 }
 
 /// `key | extract(container, more)`: `container[key]`, and further down.
-fn extract(state: &mut State, key: &Value, container: &Value, more: Option<Value>, kwargs: Kwargs) -> Result<Value, Error> {
+fn extract(
+    state: &mut State,
+    key: &Value,
+    container: &Value,
+    more: Option<Value>,
+    kwargs: Kwargs,
+) -> Result<Value, Error> {
     let _ = state;
     let more = match more {
         Some(more) => Some(more),
@@ -182,17 +224,29 @@ fn extract(state: &mut State, key: &Value, container: &Value, more: Option<Value
         Some(more) => keys.push(more),
         None => {}
     }
-    Ok(keys.iter().fold(container.clone(), |value, key| value.get_item(key).unwrap_or_default()))
+    Ok(keys.iter().fold(container.clone(), |value, key| {
+        value.get_item(key).unwrap_or_default()
+    }))
 }
 
-fn subelements(value: &Value, path: &Value, skip: Option<bool>, kwargs: Kwargs) -> Result<Vec<Value>, Error> {
+fn subelements(
+    value: &Value,
+    path: &Value,
+    skip: Option<bool>,
+    kwargs: Kwargs,
+) -> Result<Vec<Value>, Error> {
     let skip = match skip {
         Some(skip) => skip,
-        None => kwargs.get::<Option<bool>>("skip_missing")?.unwrap_or_default(),
+        None => kwargs
+            .get::<Option<bool>>("skip_missing")?
+            .unwrap_or_default(),
     };
     kwargs.assert_all_used()?;
     let elements = match value.kind() {
-        ValueKind::Map => items(value)?.iter().map(|key| value.get_item(key)).collect::<Result<_, _>>()?,
+        ValueKind::Map => items(value)?
+            .iter()
+            .map(|key| value.get_item(key))
+            .collect::<Result<_, _>>()?,
         _ => items(value)?,
     };
     let mut pairs = Vec::new();
@@ -203,9 +257,11 @@ fn subelements(value: &Value, path: &Value, skip: Option<bool>, kwargs: Kwargs) 
         }
         if found.kind() != ValueKind::Seq {
             let kind = python::type_name(&found);
-            return Err(invalid(format!("`subelements` needs a list at `{path}`, found {kind}")));
+            return Err(invalid(format!(
+                "`subelements` needs a list at `{path}`, found {kind}"
+            )));
         }
-        let pair = |item: Value| List::new([element.clone(), item]);
+        let pair = |item: Value| List::of([element.clone(), item]);
         pairs.extend(items(&found)?.into_iter().map(pair));
     }
     Ok(pairs)

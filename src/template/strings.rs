@@ -15,21 +15,33 @@ pub fn register(registry: &mut Registry) {
     registry.reader("b64encode", b64encode);
     registry.reader("b64decode", b64decode);
     registry.reader("quote", |value: &Value| {
-        quote(&if value.is_none() { String::new() } else { python::text(value) })
+        quote(&if value.is_none() {
+            String::new()
+        } else {
+            python::text(value)
+        })
     });
     registry.reader("comment", comment);
     registry.reader("truncate", truncate);
     registry.reader("wordwrap", wordwrap);
     registry.reader("split", split);
-    registry.reader("format", |value: &Value, args: Rest<Value>, kwargs: Kwargs| {
-        let names: Vec<String> = kwargs.args().map(str::to_owned).collect();
-        if names.is_empty() {
-            return super::numbers::percent_format(&python::text(value), &args.iter().cloned().collect());
-        }
-        let pairs = names.into_iter().map(|name| Ok((name.clone(), kwargs.get::<Value>(&name)?)));
-        let pairs: Vec<(String, Value)> = pairs.collect::<Result<_, Error>>()?;
-        super::numbers::percent_format(&python::text(value), &Value::from_pairs(pairs))
-    });
+    registry.reader(
+        "format",
+        |value: &Value, args: Rest<Value>, kwargs: Kwargs| {
+            let names: Vec<String> = kwargs.args().map(str::to_owned).collect();
+            if names.is_empty() {
+                return super::numbers::percent_format(
+                    &python::text(value),
+                    &args.iter().cloned().collect(),
+                );
+            }
+            let pairs = names
+                .into_iter()
+                .map(|name| Ok((name.clone(), kwargs.get::<Value>(&name)?)));
+            let pairs: Vec<(String, Value)> = pairs.collect::<Result<_, Error>>()?;
+            super::numbers::percent_format(&python::text(value), &Value::from_pairs(pairs))
+        },
+    );
 }
 
 fn url_safe(kwargs: &Kwargs) -> Result<bool, Error> {
@@ -43,7 +55,11 @@ fn url_safe(kwargs: &Kwargs) -> Result<bool, Error> {
 }
 
 fn b64encode(value: &Value, kwargs: Kwargs) -> Result<String, Error> {
-    let engine = if url_safe(&kwargs)? { URL_SAFE } else { STANDARD };
+    let engine = if url_safe(&kwargs)? {
+        URL_SAFE
+    } else {
+        STANDARD
+    };
     Ok(engine.encode(python::text(value)))
 }
 
@@ -51,7 +67,11 @@ fn b64decode(value: &Value, kwargs: Kwargs) -> Result<String, Error> {
     const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::RequireCanonical)
         .with_decode_allow_trailing_bits(true);
-    let alphabet = if url_safe(&kwargs)? { base64::alphabet::URL_SAFE } else { base64::alphabet::STANDARD };
+    let alphabet = if url_safe(&kwargs)? {
+        base64::alphabet::URL_SAFE
+    } else {
+        base64::alphabet::STANDARD
+    };
     // Python skips what is not of the alphabet, such as the newlines of a file.
     let known = |c: &char| alphabet.as_str().contains(*c) || *c == '=';
     let text: String = python::text(value).chars().filter(known).collect();
@@ -77,15 +97,27 @@ fn comment(value: &Value, style: Option<&str>, kwargs: Kwargs) -> Result<String,
         "c" => ("", "// ", ""),
         "cblock" => ("/*", " * ", " */"),
         "xml" => ("<!--", " - ", "-->"),
-        other => return Err(invalid(format!("there is no style `{other}`; write plain, erlang, c, cblock or xml"))),
+        other => {
+            return Err(invalid(format!(
+                "there is no style `{other}`; write plain, erlang, c, cblock or xml"
+            )));
+        }
     };
     let option = |name: &str, default: &str| {
-        Ok::<_, Error>(kwargs.get::<Option<String>>(name)?.unwrap_or_else(|| default.to_owned()))
+        Ok::<_, Error>(
+            kwargs
+                .get::<Option<String>>(name)?
+                .unwrap_or_else(|| default.to_owned()),
+        )
     };
     let count = |name: &str| Ok::<_, Error>(kwargs.get::<Option<usize>>(name)?.unwrap_or(1));
     let decoration = option("decoration", decoration)?;
     let bare = decoration.trim_end();
-    let (newline, prefix, postfix) = (option("newline", "\n")?, option("prefix", bare)?, option("postfix", bare)?);
+    let (newline, prefix, postfix) = (
+        option("newline", "\n")?,
+        option("prefix", bare)?,
+        option("postfix", bare)?,
+    );
     let (beginning, end) = (option("beginning", beginning)?, option("end", end)?);
     let (prefix_count, postfix_count) = (count("prefix_count")?, count("postfix_count")?);
     kwargs.assert_all_used()?;
@@ -102,7 +134,10 @@ fn comment(value: &Value, style: Option<&str>, kwargs: Kwargs) -> Result<String,
     let decorated = python::text(value).replace(&newline, &format!("{newline}{decoration}"));
     // No blanks at the end of a line that holds nothing else.
     let decorated = format!("{decoration}{decorated}");
-    out.push_str(&decorated.replace(&format!("{decoration}{newline}"), &format!("{bare}{newline}")));
+    out.push_str(&decorated.replace(
+        &format!("{decoration}{newline}"),
+        &format!("{bare}{newline}"),
+    ));
     out.push_str(&format!("{newline}{postfix}").repeat(postfix_count));
     if !end.is_empty() {
         out.push_str(&format!("{newline}{end}"));
@@ -115,7 +150,9 @@ fn truncate(value: &Value, args: Rest<Value>, kwargs: Kwargs) -> Result<String, 
         Some(value) => Ok(Some(value.clone())),
         None => kwargs.get::<Option<Value>>(name),
     };
-    let number = |value: Option<Value>, default: usize| value.and_then(|value| value.as_usize()).unwrap_or(default);
+    let number = |value: Option<Value>, default: usize| {
+        value.and_then(|value| value.as_usize()).unwrap_or(default)
+    };
     let length = number(argument(0, "length")?, 255);
     let kill_words = argument(1, "killwords")?.is_some_and(|value| value.is_true());
     let end = argument(2, "end")?.map_or_else(|| "...".to_owned(), |value| python::text(&value));
@@ -126,9 +163,14 @@ fn truncate(value: &Value, args: Rest<Value>, kwargs: Kwargs) -> Result<String, 
         return Ok(text);
     }
     let kept = length.checked_sub(end.chars().count());
-    let kept = kept.ok_or_else(|| invalid("`truncate` needs a length that leaves room for the end"))?;
+    let kept =
+        kept.ok_or_else(|| invalid("`truncate` needs a length that leaves room for the end"))?;
     let cut: String = text.chars().take(kept).collect();
-    let words = if kill_words { &cut } else { cut.rsplit_once(' ').map_or(&*cut, |(words, _)| words) };
+    let words = if kill_words {
+        &cut
+    } else {
+        cut.rsplit_once(' ').map_or(&*cut, |(words, _)| words)
+    };
     Ok(format!("{words}{end}"))
 }
 
@@ -137,12 +179,18 @@ fn wordwrap(value: &Value, args: Rest<Value>, kwargs: Kwargs) -> Result<String, 
         Some(value) => Ok(Some(value.clone())),
         None => kwargs.get::<Option<Value>>(name),
     };
-    let width = argument(0, "width")?.and_then(|value| value.as_usize()).unwrap_or(79).max(1);
+    let width = argument(0, "width")?
+        .and_then(|value| value.as_usize())
+        .unwrap_or(79)
+        .max(1);
     let break_words = argument(1, "break_long_words")?.is_none_or(|value| value.is_true());
-    let joiner = argument(2, "wrapstring")?.map_or_else(|| "\n".to_owned(), |value| python::text(&value));
+    let joiner =
+        argument(2, "wrapstring")?.map_or_else(|| "\n".to_owned(), |value| python::text(&value));
     kwargs.assert_all_used()?;
     let text = python::text(value);
-    let wrapped = text.lines().map(|line| wrap_line(line, width, break_words).join(&joiner));
+    let wrapped = text
+        .lines()
+        .map(|line| wrap_line(line, width, break_words).join(&joiner));
     Ok(wrapped.collect::<Vec<_>>().join(&joiner))
 }
 

@@ -29,7 +29,10 @@ pub fn register(registry: &mut Registry) {
 
 /// The documents in `text`.
 fn read(text: &str) -> Result<Vec<Value>, Error> {
-    let mut reader = Reader { parser: Parser::new_from_str(text), anchors: HashMap::new() };
+    let mut reader = Reader {
+        parser: Parser::new_from_str(text),
+        anchors: HashMap::new(),
+    };
     let mut documents = Vec::new();
     loop {
         match reader.next()? {
@@ -71,7 +74,11 @@ impl<'t> Reader<'t> {
             Event::Scalar(text, style, anchor, tag) => {
                 let is_text = tag.is_some_and(|tag| tag.suffix == "str" || tag.handle == "!");
                 let plain = style == ScalarStyle::Plain && !is_text;
-                let value = if plain { scalar(&text) } else { Value::from(text.into_owned()) };
+                let value = if plain {
+                    scalar(&text)
+                } else {
+                    Value::from(text.into_owned())
+                };
                 (anchor, value)
             }
             Event::SequenceStart(anchor, _) => (anchor, self.list(depth)?),
@@ -88,7 +95,7 @@ impl<'t> Reader<'t> {
         let mut items = Vec::new();
         loop {
             match self.next()? {
-                Event::SequenceEnd => return Ok(List::new(items)),
+                Event::SequenceEnd => return Ok(List::of(items)),
                 event => items.push(self.node(event, depth + 1)?),
             }
         }
@@ -111,7 +118,7 @@ impl<'t> Reader<'t> {
             }
         }
         merged.extend(pairs);
-        Ok(Dict::new(merged))
+        Ok(Dict::of(merged))
     }
 }
 
@@ -134,7 +141,10 @@ fn scalar(text: &str) -> Value {
     let number = text.replace('_', "");
     let parsed = match meaning(text) {
         Meaning::Null => Some(Value::from(())),
-        Meaning::Bool => Some(Value::from(matches!(text.to_lowercase().as_str(), "yes" | "true" | "on"))),
+        Meaning::Bool => Some(Value::from(matches!(
+            text.to_lowercase().as_str(),
+            "yes" | "true" | "on"
+        ))),
         Meaning::Int => integer(&number),
         Meaning::Float => float(&number),
         // Dates stay texts, which print the same.
@@ -148,7 +158,8 @@ fn integer(text: &str) -> Option<Value> {
         Some(digits) => (-1, digits),
         None => (1, text.strip_prefix('+').unwrap_or(text)),
     };
-    let radix = |prefix: &str, radix: u32| i128::from_str_radix(digits.strip_prefix(prefix)?, radix).ok();
+    let radix =
+        |prefix: &str, radix: u32| i128::from_str_radix(digits.strip_prefix(prefix)?, radix).ok();
     let number = radix("0b", 2)
         .or_else(|| radix("0x", 16))
         .or_else(|| radix("0", 8))
@@ -159,7 +170,9 @@ fn integer(text: &str) -> Option<Value> {
 
 /// Digits in base sixty, such as `1:30`; without colons a plain number.
 fn sixty(digits: &str) -> Option<i128> {
-    digits.split(':').try_fold(0i128, |sum, part| sum.checked_mul(60)?.checked_add(part.parse().ok()?))
+    digits.split(':').try_fold(0i128, |sum, part| {
+        sum.checked_mul(60)?.checked_add(part.parse().ok()?)
+    })
 }
 
 fn float(text: &str) -> Option<Value> {

@@ -3,6 +3,11 @@
 use std::sync::OnceLock;
 
 use fancy_regex::Regex;
+use minijinja::value::ValueKind;
+use minijinja::{Error, Value};
+
+use super::builtins::invalid;
+use super::python;
 
 /// What a plain scalar is read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,14 +32,19 @@ pub enum Meaning {
 pub fn meaning(text: &str) -> Meaning {
     static RULES: OnceLock<Vec<(Meaning, Regex)>> = OnceLock::new();
     let rules = RULES.get_or_init(|| {
-        let rule = |(meaning, pattern): (Meaning, &str)| Some((meaning, Regex::new(&format!("^(?:{pattern})\\z")).ok()?));
+        let rule = |(meaning, pattern): (Meaning, &str)| {
+            Some((meaning, Regex::new(&format!("^(?:{pattern})\\z")).ok()?))
+        };
         RULE_TEXTS.into_iter().filter_map(rule).collect()
     });
     if text.len() > 64 {
         return Meaning::Text;
     }
     let fits = |(_, regex): &&(Meaning, Regex)| regex.is_match(text).unwrap_or_default();
-    rules.iter().find(fits).map_or(Meaning::Text, |(meaning, _)| *meaning)
+    rules
+        .iter()
+        .find(fits)
+        .map_or(Meaning::Text, |(meaning, _)| *meaning)
 }
 
 const RULE_TEXTS: [(Meaning, &str); 6] = [
@@ -82,26 +92,34 @@ fn is_blank(c: Option<char>) -> bool {
 
 /// Whether libyaml writes `c` as it is; it escapes what lies above U+FFFF.
 pub fn is_printable(c: char) -> bool {
-    matches!(c, '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}') && c != '\u{feff}'
+    matches!(c, '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}')
+        && c != '\u{feff}'
 }
 
 /// Looks at every character of `text`.
 pub fn analyze(text: &str) -> Analysis {
     let chars: Vec<char> = text.chars().collect();
     let Some((first, last)) = chars.first().zip(chars.last()) else {
-        return Analysis { block_plain: true, single_quoted: true, ..Analysis::default() };
+        return Analysis {
+            block_plain: true,
+            single_quoted: true,
+            ..Analysis::default()
+        };
     };
     let (flow_indicators, block_indicators) = indicators(text, &chars);
     let multiline = chars.iter().any(|c| is_break(*c));
     let special = chars.iter().any(|c| !is_printable(*c));
     let pair = |before: fn(char) -> bool, after: fn(char) -> bool| {
-        chars.windows(2).any(|pair| before(pair[0]) && after(pair[1]))
+        chars
+            .windows(2)
+            .any(|pair| before(pair[0]) && after(pair[1]))
     };
     let is_space = |c: char| c == ' ';
     let space_break = pair(is_space, is_break);
     let break_space = pair(is_break, is_space);
     let at_edge = |c: char| c == ' ' || is_break(c);
-    let plain = !(at_edge(*first) || at_edge(*last) || break_space || space_break || special || multiline);
+    let plain =
+        !(at_edge(*first) || at_edge(*last) || break_space || space_break || special || multiline);
     Analysis {
         multiline,
         flow_plain: plain && !flow_indicators,
@@ -119,7 +137,10 @@ fn indicators(text: &str, chars: &[char]) -> (bool, bool) {
         let followed = is_blank(chars.get(index + 1).copied());
         let preceded = index == 0 || is_blank(chars.get(index - 1).copied());
         match c {
-            '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`' if index == 0 => {
+            '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%'
+            | '@' | '`'
+                if index == 0 =>
+            {
                 (flow, block) = (true, true);
             }
             '-' if index == 0 && followed => (flow, block) = (true, true),
@@ -137,6 +158,53 @@ fn indicators(text: &str, chars: &[char]) -> (bool, bool) {
         }
     }
     (flow, block)
+}
+
+/// `c` inside double quotes.
+pub fn escaped(c: char) -> String {
+    let short = match c {
+        '\0' => '0',
+        '\u{7}' => 'a',
+        '\u{8}' => 'b',
+        '\t' => 't',
+        '\n' => 'n',
+        '\u{b}' => 'v',
+        '\u{c}' => 'f',
+        '\r' => 'r',
+        '\u{1b}' => 'e',
+        '"' | '\\' => c,
+        '\u{85}' => 'N',
+        '\u{a0}' => '_',
+        '\u{2028}' => 'L',
+        '\u{2029}' => 'P',
+        c if (c as u32) <= 0xff => return format!("\\x{:02X}", c as u32),
+        c if (c as u32) <= 0xffff => return format!("\\u{:04X}", c as u32),
+        c => return format!("\\U{:08X}", c as u32),
+    };
+    format!("\\{short}")
+}
+
+/// What is neither list nor dict as YAML, before it is quoted.
+pub fn scalar_text(value: &Value) -> Result<String, Error> {
+    Ok(match value.kind() {
+        ValueKind::String => python::text(value),
+        ValueKind::None => "null".into(),
+        ValueKind::Bool => if value.is_true() { "true" } else { "false" }.into(),
+        ValueKind::Number => match python::number(value).as_str() {
+            "inf" => ".inf".into(),
+            "-inf" => "-.inf".into(),
+            "nan" => ".nan".into(),
+            // YAML wants a point in a float.
+            number if !number.contains('.') => number.replacen('e', ".0e", 1),
+            number => number.into(),
+        },
+        _ => {
+            return Err(invalid(format!(
+                "a value of type {} cannot become YAML",
+                python::type_name(value)
+            )));
+        }
+    })
 }
 
 #[cfg(test)]
