@@ -11,7 +11,7 @@
 //! //- run                    play.rhai is applied
 //! //- run again              the same; by then nothing may change
 //! //- check --limit web      a dry run; words that follow are passed on
-//! //- lint
+//! //- lint [FILE...]
 //! //- show web /etc/motd     a file of a virtual host
 //! ```
 
@@ -145,7 +145,7 @@ impl Section {
         let said = match (verb, &words[..]) {
             ("run", ["again", rest @ ..] | rest) => run(&[FILE, "--sandbox"], rest),
             ("check", rest) => run(&[FILE, "--sandbox", "--check", "--exit-code"], rest),
-            ("lint", rest) => run(&["lint", FILE], rest),
+            ("lint", files) => run(&["lint"], if files.is_empty() { &[FILE] } else { files }),
             ("show", [host, path]) => return Ok(project.host_file(host, path)),
             _ => return Err(format!("`{}` is not a known section", self.title)),
         };

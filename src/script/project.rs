@@ -187,9 +187,10 @@ impl Project {
             })? {
                 return Ok((id, found));
             }
-            looked.push(id);
+            if !looked.contains(&id) {
+                looked.push(id);
+            }
         }
-        looked.dedup();
         let what = match kind {
             SourceKind::Template => "template",
             SourceKind::File => "file",
