@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use self::names::{DIRECTORIES, IN_HOME, brings, file_keys, inside_unit_directory, template};
 use super::Overlay;
 use super::pending::Node;
 use crate::effect::{Scope, UnitAction};
@@ -9,30 +10,12 @@ use crate::module::Result;
 use crate::outcome::Failure;
 use crate::system::{Found, Reads, Unit};
 
-/// Where unit files live, below the manager's own name: `system` or `user`
-/// (systemd.unit(5)).
-const DIRECTORIES: [&str; 5] = [
-    "/etc/systemd",
-    "/run/systemd",
-    "/usr/local/lib/systemd",
-    "/usr/lib/systemd",
-    "/lib/systemd",
-];
+mod names;
 
-/// Below a user's home directory.
-const IN_HOME: &str = ".config/systemd/user";
+pub(super) use self::names::key;
 
 /// What starts another unit of the same name.
 const TRIGGERS: [&str; 3] = ["timer", "socket", "path"];
-
-/// The name under which a unit's state is recorded.
-pub(super) fn key(unit: &str, scope: &Scope) -> String {
-    match scope {
-        Scope::System => unit.to_owned(),
-        Scope::Global => format!("global/{unit}"),
-        Scope::User(user) => format!("user/{user}/{unit}"),
-    }
-}
 
 impl Overlay {
     pub(super) fn unit_pending(&self, name: &str, scope: &Scope) -> Result<Found<Unit>> {
@@ -306,23 +289,6 @@ impl Overlay {
     }
 }
 
-/// What a path is called inside a directory of unit files, with the prefix
-/// that tells users' units from those of the system.
-fn inside_unit_directory(path: &Path) -> Vec<(&'static str, PathBuf)> {
-    let mut found = Vec::new();
-    for directory in DIRECTORIES {
-        for (manager, prefix) in [("system", ""), ("user", "user/")] {
-            if let Ok(inside) = path.strip_prefix(Path::new(directory).join(manager)) {
-                found.push((prefix, inside.to_owned()));
-            }
-        }
-    }
-    if let Some((_, inside)) = path.to_str().and_then(|path| path.split_once(IN_HOME)) {
-        found.push(("user/", PathBuf::from(inside.trim_start_matches('/'))));
-    }
-    found
-}
-
 /// Refuses what systemd would refuse.
 fn refuse(name: &str, action: UnitAction, unit: &Unit) -> Result<()> {
     let starts = matches!(
@@ -359,28 +325,4 @@ fn runs_once(text: &str) -> bool {
         .iter()
         .any(|yes| has_line(text, &format!("RemainAfterExit={yes}")));
     has_line(text, "Type=oneshot") && !stays
-}
-
-/// An instance `a@b.service` has the file `a@.service`.
-fn template(unit: &str) -> Option<String> {
-    let (prefix, _) = unit.split_once('@')?;
-    let (_, suffix) = unit.rsplit_once('.')?;
-    Some(format!("{prefix}@.{suffix}"))
-}
-
-/// The names under which changes of a unit's files are noted.
-fn file_keys(name: &str, scope: &Scope) -> Vec<String> {
-    let key = |name: String| match scope {
-        Scope::System => name,
-        Scope::User(_) | Scope::Global => format!("user/{name}"),
-    };
-    let names = [Some(name.to_owned()), template(name)];
-    names.into_iter().flatten().map(key).collect()
-}
-
-/// Whether a package of unknown contents may bring a unit: by its name, or as
-/// the only guess left.
-fn brings(package: &str, unit: &str) -> bool {
-    let stem = unit.split(['.', '@']).next().unwrap_or(unit);
-    package.contains(stem) || stem.contains(package)
 }
