@@ -22,6 +22,8 @@ mod expiry;
 
 mod groups;
 
+mod ssh_key;
+
 pub use self::checks::valid_name;
 
 /// Keeps an account: its number, groups, home directory, shell and password.
@@ -83,6 +85,21 @@ pub struct User {
     /// The last day of the account: `"2030-12-31"`, `"never"`, or a number of
     /// days (or seconds) since 1970.
     expires: Option<Expiry>,
+    /// Whether the user gets an SSH key without passphrase, unless there is one;
+    /// the result's `ssh_public_key` is its public half.
+    #[serde(default)]
+    generate_ssh_key: bool,
+    /// The kind of that key, such as `ed25519`.
+    #[serde(default = "rsa")]
+    ssh_key_type: String,
+    /// The bits of that key, where its kind has several sizes.
+    ssh_key_bits: Option<u32>,
+    /// The comment of that key; user and host if not given.
+    ssh_key_comment: Option<String>,
+    /// Where that key is, below the home directory; `.ssh/id_` and its kind if
+    /// not given.
+    #[schemars(extend("x-kind" = "path"))]
+    ssh_key_file: Option<PathBuf>,
     /// Whether the home directory goes with the user.
     #[serde(default)]
     remove: bool,
@@ -93,6 +110,11 @@ pub struct User {
 
 fn yes() -> bool {
     true
+}
+
+/// As Ansible has it: a host that it set up keeps its key.
+fn rsa() -> String {
+    "rsa".to_owned()
 }
 
 /// Whether a user shall be there.
@@ -151,6 +173,7 @@ impl Module for User {
             Some(uid) => state.set("uid", uid),
             None => state.set_unknown("uid", format!("the new user {}", self.name)),
         }
+        self.set_key(&mut state, &user, system)?;
         self.set_password(&mut state, user.password.as_ref());
         self.set_wanted_group(&mut state, &user.group, system)?;
         Ok(state)
@@ -175,6 +198,9 @@ impl Module for User {
         if self.create_home {
             wanted.set(HOME_DIRECTORY, "there");
         }
+        if self.generate_ssh_key {
+            wanted.set(ssh_key::KEY, "there");
+        }
         if self.password.is_some() && (new || self.update_password == UpdatePassword::Always) {
             wanted.set("password", SET);
         }
@@ -193,7 +219,8 @@ impl Module for User {
             return system.perform(effect).map(drop);
         }
         if diff.has("state") {
-            return self.add(system);
+            self.add(system)?;
+            return self.make_key(system);
         }
         let account = self.changes(diff, system)?;
         if account != Account::default() {
@@ -201,6 +228,7 @@ impl Module for User {
             system.perform(Effect::ChangeUser { name, account })?;
         }
         self.make_home(system)?;
+        self.make_key(system)?;
         if diff.has("password") || diff.has("password locked") {
             let account = Account {
                 password: diff.has("password").then(|| self.hash()).flatten(),
@@ -221,7 +249,7 @@ impl Module for User {
             };
             Some(((*name).to_owned(), value))
         };
-        ["uid", "group", "groups", "home", "shell"]
+        ["uid", "group", "groups", "home", "shell", ssh_key::PUBLIC]
             .iter()
             .filter_map(value)
             .collect()

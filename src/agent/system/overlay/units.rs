@@ -27,7 +27,7 @@ impl Overlay {
                 Found::Absent => None,
             },
         };
-        let from_file = self.unit_from_file(name, scope)?;
+        let from_file = self.unit_from_file(name, scope, known.is_some())?;
         let reloaded = &self.pending.reloaded_managers;
         let mut unit = match (known, from_file) {
             (None, None) => return Ok(self.unit_of_package(name)),
@@ -61,19 +61,22 @@ impl Overlay {
         let Scope::User(user) = scope else {
             return self.base.unit(name, scope);
         };
-        if !self.base.users()?.iter().any(|known| known.name == *user) {
-            return Ok(Found::Absent);
+        let there = self.base.users()?.iter().any(|known| known.name == *user);
+        if there {
+            match self.base.unit(name, scope) {
+                Err(_) if !self.pending.is_empty() => {}
+                found => return found,
+            }
         }
-        match self.base.unit(name, scope) {
-            Err(_) if !self.pending.is_empty() => Ok(Found::Absent),
-            found => found,
-        }
+        self.assume(&format!("The systemd manager of {user} runs by then."));
+        Ok(Found::Absent)
     }
 
-    /// A unit whose file is recorded, but which nobody has used yet.
-    fn unit_from_file(&self, name: &str, scope: &Scope) -> Result<Option<Unit>> {
+    /// A unit as its file has it, which nobody has used yet. What the base
+    /// knows of a unit counts more than a file that was there before.
+    fn unit_from_file(&self, name: &str, scope: &Scope, known: bool) -> Result<Option<Unit>> {
         for path in self.unit_paths(name, scope)? {
-            if !self.pending.files.contains_key(&path) {
+            if known && !self.pending.files.contains_key(&path) {
                 continue;
             }
             let Found::Present(content) = self.content(&path)? else {
