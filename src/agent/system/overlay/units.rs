@@ -27,7 +27,8 @@ impl Overlay {
                 Found::Absent => None,
             },
         };
-        let from_file = self.unit_from_file(name, scope, known.is_some())?;
+        let is_known = known.is_some();
+        let from_file = self.unit_from_file(name, scope, is_known)?;
         let reloaded = &self.pending.reloaded_managers;
         let mut unit = match (known, from_file) {
             (None, None) => return Ok(self.unit_of_package(name)),
@@ -43,7 +44,8 @@ impl Overlay {
             },
         };
         unit.needs_reload &= !reloaded.contains(&key("", scope));
-        unit.needs_reload |= self.changed(name, scope) && self.loaded(name, &unit, scope);
+        unit.needs_reload |=
+            self.changed(name, scope) && (is_known && used(&unit) || self.triggered(name, scope));
         Ok(Found::Present(unit))
     }
 
@@ -171,21 +173,21 @@ impl Overlay {
         }
     }
 
-    /// systemd reads the files of a unit nobody uses each time anew, so only
-    /// one that runs, starts at boot, failed, or is triggered can be out of
-    /// date.
-    fn loaded(&self, name: &str, unit: &Unit, scope: &Scope) -> bool {
-        let used = |unit: &Unit| {
-            unit.active || unit.file_state == "enabled" || unit.active_state == "failed"
-        };
+    /// Whether a timer or the like is used that starts the unit.
+    fn triggered(&self, name: &str, scope: &Scope) -> bool {
         let Some(stem) = name.strip_suffix(".service") else {
-            return used(unit);
+            return false;
         };
-        let triggered = TRIGGERS.iter().any(|kind| {
-            let trigger = self.unit(&format!("{stem}.{kind}"), scope);
-            matches!(trigger, Ok(Found::Present(trigger)) if used(&trigger))
-        });
-        used(unit) || triggered
+        // A trigger that only a file speaks of was never read by systemd.
+        let is_read = |trigger: &str| {
+            self.pending.units.contains_key(&key(trigger, scope))
+                || matches!(self.unit_of_base(trigger, scope), Ok(Found::Present(_)))
+        };
+        TRIGGERS.iter().any(|kind| {
+            let trigger = format!("{stem}.{kind}");
+            is_read(&trigger)
+                && matches!(self.unit(&trigger, scope), Ok(Found::Present(unit)) if used(&unit))
+        })
     }
 
     pub(super) fn change_unit(
@@ -196,7 +198,7 @@ impl Overlay {
     ) -> Result<()> {
         let mut unit = self.changeable(name, action, scope)?;
         refuse(name, action, &unit)?;
-        if !self.loaded(name, &unit, scope) {
+        if !unit.needs_reload {
             self.forget_change(name, scope);
         }
         match action {
@@ -312,6 +314,12 @@ fn refuse(name: &str, action: UnitAction, unit: &Unit) -> Result<()> {
             .hint("It has no ExecReload; `state: \"restarted\"` works for every unit.")),
         (true, _) => Ok(()),
     }
+}
+
+/// systemd reads the files of a unit nobody uses each time anew, so only one
+/// that runs, starts at boot, failed, or is triggered can be out of date.
+fn used(unit: &Unit) -> bool {
+    unit.active || unit.file_state == "enabled" || unit.active_state == "failed"
 }
 
 fn set_active(unit: &mut Unit, active: bool) {
