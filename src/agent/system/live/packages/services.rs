@@ -150,7 +150,7 @@ fn unit_file(file: &PackagedFile) -> Option<(String, &PackagedFile)> {
 }
 
 /// The name of the unit whose file a package has at `path`, if it is one.
-pub fn unit_name(path: &Path) -> Option<&str> {
+fn unit_name(path: &Path) -> Option<&str> {
     let parent = path.parent()?.to_str()?;
     let suffix = path.extension()?.to_str()?;
     let is_unit = DIRECTORIES.contains(&parent) && SUFFIXES.contains(&suffix);
