@@ -135,7 +135,8 @@ fn understood(call: &Call, files: &mut Vec<PackagedFile>) -> bool {
         return true;
     };
     if HARMLESS.contains(program) {
-        return !call.writes;
+        let edits = *program == "sed" && given.iter().any(|word| word.starts_with("-i"));
+        return !call.writes && !edits;
     }
     if *program == "dpkg-statoverride" && !given.contains(&"--add") {
         return true;
@@ -353,6 +354,7 @@ mod tests {
             "echo text > /etc/app/file",
             "chmod g+w /etc/app",
             "mv /etc/app/a /etc/app/b",
+            "sed -i s/a/b/ /etc/app/file",
         ] {
             assert!(followed(script).1, "{script}");
         }

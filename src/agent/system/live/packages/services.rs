@@ -37,6 +37,16 @@ impl Actions {
             (Some("deb-systemd-invoke"), [verb, units @ ..]) if starts(verb) => {
                 self.started.extend(units.iter().map(|unit| full(unit)));
             }
+            (Some("systemctl"), [verb, units @ ..]) => {
+                let units: Vec<String> = units.iter().map(|unit| full(unit)).collect();
+                let now = words.iter().any(|word| word == "--now");
+                if starts(verb) || (*verb == "enable" && now) {
+                    self.started.extend(units.clone());
+                }
+                if *verb == "enable" {
+                    self.enabled.extend(units);
+                }
+            }
             // debhelper's line for hosts without systemd starts no unit.
             (Some("invoke-rc.d"), [service, verb])
                 if starts(verb) && !words.iter().any(|word| word == "--skip-systemd-native") =>
@@ -235,6 +245,13 @@ mod tests {
         let actions = actions(SCRIPT);
         assert_eq!(actions.enabled, ["web.service"]);
         assert_eq!(actions.started, ["web.service", "tidy.service"]);
+    }
+
+    #[test]
+    fn packages_that_call_systemctl_themselves_are_understood_too() {
+        let actions = actions("systemctl daemon-reload\nsystemctl enable --now app || true\n");
+        assert_eq!(actions.enabled, ["app.service"]);
+        assert_eq!(actions.started, ["app.service"]);
     }
 
     #[test]
