@@ -23,7 +23,7 @@ impl<W: Write> Exec<W> {
 
     fn task(&mut self, host: &str, outcome: &Outcome) -> io::Result<()> {
         let values = outcome.failure.as_ref().map_or(&outcome.values, |failure| &failure.values);
-        let code = values.get("rc").map_or_else(|| "?".to_owned(), |code| mark_free(code));
+        let code = values.get("rc").map_or_else(|| "?".to_owned(), mark_free);
         writeln!(self.out, "{host}: exit code {code}")?;
         for stream in ["stdout", "stderr"] {
             let text = values.get(stream).map(mark_free).unwrap_or_default();

@@ -144,6 +144,7 @@ pub fn checkout() -> PathBuf {
 
 /// Whether a part that this machine may lack is there. Says loudly when it is
 /// not, and fails where nothing may be skipped.
+#[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 pub fn has(what: &str, there: bool) -> bool {
     if !there {
         let required = std::env::var_os("VEZA_REQUIRE_ALL").is_some_and(|value| value == "1");
