@@ -13,12 +13,21 @@ const HOST: &str = "veza-role-haproxy";
 /// A clean container, or nothing on a machine without the lab.
 fn clean_host() -> Option<TestProject> {
     let up = Command::new("incus").arg("list").output();
-    if !has("the lab of real hosts (tests/lab/up)", up.is_ok_and(|list| list.status.success())) {
+    if !has(
+        "the lab of real hosts (tests/lab/up)",
+        up.is_ok_and(|list| list.status.success()),
+    ) {
         return None;
     }
-    let twin = Command::new(checkout().join("tests/lab/twin")).arg(HOST).output();
+    let twin = Command::new(checkout().join("tests/lab/twin"))
+        .arg(HOST)
+        .output();
     let twin = twin.expect("the script starts");
-    assert!(twin.status.success(), "{}", String::from_utf8_lossy(&twin.stderr));
+    assert!(
+        twin.status.success(),
+        "{}",
+        String::from_utf8_lossy(&twin.stderr)
+    );
     let project = TestProject::new();
     project.copy_into(&checkout().join("envs/files"), "files");
     Some(project)
@@ -27,7 +36,15 @@ fn clean_host() -> Option<TestProject> {
 /// What a command in the container says, with what goes wrong.
 fn inside(shell: &str) -> String {
     let output = Command::new("incus")
-        .args(["exec", HOST, "-T", "--", "sh", "-c", &format!("{{ {shell}\n}} 2>&1")])
+        .args([
+            "exec",
+            HOST,
+            "-T",
+            "--",
+            "sh",
+            "-c",
+            &format!("{{ {shell}\n}} 2>&1"),
+        ])
         .output()
         .expect("incus starts");
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -108,16 +125,24 @@ fn a_real_haproxy_takes_what_the_role_renders() {
     inside(CERTIFICATE);
 
     project.write("combinations.rhai", COMBINATIONS);
-    let ran = project.run(&["combinations.rhai", "--no-diff"]).ended_with(0);
+    let ran = project
+        .run(&["combinations.rhai", "--no-diff"])
+        .ended_with(0);
     assert_eq!(ran.out.matches("accepted").count(), 12, "{}", ran.out);
 
     project.write("routes.rhai", ROUTES);
     project.run(&["routes.rhai", "--no-diff"]).ended_with(0);
-    project.run(&["routes.rhai"]).ended_with(0).says("No changes");
+    project
+        .run(&["routes.rhai"])
+        .ended_with(0)
+        .says("No changes");
     let request = |path: &str| inside(&format!("curl -ski https://localhost{path}"));
     let served_by = |path: &str, port: &str| {
         let answer = request(path);
-        assert!(answer.ends_with(&format!(":{port}\n")), "{path} of {port}: {answer}");
+        assert!(
+            answer.ends_with(&format!(":{port}\n")),
+            "{path} of {port}: {answer}"
+        );
     };
     served_by("/", "8080");
     served_by("/tracks/1/x.m3u8", "8082");
@@ -126,16 +151,26 @@ fn a_real_haproxy_takes_what_the_role_renders() {
     served_by("/other/x.m3u8", "8080");
 
     let answer = request("/");
-    for part in ["HTTP/2 200", "strict-transport-security: max-age=", "set-cookie: VEZA_SERVERID=localhost; path=/; HttpOnly; Secure"] {
+    for part in [
+        "HTTP/2 200",
+        "strict-transport-security: max-age=",
+        "set-cookie: VEZA_SERVERID=localhost; path=/; HttpOnly; Secure",
+    ] {
         assert!(answer.contains(part), "`{part}` is missing in\n{answer}");
     }
     let answer = inside("curl -si http://localhost/x");
-    assert!(answer.contains("301") && answer.contains("https://localhost/x"), "{answer}");
+    assert!(
+        answer.contains("301") && answer.contains("https://localhost/x"),
+        "{answer}"
+    );
 
     // A drained server stays drained over a reload.
     inside("echo 'set server api_pool/localhost state drain' | socat - /run/haproxy/admin.sock");
-    let ran = project.run(&["routes.rhai", "--set", "rise=3"]).ended_with(0);
+    let ran = project
+        .run(&["routes.rhai", "--set", "rise=3"])
+        .ended_with(0);
     ran.says("haproxy.service (reloaded)");
-    let states = inside("echo 'show stat' | socat - /run/haproxy/admin.sock | grep ^api_pool,localhost");
+    let states =
+        inside("echo 'show stat' | socat - /run/haproxy/admin.sock | grep ^api_pool,localhost");
     assert!(states.contains("DRAIN"), "{states}");
 }
