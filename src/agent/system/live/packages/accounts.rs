@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::password::PasswordHash;
 use crate::system::{Group, User};
 
 /// What a package adds.
@@ -76,7 +77,7 @@ impl Accounts {
             comment,
             home,
             shell: shell.to_owned(),
-            password: Some("!".to_owned()),
+            password: Some(PasswordHash::new("!")),
             expires: None,
         });
     }
@@ -132,7 +133,7 @@ impl Accounts {
             comment: word(3).unwrap_or_default().to_owned(),
             home: PathBuf::from(word(4).unwrap_or("/")),
             shell: word(5).unwrap_or("/usr/sbin/nologin").to_owned(),
-            password: Some("!*".to_owned()),
+            password: Some(PasswordHash::new("!*")),
             expires: None,
         });
     }
