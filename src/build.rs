@@ -12,7 +12,7 @@ use std::process::Command;
 const MUSL: &str = "x86_64-unknown-linux-musl";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    for path in ["src/agent", "Cargo.toml", "Cargo.lock"] {
+    for path in ["src/agent", "stdlib", "Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={path}");
     }
     println!("cargo::rerun-if-env-changed=VEZA_AGENT");
