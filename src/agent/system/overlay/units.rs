@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use self::names::{DIRECTORIES, IN_HOME, brings, file_keys, inside_unit_directory, template};
-use super::Overlay;
 use super::pending::Node;
+use super::{Absence, Overlay};
 use crate::effect::{Scope, UnitAction};
 use crate::module::Result;
 use crate::outcome::Failure;
@@ -59,10 +59,19 @@ impl Overlay {
 
     fn unit_of_package(&self, name: &str) -> Found<Unit> {
         let packages = &self.pending.opaque_packages;
-        let package = packages.iter().find(|package| brings(package, name));
-        package.map_or(Found::Absent, |package| {
-            Found::Unknown(format!("package {package}"))
-        })
+        let Some(package) = packages.iter().find(|package| brings(package, name)) else {
+            return Found::Absent;
+        };
+        match self.absence {
+            // Nobody has started it on a virtual host.
+            Absence::Certain => Found::Present(Unit {
+                active_state: "inactive".to_owned(),
+                file_state: "disabled".to_owned(),
+                can_reload: None,
+                ..Unit::default()
+            }),
+            Absence::Doubtful => Found::Unknown(format!("package {package}")),
+        }
     }
 
     /// The base has no manager of a user who is not there yet, and that of one
