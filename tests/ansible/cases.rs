@@ -92,18 +92,28 @@ impl Case {
         match (left.1 == right.1, reason) {
             (true, None) | (false, Some(_)) => None,
             (true, Some((_, reason))) => Some(format!(
-                "{}: {what} no longer differs, though it says: {reason}",
+                "{}: {what} no longer differs, though it says: {reason}\n",
                 self.title
             )),
             (false, None) => Some(format!(
-                "{}: {what} differs\n  {}: {}\n  {}: {}",
+                "{}: {what} differs\n{}",
                 self.title,
-                left.0,
-                left.1.trim_end().replace('\n', "\n    "),
-                right.0,
-                right.1.trim_end().replace('\n', "\n    ")
+                apart(left, right)
             )),
         }
+    }
+}
+
+/// The lines that only one side has.
+fn apart(left: (&str, &str), right: (&str, &str)) -> String {
+    let only = |one: (&str, &str), other: &str| -> String {
+        let lines = one.1.lines();
+        let lines = lines.filter(|line| !other.lines().any(|same| same == *line));
+        lines.map(|line| format!("  only {}: {line}\n", one.0)).collect()
+    };
+    match only(left, right.1) + &only(right, left.1) {
+        none if none.is_empty() => format!("  {left:?} {right:?}\n"),
+        some => some,
     }
 }
 

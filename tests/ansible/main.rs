@@ -46,7 +46,7 @@ fn family(name: &str) {
 
     let mut wrong = Vec::new();
     for (index, case) in cases.iter().enumerate() {
-        let sides = ["Ansible", "we"];
+        let sides = ["Ansible", "ours"];
         let both = |left: &str, right: &str, what: &str| {
             case.compare(what, (sides[0], left), (sides[1], right))
         };
@@ -62,10 +62,10 @@ fn family(name: &str) {
     for (case, verdict, said) in first.iter().chain(&second).flatten() {
         let is_wrong = wrong.iter().any(|wrong| wrong.starts_with(&format!("{case}: ")));
         if is_wrong && verdict != "changed" && verdict != "ok" {
-            wrong.push(format!("(of {case}: {verdict}, {said})"));
+            wrong.push(format!("(of {case}: {verdict}, {said})\n"));
         }
     }
-    assert!(wrong.is_empty(), "{} of {} cases:\n{}", name, cases.len(), wrong.join("\n"));
+    assert!(wrong.is_empty(), "{} of {} cases:\n{}", name, cases.len(), wrong.join(""));
 }
 
 /// The verdicts of one case.
