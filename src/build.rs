@@ -4,11 +4,6 @@
 //! lock otherwise), and without the flags and wrappers of the outer build.
 //! `VEZA_AGENT` names an agent built elsewhere, to be embedded instead.
 
-#![expect(
-    clippy::print_stdout,
-    reason = "cargo reads what a build script prints"
-)]
-
 use std::env;
 use std::error::Error;
 use std::path::{Path, PathBuf};

@@ -67,10 +67,6 @@ pub struct Apply {
 pub struct Selection {
     /// Use virtual hosts kept in DIR [default: .sandbox in the project]
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
-    #[expect(
-        clippy::option_option,
-        reason = "absent, without and with a directory differ"
-    )]
     pub sandbox: Option<Option<PathBuf>>,
     /// Only hosts that PATTERN selects: names, groups, `a,b`, `!c`, `web*`, `all`
     #[arg(long, short = 'l', value_name = "PATTERN")]

@@ -30,7 +30,7 @@ pub struct Play {
 #[derive(Clone, Debug)]
 pub enum Body {
     /// A closure of the env file.
-    Script(Closure),
+    Script(Box<Closure>),
     /// One call, given on the command line.
     Call(Box<Call>),
 }

@@ -26,7 +26,11 @@ fn env_files_are_valid_and_settle() {
     for file in files {
         let project = TestProject::new();
         project.copy_into(&root().join("envs"), "envs");
-        let name = file.file_name().expect("it has a name").to_string_lossy().into_owned();
+        let name = file
+            .file_name()
+            .expect("it has a name")
+            .to_string_lossy()
+            .into_owned();
         settles(&project, &format!("envs/{name}"));
     }
 }
@@ -50,13 +54,20 @@ fn settles(project: &TestProject, file: &str) {
         first.out
     );
     let again = expect(&[file, "--sandbox"], 0, "can be applied again");
-    assert_eq!(count(&again.out, "changed"), 0, "{file} does not settle:\n{}", again.out);
+    assert_eq!(
+        count(&again.out, "changed"),
+        0,
+        "{file} does not settle:\n{}",
+        again.out
+    );
     expect(&check, 0, "has nothing left to do");
 }
 
 /// How many lines report a task with this verdict.
 fn count(out: &str, verdict: &str) -> usize {
-    out.lines().filter(|line| line.starts_with(&format!("{verdict}  "))).count()
+    out.lines()
+        .filter(|line| line.starts_with(&format!("{verdict}  ")))
+        .count()
 }
 
 fn entries(folder: &str) -> impl Iterator<Item = PathBuf> {

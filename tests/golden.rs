@@ -11,7 +11,7 @@
 //! //- run                    play.rhai is applied
 //! //- run again              the same; by then nothing may change
 //! //- check --limit web      a dry run; words that follow are passed on
-//! //- lint
+//! //- lint [FILE...]
 //! //- show web /etc/motd     a file of a virtual host
 //! ```
 
@@ -44,12 +44,19 @@ fn golden() {
         let text = fs::read_to_string(&path).expect("a case can be read");
         let case = Case::parse(&text);
         let (now, problems) = case.perform();
-        wrong.extend(problems.iter().map(|why| format!("{}: {why}", path.display())));
+        wrong.extend(
+            problems
+                .iter()
+                .map(|why| format!("{}: {why}", path.display())),
+        );
         if update {
             fs::write(&path, now).expect("a case can be written");
         } else if now != text {
             let diff = TextDiff::from_lines(&text, &now).unified_diff().to_string();
-            wrong.push(format!("{} expects something else:\n{diff}", path.display()));
+            wrong.push(format!(
+                "{} expects something else:\n{diff}",
+                path.display()
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -62,7 +69,9 @@ fn every_module_and_role_has_a_case() {
         .iter()
         .map(|path| fs::read_to_string(path).expect("a case can be read"))
         .collect();
-    let modules = veza_agent::modules::ALL.iter().map(|module| module.name.to_owned());
+    let modules = veza_agent::modules::ALL
+        .iter()
+        .map(|module| module.name.to_owned());
     let stdlib = fs::read_dir(root().join("stdlib")).expect("the folder can be read");
     let roles = stdlib
         .filter_map(|entry| Some(entry.ok()?.path()))
@@ -72,7 +81,10 @@ fn every_module_and_role_has_a_case() {
         .chain(roles)
         .filter(|name| !text.contains(&format!("{name}(")))
         .collect();
-    assert!(missing.is_empty(), "no case in tests/golden for {missing:?}");
+    assert!(
+        missing.is_empty(),
+        "no case in tests/golden for {missing:?}"
+    );
 }
 
 fn root() -> &'static Path {
@@ -98,7 +110,10 @@ impl Case {
         for line in text.split_inclusive('\n') {
             if let Some(title) = line.strip_prefix(MARK) {
                 let title = title.trim().to_owned();
-                case.sections.push(Section { title, body: String::new() });
+                case.sections.push(Section {
+                    title,
+                    body: String::new(),
+                });
                 continue;
             }
             match case.sections.last_mut() {
@@ -145,7 +160,7 @@ impl Section {
         let said = match (verb, &words[..]) {
             ("run", ["again", rest @ ..] | rest) => run(&[FILE, "--sandbox"], rest),
             ("check", rest) => run(&[FILE, "--sandbox", "--check", "--exit-code"], rest),
-            ("lint", rest) => run(&["lint", FILE], rest),
+            ("lint", files) => run(&["lint"], if files.is_empty() { &[FILE] } else { files }),
             ("show", [host, path]) => return Ok(project.host_file(host, path)),
             _ => return Err(format!("`{}` is not a known section", self.title)),
         };

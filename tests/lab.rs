@@ -104,7 +104,10 @@ impl Lab {
 #[track_caller]
 fn same(predicted: &[Value], performed: &[Value]) {
     for (predicted, performed) in predicted.iter().zip(performed) {
-        assert_eq!(predicted, performed, "predicted on the left, performed on the right");
+        assert_eq!(
+            predicted, performed,
+            "predicted on the left, performed on the right"
+        );
     }
     let (longer, what) = match predicted.len() > performed.len() {
         true => (predicted, "predicted"),
@@ -171,8 +174,11 @@ fn files_on_all_three_ways_to_a_host() {
         "templates/x.j2",
         "port = {{ port }}\nhost = {{ host.name }}\n",
     );
-    lab.world.write("files/tree/a.txt", "a
-");
+    lab.world.write(
+        "files/tree/a.txt",
+        "a
+",
+    );
     lab.world.write("files/tree/below/b.txt", "b\n");
     std::fs::write(lab.world.root().join("files/large.bin"), vec![7; 3_000_000]).expect("a file");
     lab.play(
@@ -354,7 +360,9 @@ fn an_interrupt_ends_the_command_and_leaves_no_orphan() {
             .expect("kill starts")
             .success()
     );
-    lab.world.said(&child.wait_with_output().expect("it ends")).ended_with(130);
+    lab.world
+        .said(&child.wait_with_output().expect("it ends"))
+        .ended_with(130);
     wait_until("the command is gone", || {
         inside("veza-backend-api-1", "pgrep -x sleep").is_empty()
     });

@@ -62,14 +62,16 @@ impl Effect {
                 remove_home,
                 force,
             } => remove_user(name, *remove_home, *force),
-            Self::AddGroup { name, gid, system } => {
+            Self::AddGroup {
+                name, gid, system, ..
+            } => {
                 let notes = Notes::default()
                     .add_some(gid.map(|gid| format!("gid {gid}")))
                     .add_if(*system, "system");
                 format!("add group {name}{notes}")
             }
-            Self::ChangeGroup { name, gid } => format!("change group {name} to gid {gid}"),
-            Self::RemoveGroup { name } => format!("remove group {name}"),
+            Self::ChangeGroup { name, gid, .. } => format!("change group {name} to gid {gid}"),
+            Self::RemoveGroup { name, .. } => format!("remove group {name}"),
             Self::WriteCrontab { user, content } => write_crontab(user, content.as_deref()),
             Self::RunCommand { command, .. } => command.describe(),
         }
@@ -363,7 +365,12 @@ mod tests {
         command.environment.insert("TOKEN".into(), "hunter2".into());
         command.user = Some("postgres".into());
         assert_eq!(
-            Effect::RunCommand { command, creates: None, removes: None }.describe(),
+            Effect::RunCommand {
+                command,
+                creates: None,
+                removes: None
+            }
+            .describe(),
             r"run `sh -c 'echo '\''a b'\''' ''` (as postgres, with input, with TOKEN set)"
         );
     }
@@ -383,7 +390,7 @@ mod tests {
         let account = Account {
             uid: Some(1001),
             groups: Some(vec!["docker".into(), "sudo".into()]),
-            password: Some("$6$secret".into()),
+            password: Some(crate::password::PasswordHash::new("$6$secret")),
             ..Account::default()
         };
         let effect = Effect::AddUser {

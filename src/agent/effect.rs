@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::content::Content;
+use crate::password::PasswordHash;
 
 /// One thing that is done to a host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -130,6 +131,8 @@ pub enum Effect {
         gid: Option<u32>,
         /// Whether the number comes from the system's range.
         system: bool,
+        /// Whether another group may have the same number.
+        non_unique: bool,
     },
     /// Changes a group's number.
     ChangeGroup {
@@ -137,11 +140,15 @@ pub enum Effect {
         name: String,
         /// The new number.
         gid: u32,
+        /// Whether another group may have the same number.
+        non_unique: bool,
     },
     /// Removes a group.
     RemoveGroup {
         /// Its name.
         name: String,
+        /// Whether to remove it even while it is a user's primary group.
+        force: bool,
     },
     /// Replaces a user's crontab; no content removes it.
     WriteCrontab {
@@ -268,14 +275,16 @@ pub struct Account {
     pub create_home: bool,
     /// The login shell.
     pub shell: Option<String>,
-    /// The hash of the password, as crypt(5) has it.
-    pub password: Option<String>,
+    /// The hash of the password.
+    pub password: Option<PasswordHash>,
     /// Whether the password is locked.
     pub locked: Option<bool>,
     /// Whether the number comes from the system's range.
     pub system: bool,
     /// The day the account expires, in days since 1970-01-01; -1 for never.
     pub expires: Option<i64>,
+    /// Whether another user may have the same number.
+    pub non_unique: bool,
 }
 
 /// A command, as an argument list: no shell is involved.

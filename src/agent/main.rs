@@ -31,7 +31,7 @@ fn main() -> ExitCode {
 
 /// Frames keep the real standard output; whatever else prints there goes to
 /// standard error.
-fn take_stdout() -> io::Result<std::fs::File> {
+fn take_stdout() -> io::Result<io::PipeWriter> {
     let frames = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
     rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
     Ok(frames.into())

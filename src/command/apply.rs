@@ -43,7 +43,13 @@ pub fn run(apply: Apply) -> Result<Exit, Refusal> {
         forks: apply.selection.forks,
     };
     let plays = playbook.plays().to_vec();
-    follow(playbook, plays, options, readers(&apply.look), apply.exit_code)
+    follow(
+        playbook,
+        plays,
+        options,
+        readers(&apply.look),
+        apply.exit_code,
+    )
 }
 
 /// Runs plays while `readers` tell what happens.

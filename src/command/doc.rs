@@ -26,7 +26,9 @@ fn list(project: &Project) -> String {
     let summary = |schema: &Schema| (schema.name.clone(), schema.summary.clone());
     let modules = catalog().iter().map(|schema| summary(schema)).collect();
     let roles = project.roles().into_iter().map(|name| {
-        let doc = role(project, &name).map(|role| role.doc).unwrap_or_default();
+        let doc = role(project, &name)
+            .map(|role| role.doc)
+            .unwrap_or_default();
         (name, doc.lines().next().unwrap_or_default().to_owned())
     });
     let declarations = declaration_schemas().iter().map(summary).collect();
@@ -40,7 +42,11 @@ fn list(project: &Project) -> String {
     let mut text = String::new();
     for (title, entries) in &parts {
         text += &format!("{title}\n");
-        text.extend(entries.iter().map(|(name, what)| format!("  {name:width$}  {what}\n")));
+        text.extend(
+            entries
+                .iter()
+                .map(|(name, what)| format!("  {name:width$}  {what}\n")),
+        );
         text += "\n";
     }
     text + "`veza-play doc NAME` shows one of them with all it takes.\n"
@@ -55,9 +61,17 @@ fn page(name: &str, project: &Project) -> Result<String, Refusal> {
     let mut pages = Vec::new();
     if let Some(schema) = catalog().get(name) {
         let common: String = common_options().iter().map(argument).collect();
-        pages.push(format!("{}\nEvery call also takes:\n\n{common}", schema_page(schema)));
+        pages.push(format!(
+            "{}\nEvery call also takes:\n\n{common}",
+            schema_page(schema)
+        ));
     }
-    pages.extend(declaration_schemas().iter().filter(|schema| schema.name == name).map(schema_page));
+    pages.extend(
+        declaration_schemas()
+            .iter()
+            .filter(|schema| schema.name == name)
+            .map(schema_page),
+    );
     if project.roles().iter().any(|role| role == name) {
         pages.push(role_page(&role(project, name)?));
     }
@@ -66,22 +80,37 @@ fn page(name: &str, project: &Project) -> Result<String, Refusal> {
     }
     let roles = project.roles();
     let modules = catalog();
-    let known = roles.iter().map(String::as_str).chain(modules.iter().map(|schema| schema.name.as_str()));
+    let known = roles
+        .iter()
+        .map(String::as_str)
+        .chain(modules.iter().map(|schema| schema.name.as_str()));
     let help = match closest(name, known) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "`veza-play doc` lists what there is".to_owned(),
     };
-    Err(Refusal::Message(format!("there is no module or role {name}; {help}")))
+    Err(Refusal::Message(format!(
+        "there is no module or role {name}; {help}"
+    )))
 }
 
 fn role_page(role: &RoleDoc) -> String {
-    let functions: String = role.functions.iter().map(|function| function_doc(role, function)).collect();
-    format!("# {} (role, {})\n\n{}\n{functions}", role.name, role.file, role.doc)
+    let functions: String = role
+        .functions
+        .iter()
+        .map(|function| function_doc(role, function))
+        .collect();
+    format!(
+        "# {} (role, {})\n\n{}\n{functions}",
+        role.name, role.file, role.doc
+    )
 }
 
 fn function_doc(role: &RoleDoc, function: &FunctionDoc) -> String {
     let parameters = function.parameters.join(", ");
-    let mut text = format!("\n## {}::{}({parameters})\n\n{}\n", role.name, function.name, function.doc);
+    let mut text = format!(
+        "\n## {}::{}({parameters})\n\n{}\n",
+        role.name, function.name, function.doc
+    );
     if let Some(options) = &function.options {
         text += "\n";
         text.extend(options.fields.iter().map(argument));

@@ -44,7 +44,11 @@ fn play(pattern: &str, words: &[String], user: Option<String>) -> Result<Play, R
     let Some(schema) = catalog().get("command").cloned() else {
         return Err(Refusal::Message("there is no module `command`".into()));
     };
-    let site = Site { file: "the command line".into(), line: 0, column: 0 };
+    let site = Site {
+        file: "the command line".into(),
+        line: 0,
+        column: 0,
+    };
     let call = Call {
         schema,
         arguments: Map::from_iter([("cmd".to_owned(), json!(words))]),
@@ -56,7 +60,10 @@ fn play(pattern: &str, words: &[String], user: Option<String>) -> Result<Play, R
         name: "exec".into(),
         pattern: pattern.into(),
         tags: Vec::new(),
-        escalation: Escalation { enabled: None, user },
+        escalation: Escalation {
+            enabled: None,
+            user,
+        },
         vars: Map::new(),
         body: Body::Call(Box::new(call)),
         site,

@@ -19,7 +19,9 @@ pub fn run(file: &Path, pattern: &str, set: &[String], output: Output) -> Result
     let text = match output {
         Output::Human => hosts.iter().map(|host| lines(host, inventory)).collect(),
         Output::Json => {
-            let described = hosts.iter().map(|host| (host.name.clone(), object(host, inventory)));
+            let described = hosts
+                .iter()
+                .map(|host| (host.name.clone(), object(host, inventory)));
             format!("{:#}\n", Value::Object(described.collect()))
         }
     };
@@ -34,7 +36,11 @@ fn lines(host: &Host, inventory: &Inventory) -> String {
         text += &format!("  groups: {groups}\n");
     }
     for (name, variable) in inventory.variables(host, &Map::new()) {
-        text += &format!("  {name} = {}  ({})\n", variable.value, origin(&variable.origin));
+        text += &format!(
+            "  {name} = {}  ({})\n",
+            variable.value,
+            origin(&variable.origin)
+        );
     }
     text
 }
@@ -53,7 +59,11 @@ fn object(host: &Host, inventory: &Inventory) -> Value {
 }
 
 fn group_names(host: &Host, inventory: &Inventory) -> Vec<String> {
-    inventory.groups_of(&host.name).iter().map(|group| group.name.clone()).collect()
+    inventory
+        .groups_of(&host.name)
+        .iter()
+        .map(|group| group.name.clone())
+        .collect()
 }
 
 fn way(connection: &Connection) -> String {
@@ -64,7 +74,11 @@ fn way(connection: &Connection) -> String {
             None => format!("incus {}", incus.instance),
         },
         Connection::Ssh(ssh) => {
-            let user = ssh.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
+            let user = ssh
+                .user
+                .as_ref()
+                .map(|user| format!("{user}@"))
+                .unwrap_or_default();
             format!("ssh {user}{}:{}", ssh.address, ssh.port)
         }
     }

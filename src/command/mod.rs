@@ -31,12 +31,19 @@ pub fn run(cli: Cli) -> Exit {
         None => apply::run(cli.apply),
         Some(Command::Lint { files }) => lint::run(&files),
         Some(Command::Doc { name, project }) => doc::run(name.as_deref(), &project),
-        Some(Command::Hosts { file, pattern, set, output }) => {
-            hosts::run(&file, &pattern, &set, output)
-        }
-        Some(Command::Exec { file, pattern, words, user, selection }) => {
-            exec::run(&file, &pattern, &words, user, selection)
-        }
+        Some(Command::Hosts {
+            file,
+            pattern,
+            set,
+            output,
+        }) => hosts::run(&file, &pattern, &set, output),
+        Some(Command::Exec {
+            file,
+            pattern,
+            words,
+            user,
+            selection,
+        }) => exec::run(&file, &pattern, &words, user, selection),
     };
     match done {
         Ok(exit) => exit,
@@ -74,7 +81,10 @@ impl From<Vec<Problem>> for Refusal {
 /// A pattern of the command line that selects nothing.
 impl From<InventoryError> for Refusal {
     fn from(error: InventoryError) -> Self {
-        let help = error.help.map(|help| format!("; {help}")).unwrap_or_default();
+        let help = error
+            .help
+            .map(|help| format!("; {help}"))
+            .unwrap_or_default();
         Self::Message(format!("{}{help}", error.message))
     }
 }

@@ -275,9 +275,9 @@ fn is_explained(record: &Record, outcome: &Outcome) -> bool {
     }
     match &record.effect {
         // These leave no state behind that a change could name.
-        Effect::RunCommand { .. } | Effect::UpdatePackageLists { .. } | Effect::ReloadUnitFiles { .. } => {
-            false
-        }
+        Effect::RunCommand { .. }
+        | Effect::UpdatePackageLists { .. }
+        | Effect::ReloadUnitFiles { .. } => false,
         Effect::ChangeUnit { action, .. } => {
             !matches!(action, UnitAction::Restart | UnitAction::Reload)
         }

@@ -22,8 +22,11 @@ impl<W: Write> Exec<W> {
     }
 
     fn task(&mut self, host: &str, outcome: &Outcome) -> io::Result<()> {
-        let values = outcome.failure.as_ref().map_or(&outcome.values, |failure| &failure.values);
-        let code = values.get("rc").map_or_else(|| "?".to_owned(), |code| mark_free(code));
+        let values = outcome
+            .failure
+            .as_ref()
+            .map_or(&outcome.values, |failure| &failure.values);
+        let code = values.get("rc").map_or_else(|| "?".to_owned(), mark_free);
         writeln!(self.out, "{host}: exit code {code}")?;
         for stream in ["stdout", "stderr"] {
             let text = values.get(stream).map(mark_free).unwrap_or_default();
@@ -55,7 +58,10 @@ impl<W: Write + Send> Reporter for Exec<W> {
         match event {
             Event::TaskFinished { host, outcome, .. } => self.task(host, outcome),
             Event::HostLost { host, reason, hint } => {
-                let hint = hint.as_ref().map(|hint| format!("\n  {hint}")).unwrap_or_default();
+                let hint = hint
+                    .as_ref()
+                    .map(|hint| format!("\n  {hint}"))
+                    .unwrap_or_default();
                 writeln!(self.out, "{host}: {}{hint}", super::paint::line(reason))
             }
             _ => Ok(()),

@@ -219,7 +219,7 @@ mod tests {
             ..Command::new(["login"])
         };
         let account = Account {
-            password: Some("hunter2".into()),
+            password: Some(veza_agent::password::PasswordHash::new("hunter2")),
             ..Account::default()
         };
         let add = Effect::AddUser {
@@ -229,7 +229,11 @@ mod tests {
         let mut outcome = sample::outcome("deploy", Verdict::Changed);
         outcome.changes = vec![sample::value("password", "hunter2", "hunter2")];
         outcome.effects = vec![
-            sample::effect(Effect::RunCommand { command, creates: None, removes: None }),
+            sample::effect(Effect::RunCommand {
+                command,
+                creates: None,
+                removes: None,
+            }),
             Record {
                 effect: add.clone(),
                 before: Before::User(account),

@@ -143,7 +143,10 @@ impl Run {
             cancelled: Arc::default(),
             cancellers: Mutex::default(),
         };
-        Ok(Self { shared: Arc::new(shared), plays })
+        Ok(Self {
+            shared: Arc::new(shared),
+            plays,
+        })
     }
 
     /// A handle to end the run with.

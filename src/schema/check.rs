@@ -7,6 +7,7 @@
 use serde_json::Value;
 use veza_agent::mark;
 
+use super::accept::{accepts, suggestion, takes_integer, takes_text};
 use super::{Field, Kind, Schema, closest};
 
 /// A value as far as it is known; `at` says where it stands.
@@ -301,112 +302,6 @@ fn names(fields: &[Field]) -> String {
         .map(|field| format!("`{}`", field.name))
         .collect();
     names.join(", ")
-}
-
-/// Whether a value that is not taken apart further fits.
-fn accepts<P>(kind: &Kind, shape: &Shape<P>) -> bool {
-    match (kind, shape) {
-        (_, Shape::Open) | (Kind::Any, _) | (Kind::Boolean, Shape::Boolean(_)) => true,
-        (Kind::Integer { min, max }, Shape::Integer { value, .. }) => {
-            min.is_none_or(|min| *value >= min) && max.is_none_or(|max| *value <= max)
-        }
-        (Kind::Number, Shape::Integer { .. } | Shape::Number(_)) => true,
-        (
-            Kind::String | Kind::Path | Kind::Choice(_) | Kind::Mode | Kind::Duration,
-            Shape::Text(None),
-        ) => true,
-        (Kind::String, Shape::Text(_)) => true,
-        (Kind::Path, Shape::Text(Some(path))) => !path.is_empty(),
-        (Kind::Choice(words), Shape::Text(Some(text))) => {
-            words.iter().any(|(word, _)| word == text)
-        }
-        (Kind::Mode, Shape::Text(Some(text))) => is_mode(text),
-        (Kind::Mode, Shape::Integer { value, plain }) => {
-            (0..=0o7777).contains(value) && !looks_octal_but_is_not(*value, *plain)
-        }
-        (Kind::Duration, Shape::Integer { value, .. }) => *value >= 0,
-        (Kind::Duration, Shape::Text(Some(text))) => is_duration(text),
-        _ => false,
-    }
-}
-
-/// `644` is decimal in Rhai, even as `0644`. Written in the text that is seen
-/// at once; of a computed number only the usual slips can be told.
-fn looks_octal_but_is_not(value: i64, plain: bool) -> bool {
-    const USUAL: [i64; 16] = [
-        400, 440, 444, 500, 550, 555, 600, 640, 644, 660, 664, 666, 700, 750, 755, 777,
-    ];
-    if plain {
-        value != 0
-    } else {
-        USUAL.contains(&value)
-    }
-}
-
-fn is_mode(text: &str) -> bool {
-    let octal = |text: &str| {
-        (1..=5).contains(&text.len()) && text.bytes().all(|b| (b'0'..=b'7').contains(&b))
-    };
-    // `copy` takes "preserve" too; where it makes no sense the agent says so.
-    octal(text.strip_prefix("0o").unwrap_or(text))
-        || text == "preserve"
-        || text.split(',').all(is_mode_clause)
-}
-
-/// One clause of chmod(1), such as `u+rwX` or `go=`.
-fn is_mode_clause(clause: &str) -> bool {
-    let rest = clause.trim_start_matches(['u', 'g', 'o', 'a']);
-    let Some(first) = rest.chars().next() else {
-        return false;
-    };
-    "+-=".contains(first) && rest.chars().all(|c| "+-=rwxXstugo".contains(c))
-}
-
-fn is_duration(text: &str) -> bool {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = &text[digits.len()..];
-    digits.parse::<u32>().is_ok() && matches!(unit, "" | "s" | "m" | "h" | "d")
-}
-
-fn takes_text(kind: &Kind) -> bool {
-    matches!(
-        kind,
-        Kind::Path | Kind::Choice(_) | Kind::Mode | Kind::Duration
-    )
-}
-
-fn takes_integer(kind: &Kind) -> bool {
-    matches!(kind, Kind::Integer { .. } | Kind::Mode | Kind::Duration)
-}
-
-/// What to write instead, when that can be guessed.
-fn suggestion<P>(kind: &Kind, shape: &Shape<P>) -> Option<String> {
-    match (kind, shape) {
-        (Kind::Choice(words), Shape::Text(Some(text))) => {
-            let word = closest(text, words.iter().map(|(word, _)| word.as_str()))?;
-            Some(format!("did you mean \"{word}\"?"))
-        }
-        (Kind::Mode, Shape::Integer { value, .. }) if is_mode(&value.to_string()) => {
-            Some(format!("this is decimal; write 0o{value} or \"0{value}\""))
-        }
-        (Kind::Boolean, Shape::Text(Some(text))) => {
-            let flag = match text.to_lowercase().as_str() {
-                "yes" | "true" | "on" => true,
-                "no" | "false" | "off" => false,
-                _ => return None,
-            };
-            Some(format!("write {flag}, without quotes"))
-        }
-        (Kind::Integer { .. } | Kind::Number, Shape::Text(Some(text))) => {
-            text.parse::<f64>().ok()?;
-            Some(format!("write {text}, without quotes"))
-        }
-        (Kind::String | Kind::Path, Shape::Integer { value, .. }) => {
-            Some(format!("write \"{value}\""))
-        }
-        (Kind::List(_), Shape::Text(Some(text))) => Some(format!("write [\"{text}\"]")),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

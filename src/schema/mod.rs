@@ -8,6 +8,8 @@ mod module;
 
 pub mod check;
 
+mod accept;
+
 #[cfg(test)]
 pub mod samples;
 

@@ -133,7 +133,7 @@ fn one_of(root: &Value, variants: &[Value]) -> Kind {
     let all_words: Vec<_> = real.iter().flat_map(|variant| words(variant)).collect();
     let is_words =
         |variant: &&Value| variant.get("const").is_some() || variant.get("enum").is_some();
-    match real.iter().all(|variant| is_words(&variant)) {
+    match real.iter().all(is_words) {
         true => Kind::Choice(all_words),
         false => Kind::Any,
     }

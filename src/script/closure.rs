@@ -5,6 +5,8 @@
 //! values are locks inside Rhai; they are copied for every call, so that each
 //! host has its own and none waits for another.
 
+use std::sync::Arc;
+
 use rhai::{Dynamic, EvalAltResult, FnPtr, GlobalRuntimeState, NativeCallContext, Position};
 
 use super::context::Tag;
@@ -12,7 +14,9 @@ use crate::report::event::Site;
 
 /// A closure of a script with everything it needs to run.
 #[derive(Clone)]
-pub struct Closure {
+pub struct Closure(Arc<Kept>);
+
+struct Kept {
     function: FnPtr,
     state: GlobalRuntimeState,
     position: Position,
@@ -21,7 +25,9 @@ pub struct Closure {
 
 impl std::fmt::Debug for Closure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Closure").field("site", &self.site).finish()
+        f.debug_struct("Closure")
+            .field("site", &self.0.site)
+            .finish()
     }
 }
 
@@ -29,17 +35,17 @@ impl Closure {
     /// Keeps `function` as it is seen by the native function it was given to.
     pub(super) fn keep(context: &NativeCallContext, mut function: FnPtr, site: Site) -> Self {
         own(&mut function);
-        Self {
+        Self(Arc::new(Kept {
             function,
             state: context.global_runtime_state().clone(),
             position: context.call_position(),
             site,
-        }
+        }))
     }
 
     /// Where the closure was handed over.
     pub fn site(&self) -> &Site {
-        &self.site
+        &self.0.site
     }
 
     /// Calls it with `tag` as what its native functions find.
@@ -48,10 +54,10 @@ impl Closure {
         engine: &rhai::Engine,
         tag: Tag,
     ) -> Result<Dynamic, Box<EvalAltResult>> {
-        let mut state = self.state.clone();
+        let mut state = self.0.state.clone();
         state.tag = Dynamic::from(tag);
         state.level = 0;
-        let mut function = self.function.clone();
+        let mut function = self.0.function.clone();
         own(&mut function);
         let source = state.source.clone();
         let context = NativeCallContext::new_with_all_fields(
@@ -59,7 +65,7 @@ impl Closure {
             "play",
             source.as_deref(),
             &state,
-            self.position,
+            self.0.position,
         );
         function.call_raw(&context, None, [])
     }

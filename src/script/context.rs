@@ -1,6 +1,7 @@
 //! What a native function finds behind the engine's tag: an env file that is
 //! being read, or a host that a play runs on.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rhai::{Dynamic, NativeCallContext, Position};
@@ -23,13 +24,32 @@ pub(super) enum Tag {
 
 /// An env file that is being read.
 pub(super) struct Declaring {
-    pub declarations: Mutex<Declarations>,
+    declarations: Mutex<Declarations>,
     pub library: Arc<Library>,
-    /// Whether problems are known already, and only further ones are sought.
-    pub lenient: bool,
+    /// Whether problems are known, so that only further ones are sought.
+    lenient: AtomicBool,
 }
 
 impl Declaring {
+    /// Nothing is declared yet, and whatever goes wrong is passed over.
+    pub fn new(library: Arc<Library>) -> Self {
+        Self {
+            declarations: Mutex::default(),
+            library,
+            lenient: true.into(),
+        }
+    }
+
+    /// Whether what goes wrong is passed over: it has been found already.
+    pub fn is_lenient(&self) -> bool {
+        self.lenient.load(Ordering::Relaxed)
+    }
+
+    /// From now on nothing is passed over.
+    pub fn be_strict(&self) {
+        self.lenient.store(false, Ordering::Relaxed);
+    }
+
     /// What has been declared so far.
     pub fn lock(&self) -> MutexGuard<'_, Declarations> {
         self.declarations

@@ -141,7 +141,7 @@ pub(super) fn checked(
             }
         }
     }
-    if !matches!(tag(context)?, Tag::Declaring(declaring) if declaring.lenient) {
+    if !matches!(tag(context)?, Tag::Declaring(declaring) if declaring.is_lenient()) {
         let values = all
             .iter()
             .map(|(key, value)| (key.clone(), (), Part::of(value)));
@@ -273,7 +273,7 @@ fn play(
         tags: given.get("tags").cloned().map(words).unwrap_or_default(),
         escalation: escalation(&given),
         vars: vars(&given),
-        body: Body::Script(Closure::keep(context, body, at.clone())),
+        body: Body::Script(Box::new(Closure::keep(context, body, at.clone()))),
         site: at,
     };
     declare(context, &declaring, |declarations| {

@@ -46,8 +46,7 @@ pub fn role(project: Project, catalog: Arc<Catalog>, name: &str) -> Result<RoleD
         Some(help) => Problem::new("import", error.message).help(help),
         None => Problem::new("import", error.message),
     })?;
-    let functions = engine::function_names(&catalog);
-    let library = Library::new(project, file.clone(), catalog, engine::bare(), functions);
+    let library = Library::new(project, file.clone(), catalog, engine::bare());
     let library = Arc::new(library);
     let parsed = library
         .parsed(&file)
@@ -56,7 +55,7 @@ pub fn role(project: Project, catalog: Arc<Catalog>, name: &str) -> Result<RoleD
         .tree
         .as_ref()
         .map_err(|error| library.syntax_problem(Some(&file), error.err_type(), error.position()))?;
-    let (engine, _) = declaring(&library, true);
+    let (engine, _) = declaring(&library);
     let mut functions: Vec<_> = lint::functions(&engine, &parsed, tree)
         .into_iter()
         .map(|(name, parameters, comments, options)| FunctionDoc {

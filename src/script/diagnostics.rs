@@ -14,7 +14,10 @@ use crate::report::event::Site;
 
 /// One thing that is wrong with a script.
 #[derive(Clone, Debug)]
-pub struct Problem {
+pub struct Problem(Box<Parts>);
+
+#[derive(Clone, Debug)]
+struct Parts {
     code: &'static str,
     message: String,
     help: Option<String>,
@@ -26,26 +29,26 @@ pub struct Problem {
 impl Problem {
     /// A problem without a place.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Parts {
             code,
             message: message.into(),
             help: None,
             labels: Vec::new(),
             text: None,
             site: None,
-        }
+        }))
     }
 
     /// Says where in which file, with words beside the underlined text.
     pub fn at(mut self, source: &Source, span: SourceSpan, label: impl Into<String>) -> Self {
         let (line, column) = source.line_and_column(span.offset());
-        self.site = Some(Site {
+        self.0.site = Some(Site {
             file: source.id().into(),
             line,
             column,
         });
-        self.text = Some(NamedSource::new(source.id(), source.shared_text()));
-        self.labels.insert(
+        self.0.text = Some(NamedSource::new(source.id(), source.shared_text()));
+        self.0.labels.insert(
             0,
             LabeledSpan::new_primary_with_span(Some(label.into()), span),
         );
@@ -54,25 +57,26 @@ impl Problem {
 
     /// Underlines another part of the same file.
     pub fn also(mut self, span: SourceSpan, label: impl Into<String>) -> Self {
-        self.labels
+        self.0
+            .labels
             .push(LabeledSpan::new_with_span(Some(label.into()), span));
         self
     }
 
     /// Says what to do.
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.0.help = Some(help.into());
         self
     }
 
     /// The kind of problem, such as `unknown_argument`.
     pub fn kind(&self) -> &'static str {
-        self.code
+        self.0.code
     }
 
     /// Where it is, if it is in a file.
     pub fn site(&self) -> Option<&Site> {
-        self.site.as_ref()
+        self.0.site.as_ref()
     }
 
     /// The problem as people read it, in plain text.
@@ -84,7 +88,7 @@ impl Problem {
         let mut text = String::new();
         match handler.render_report(&mut text, self) {
             Ok(()) => text,
-            Err(fmt::Error) => self.message.clone(),
+            Err(fmt::Error) => self.0.message.clone(),
         }
     }
 }
@@ -93,9 +97,9 @@ impl Problem {
 /// and none twice.
 pub(super) fn sorted(mut problems: Vec<Problem>, main: &str) -> Vec<Problem> {
     let place = |problem: &Problem| {
-        let site = problem.site.as_ref();
+        let site = problem.0.site.as_ref();
         let key = site.map(|site| (site.file != main, site.file.clone(), site.line, site.column));
-        (key, problem.message.clone())
+        (key, problem.0.message.clone())
     };
     problems.sort_by_cached_key(place);
     problems.dedup_by_key(|problem| place(problem));
@@ -104,7 +108,7 @@ pub(super) fn sorted(mut problems: Vec<Problem>, main: &str) -> Vec<Problem> {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.0.message)
     }
 }
 
@@ -112,23 +116,24 @@ impl std::error::Error for Problem {}
 
 impl Diagnostic for Problem {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        Some(Box::new(format!("veza::{}", self.code)))
+        Some(Box::new(format!("veza::{}", self.0.code)))
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.help
+        self.0
+            .help
             .as_ref()
             .map(|help| Box::new(help) as Box<dyn fmt::Display>)
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.text.as_ref().map(|text| text as &dyn SourceCode)
+        self.0.text.as_ref().map(|text| text as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        match self.labels.is_empty() {
+        match self.0.labels.is_empty() {
             true => None,
-            false => Some(Box::new(self.labels.iter().cloned())),
+            false => Some(Box::new(self.0.labels.iter().cloned())),
         }
     }
 }

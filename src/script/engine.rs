@@ -4,20 +4,19 @@
 //! one case of it panics in Rhai 1.27. There is no `eval`, no file access and
 //! no import beyond the project and the standard library.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use rhai::{Dynamic, Engine, OptimizationLevel, Scope, Token};
+use rhai::{Dynamic, Engine, EvalContext, OptimizationLevel, Scope, Token};
 
 use super::context::Tag;
-use super::library::Library;
+use super::library::{Functions, Library};
 use super::lookups::{self, Lookup};
 use super::resolver::Resolver;
 use super::{calls, connect, declare, functions, options, unknown};
 use crate::script::catalog::Catalog;
 
 /// Words that Rhai keeps for its future and scripts of this field need.
-const FREED: [&str; 27] = [
+const FREED: [&str; 23] = [
     "async",
     "await",
     "case",
@@ -41,10 +40,6 @@ const FREED: [&str; 27] = [
     "var",
     "with",
     "yield",
-    "exit",
-    "each",
-    "then",
-    "begin",
 ];
 
 /// An engine that only parses: names are not looked up.
@@ -57,11 +52,10 @@ pub(super) fn bare() -> Engine {
 /// The engine that runs the scripts of one playbook.
 pub(super) fn complete(library: &Arc<Library>, tag: Tag) -> Engine {
     let mut engine = bare();
-    let lenient = matches!(&tag, Tag::Declaring(declaring) if declaring.lenient);
-    engine.set_strict_variables(!lenient);
     engine.set_default_tag(Dynamic::from(tag));
     register_all(&mut engine, &library.catalog);
-    look_up_names(&mut engine, lenient);
+    look_up_names(&mut engine);
+    library.note_functions(functions_of(&engine));
     engine.set_module_resolver(Resolver::new(library.clone()));
     engine
 }
@@ -75,39 +69,33 @@ pub(super) fn names() -> Scope<'static> {
     scope
 }
 
-/// The names of all functions a script may call.
-pub(super) fn function_names(catalog: &Catalog) -> BTreeSet<String> {
-    let mut engine = bare();
-    register_all(&mut engine, catalog);
-    let is_public = |name: &str| name.starts_with(char::is_alphabetic) && !name.contains('$');
-    functions_of(&engine)
-        .into_iter()
-        .map(|(name, _)| name)
-        .filter(|name| is_public(name))
-        .collect()
-}
-
 /// All functions of an engine, with their numbers of arguments.
-pub(super) fn functions_of(engine: &Engine) -> BTreeSet<(String, usize)> {
+fn functions_of(engine: &Engine) -> Functions {
     let pair =
         |info: rhai::FuncInfo| Some((info.metadata.name.to_string(), info.metadata.num_params));
-    engine
-        .collect_fn_metadata(None, pair, true)
-        .into_iter()
-        .collect()
+    let mut functions = Functions::new();
+    for (name, count) in engine.collect_fn_metadata(None, pair, true) {
+        functions.entry(name).or_default().insert(count);
+    }
+    functions
+}
+
+/// The functions of plain values, which are the same for every engine.
+fn methods() -> &'static [(String, usize)] {
+    static METHODS: LazyLock<Vec<(String, usize)>> = LazyLock::new(|| {
+        let is_method = |name: &str| name.starts_with(char::is_alphabetic) && !name.contains('$');
+        let conversions = ["to_string", "to_debug", "type_of", "timestamp"];
+        functions_of(&bare())
+            .into_iter()
+            .filter(|(name, _)| is_method(name) && !conversions.contains(&name.as_str()))
+            .flat_map(|(name, counts)| counts.into_iter().map(move |count| (name.clone(), count)))
+            .collect()
+    });
+    &METHODS
 }
 
 fn register_all(engine: &mut Engine, catalog: &Catalog) {
-    // An unknown passes through the functions of plain values, so these must
-    // be listed before any other is added.
-    let is_method =
-        |name: &str| name.starts_with(|c: char| c.is_alphabetic()) && !name.contains('$');
-    let conversions = ["to_string", "to_debug", "type_of", "timestamp"];
-    let methods: Vec<_> = functions_of(engine)
-        .into_iter()
-        .filter(|(name, _)| is_method(name) && !conversions.contains(&name.as_str()))
-        .collect();
-    unknown::register(engine, &methods);
+    unknown::register(engine, methods());
     lookups::register(engine);
     functions::register(engine);
     options::register(engine);
@@ -142,12 +130,18 @@ fn free_words(engine: &mut Engine) {
 }
 
 #[expect(deprecated, reason = "the hook is only marked as not yet stable")]
-fn look_up_names(engine: &mut Engine, lenient: bool) {
-    engine.on_var(move |name, _, context| match Lookup::named(name) {
+fn look_up_names(engine: &mut Engine) {
+    engine.on_var(|name, _, context| match Lookup::named(name) {
         // A variable of the script's own goes first: `for host in hosts`.
         Some(_) if context.scope().contains(name) => Ok(None),
         Some(lookup) => Ok(Some(Dynamic::from(lookup))),
-        None if lenient && !context.scope().contains(name) => Ok(Some(Dynamic::UNIT)),
+        None if is_lenient(&context) && !context.scope().contains(name) => Ok(Some(Dynamic::UNIT)),
         None => Ok(None),
     });
+}
+
+/// Whether problems are known, so that a missing variable is none of them.
+fn is_lenient(context: &EvalContext) -> bool {
+    let tag = context.tag().read_lock::<Tag>();
+    tag.is_some_and(|tag| matches!(&*tag, Tag::Declaring(declaring) if declaring.is_lenient()))
 }

@@ -245,7 +245,7 @@ impl<'a> Place<'a> {
             false => format!("there is no function {}", signature.trim()),
         };
         let problem = library.problem_at("unknown_function", message, &self.site, label.into());
-        match closest(name, library.functions().iter().map(String::as_str)) {
+        match closest(name, library.functions()) {
             Some(near) if !is_operator(name) => problem.help(format!("did you mean `{near}`?")),
             _ => problem,
         }

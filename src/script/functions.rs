@@ -1,13 +1,16 @@
 //! What a script may call beside modules: flow, handlers, and the few helpers
 //! that plain Rhai lacks.
 
+use std::sync::Arc;
+
 use rhai::{Array, Dynamic, Engine, FnPtr, ImmutableString, Map, NativeCallContext};
 use veza_agent::outcome::Failure;
 
 use super::closure::Closure;
-use super::context::{self, Running, running, site};
-use super::error::{Failed, terminate};
-use super::instrument::{CAUGHT, DECIDED, ENTER_TRY, LEAVE_TRY, TEXT};
+use super::context::{self, Running, Tag, running, site, tag};
+use super::error::{Failed, fail_script, terminate};
+use super::instrument::{CAUGHT, CONSTANT, DECIDED, DEFINE, ENTER_TRY, LEAVE_TRY, TEXT};
+use super::library::Library;
 use super::tasks::{Stop, TaskFailure};
 use super::unknown::{Unknown, is_known, undecidable};
 use super::value::{self, Refused};
@@ -75,7 +78,33 @@ fn register_instruments(engine: &mut Engine) {
             None => Ok(value),
         },
     );
+    engine.register_fn(DEFINE, define);
+    engine.register_fn(CONSTANT, constant);
     engine.register_fn(TEXT, |text: ImmutableString| value::from_text(&text));
+}
+
+fn library(context: &NativeCallContext) -> Result<Arc<Library>, Failed> {
+    match tag(context)? {
+        Tag::Declaring(declaring) => Ok(declaring.library.clone()),
+        Tag::Running(running) => Ok(running.library.clone()),
+    }
+}
+
+fn define(context: NativeCallContext, name: ImmutableString, value: Dynamic) -> Result<(), Failed> {
+    let file = context.call_source().unwrap_or_default();
+    library(&context)?.define(file, &name, value);
+    Ok(())
+}
+
+fn constant(context: NativeCallContext, name: ImmutableString) -> Result<Dynamic, Failed> {
+    let library = library(&context)?;
+    let file = context.call_source().unwrap_or_default();
+    library.constant(file, &name).ok_or_else(|| {
+        let message = format!("there is no constant `{name}` at the top of this file");
+        let at = site(&context, &library);
+        let problem = library.problem_at("undefined_variable", message, &at, "not defined".into());
+        fail_script(problem, context.call_position())
+    })
 }
 
 /// What an earlier, pipelined task failed with does not belong to this block:

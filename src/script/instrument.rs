@@ -5,6 +5,9 @@
 //!   a `try` block is told to the host's context, and calls in between wait.
 //! - `switch` takes its default branch for a value that is not known yet
 //!   instead of refusing it, so its value passes through a check first.
+//! - Rhai keeps the constants of a file behind one lock for all hosts, and
+//!   panics when it does not get it in time. So constants are kept by the
+//!   library instead, and `global::NAME` becomes a comment behind a call.
 //! - Text that takes in an unknown value becomes unknown itself, which the
 //!   engine cannot do for a back-quoted string alone.
 
@@ -12,7 +15,9 @@ use std::collections::BTreeSet;
 
 use rhai::{AST, ASTNode, Expr, FlowControl, Position, Stmt};
 
-use super::source::{Insertion, Source, token_end};
+use super::lint::literals::{constants, expression};
+use super::source::{Insertion, Source};
+use super::tokens::token_end;
 
 /// Called first in a `try` block.
 pub const ENTER_TRY: &str = "__try_enter";
@@ -24,6 +29,11 @@ pub const CAUGHT: &str = "__try_caught";
 pub const DECIDED: &str = "__decided";
 /// Called with the text of a back-quoted string.
 pub const TEXT: &str = "__text";
+
+/// Called with the name and value of a constant, once it has one.
+pub const DEFINE: &str = "__define";
+/// Called with the name of a constant.
+pub const CONSTANT: &str = "__constant";
 
 const ERROR: &str = "__error";
 
@@ -39,15 +49,31 @@ pub fn insertions(source: &Source, ast: &AST) -> Vec<Insertion> {
             Some(ASTNode::Stmt(Stmt::TryCatch(flow, position))) => found.try_block(flow, *position),
             Some(ASTNode::Stmt(Stmt::Switch(_, position))) => found.switch(*position),
             Some(ASTNode::Expr(Expr::InterpolatedString(_, position))) => found.text(*position),
+            Some(ASTNode::Expr(Expr::Variable(variable, _, position))) => {
+                if let [root] = variable.2.path.as_slice()
+                    && root.name == "global"
+                {
+                    found.constant(&variable.1, root.pos, *position);
+                }
+            }
             _ => {}
         }
         true
     });
-    // What closes comes before what follows it at the same place.
+    found.definitions(ast);
     found
         .insertions
-        .sort_by_key(|insertion| (insertion.offset, insertion.text != ")"));
+        .sort_by_key(|insertion| (insertion.offset, rank(&insertion.text)));
     found.insertions
+}
+
+/// What closes comes before what follows it at the same place.
+fn rank(text: &str) -> usize {
+    match text {
+        "*/" => 0,
+        ")" => 1,
+        _ => 2,
+    }
 }
 
 struct Found<'a> {
@@ -101,6 +127,28 @@ impl Found<'_> {
         if let Some((start, end)) = switch_value(self.source.text(), keyword) {
             self.insert(start, format!(" {DECIDED}("));
             self.insert(end, ")");
+        }
+    }
+
+    fn constant(&mut self, name: &str, start: Position, end: Position) {
+        let Some(start) = self.is_new(start) else {
+            return;
+        };
+        let end = self.source.offset_of(end) + name.len();
+        self.insert(start, format!("{CONSTANT}(\"{name}\")/*"));
+        self.insert(end, "*/");
+    }
+
+    /// Hands over the constants of the file's top level behind each of them.
+    fn definitions(&mut self, ast: &AST) {
+        for (name, value) in constants(ast) {
+            let start = self.source.offset_of(value.start_position());
+            let end = start + expression(self.source.text(), start).len();
+            let call = format!("{DEFINE}(\"{name}\", {name});");
+            match self.source.text()[end..].starts_with(';') {
+                true => self.insert(end + 1, call),
+                false => self.insert(end, format!(";{call}")),
+            }
         }
     }
 
@@ -159,6 +207,17 @@ mod tests {
                         fn g() { try {__try_enter(); try {__try_enter();;__try_leave();} \
                         catch (e) {__try_caught(e);} ;__try_leave();} catch (e) {__try_caught(e); } }";
         assert_eq!(instrumented(text), expected);
+        assert!(engine::bare().compile(expected).is_ok());
+    }
+
+    #[test]
+    fn constants_are_kept_by_the_library() {
+        let text = "const A = [1; 2];\nfn f() { try {global::A} catch {} `${global :: A.b}` }"
+            .replace("1; 2", "1, 2");
+        let expected = "const A = [1, 2];__define(\"A\", A);\nfn f() { try {__try_enter();\
+                        __constant(\"A\")/*global::A*/;__try_leave();} catch (__error){__try_caught(__error);} \
+                        __text(`${__constant(\"A\")/*global :: A*/.b}`) }";
+        assert_eq!(instrumented(&text), expected);
         assert!(engine::bare().compile(expected).is_ok());
     }
 

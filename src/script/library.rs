@@ -2,15 +2,16 @@
 //! when something about them has to be said.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use rhai::{AST, Engine, ParseError, ParseErrorType, Position};
+use rhai::{AST, Dynamic, Engine, ParseError, ParseErrorType, Position};
 
 use super::catalog::Catalog;
 use super::diagnostics::Problem;
 use super::instrument;
 use super::project::{ImportError, Project};
-use super::source::{Source, token_end};
+use super::source::Source;
+use super::tokens::token_end;
 use crate::report::event::Site;
 
 /// The scripts of a playbook and what they may use.
@@ -20,10 +21,15 @@ pub(super) struct Library {
     /// Parses without looking for undefined variables.
     parser: Engine,
     main: String,
-    functions: BTreeSet<String>,
+    functions: OnceLock<Functions>,
     parsed: Mutex<BTreeMap<String, Result<Arc<Parsed>, String>>>,
     imports: Mutex<BTreeMap<String, String>>,
+    /// The constants of all files, by file and name.
+    constants: RwLock<BTreeMap<(String, String), Dynamic>>,
 }
+
+/// Functions by name, with the numbers of arguments they take.
+pub(super) type Functions = BTreeMap<String, BTreeSet<usize>>;
 
 /// A file of script and its syntax tree.
 pub(super) struct Parsed {
@@ -33,21 +39,16 @@ pub(super) struct Parsed {
 }
 
 impl Library {
-    pub fn new(
-        project: Project,
-        main: String,
-        catalog: Arc<Catalog>,
-        parser: Engine,
-        functions: BTreeSet<String>,
-    ) -> Self {
+    pub fn new(project: Project, main: String, catalog: Arc<Catalog>, parser: Engine) -> Self {
         Self {
             project,
             catalog,
             parser,
             main,
-            functions,
+            functions: OnceLock::new(),
             parsed: Mutex::default(),
             imports: Mutex::default(),
+            constants: RwLock::default(),
         }
     }
 
@@ -56,9 +57,40 @@ impl Library {
         Some(&self.main)
     }
 
+    /// Notes the functions of the engine that runs the scripts.
+    pub fn note_functions(&self, functions: Functions) {
+        // Engines of one playbook have the same functions.
+        let _ = self.functions.set(functions);
+    }
+
+    /// Keeps a constant of a file.
+    pub fn define(&self, file: &str, name: &str, value: Dynamic) {
+        let mut constants = self
+            .constants
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        constants.insert((file.into(), name.into()), value.flatten_clone());
+    }
+
+    /// A constant of a file, copied.
+    pub fn constant(&self, file: &str, name: &str) -> Option<Dynamic> {
+        let constants = self
+            .constants
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        constants.get(&(file.to_owned(), name.to_owned())).cloned()
+    }
+
+    /// The functions of the engine and their numbers of arguments.
+    pub fn natives(&self) -> &Functions {
+        static NONE: Functions = Functions::new();
+        self.functions.get().unwrap_or(&NONE)
+    }
+
     /// The names of all functions a script may call.
-    pub fn functions(&self) -> &BTreeSet<String> {
-        &self.functions
+    pub fn functions(&self) -> impl Iterator<Item = &str> {
+        let is_public = |name: &&str| name.starts_with(char::is_alphabetic) && !name.contains('$');
+        self.natives().keys().map(String::as_str).filter(is_public)
     }
 
     fn all(&self) -> MutexGuard<'_, BTreeMap<String, Result<Arc<Parsed>, String>>> {

@@ -10,6 +10,8 @@ pub mod project;
 
 pub mod source;
 
+mod tokens;
+
 mod instrument;
 
 pub mod diagnostics;
@@ -56,7 +58,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use rhai::Engine;
 use serde_json::{Map, Value};
@@ -128,21 +130,19 @@ impl Playbook {
         overrides: &Overrides,
         catalog: Arc<Catalog>,
     ) -> Result<Self, Vec<Problem>> {
-        let functions = engine::function_names(&catalog);
-        let library = Arc::new(Library::new(
-            project,
-            main,
-            catalog,
-            engine::bare(),
-            functions,
-        ));
+        let library = Arc::new(Library::new(project, main, catalog, engine::bare()));
         Self::evaluate(library, overrides)
     }
 
-    /// Checks everything, then runs the declarations of the env file.
+    /// Checks everything, then runs the declarations of the env file. Past
+    /// problems of the check it goes on, to find others behind them.
     fn evaluate(library: Arc<Library>, overrides: &Overrides) -> Result<Self, Vec<Problem>> {
-        let found = lint::problems(&library);
-        let (engine, declaring) = declaring(&library, !found.is_empty());
+        let (mut engine, declaring) = declaring(&library);
+        let found = lint::problems(&library, &engine);
+        if found.is_empty() {
+            engine.set_strict_variables(true);
+            declaring.be_strict();
+        }
         let stopped = declare_all(&library, &engine);
         let declarations = std::mem::take(&mut *declaring.lock());
         let Declarations {
@@ -205,6 +205,8 @@ impl Playbook {
         match guarded(|| closure.call(&self.engine, tag)) {
             Err(panic) => Err(Stop::Script(Box::new(panic))),
             Ok(Ok(_)) => Ok(()),
+            // `exit()` ends the play on this host.
+            Ok(Err(error)) if matches!(*error, rhai::EvalAltResult::Exit(..)) => Ok(()),
             Ok(Err(error)) => {
                 let raised = running.take_raised();
                 let host = &running.tasks.view().name;
@@ -215,14 +217,9 @@ impl Playbook {
     }
 }
 
-/// An engine that declares. When problems are known, missing imports and
-/// variables are passed over, to find further problems behind them.
-fn declaring(library: &Arc<Library>, lenient: bool) -> (Engine, Arc<Declaring>) {
-    let declaring = Arc::new(Declaring {
-        declarations: Mutex::default(),
-        library: library.clone(),
-        lenient,
-    });
+/// An engine that declares, and what it declares.
+fn declaring(library: &Arc<Library>) -> (Engine, Arc<Declaring>) {
+    let declaring = Arc::new(Declaring::new(library.clone()));
     let engine = engine::complete(library, Tag::Declaring(declaring.clone()));
     (engine, declaring)
 }

@@ -187,9 +187,10 @@ impl Project {
             })? {
                 return Ok((id, found));
             }
-            looked.push(id);
+            if !looked.contains(&id) {
+                looked.push(id);
+            }
         }
-        looked.dedup();
         let what = match kind {
             SourceKind::Template => "template",
             SourceKind::File => "file",
@@ -344,7 +345,9 @@ mod tests {
         assert_eq!(of("c", "site.rhai"), "stdlib/c/role.rhai");
         assert_eq!(of("./x", "roles/a/role.rhai"), "roles/a/x.rhai");
         assert_eq!(of("../b", "roles/a/role.rhai"), "roles/b.rhai");
-        assert_eq!(project.roles(), ["a", "b", "c"]);
+        for name in ["a", "b", "c"] {
+            assert!(project.roles().contains(&name.into()), "{name}");
+        }
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl ModuleResolver for Resolver {
             .map(|tag| tag.clone());
         match (found, tag) {
             // What is wrong with it is known; the importing file is read on.
-            (Err(_), Some(Tag::Declaring(declaring))) if declaring.lenient => {
+            (Err(_), Some(Tag::Declaring(declaring))) if declaring.is_lenient() => {
                 Ok(Module::new().into())
             }
             (found, _) => found,

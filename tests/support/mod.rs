@@ -62,8 +62,7 @@ impl TestProject {
     pub fn host_file(&self, host: &str, path: &str) -> String {
         let root = self.root.path().join(".sandbox").join(host).join("root");
         let file = root.join(path.trim_start_matches('/'));
-        fs::read_to_string(&file)
-            .unwrap_or_else(|error| panic!("{host} has no {path}: {error}"))
+        fs::read_to_string(&file).unwrap_or_else(|error| panic!("{host} has no {path}: {error}"))
     }
 
     /// Where it is.
@@ -88,7 +87,10 @@ impl TestProject {
         command
             .current_dir(directory)
             .env_clear()
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env(
+                "PATH",
+                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            )
             .env("HOME", self.home.path())
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
@@ -102,8 +104,7 @@ impl TestProject {
         // The program names the real directory, wherever links lead.
         let root = fs::canonicalize(self.root.path()).expect("the project is there");
         let root = root.to_string_lossy().into_owned();
-        let text =
-            |bytes: &[u8]| timeless(&String::from_utf8_lossy(bytes).replace(&root, "$ROOT"));
+        let text = |bytes: &[u8]| timeless(&String::from_utf8_lossy(bytes).replace(&root, "$ROOT"));
         Said {
             out: text(&output.stdout),
             err: text(&output.stderr),
@@ -117,7 +118,10 @@ impl Said {
     #[track_caller]
     pub fn ended_with(self, code: i32) -> Self {
         let Self { out, err, .. } = &self;
-        assert_eq!(self.code, code, "wrong exit code\n--- out\n{out}\n--- err\n{err}");
+        assert_eq!(
+            self.code, code,
+            "wrong exit code\n--- out\n{out}\n--- err\n{err}"
+        );
         self
     }
 
@@ -144,10 +148,14 @@ pub fn checkout() -> PathBuf {
 
 /// Whether a part that this machine may lack is there. Says loudly when it is
 /// not, and fails where nothing may be skipped.
+#[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 pub fn has(what: &str, there: bool) -> bool {
     if !there {
         let required = std::env::var_os("VEZA_REQUIRE_ALL").is_some_and(|value| value == "1");
-        assert!(!required, "{what} is missing, and VEZA_REQUIRE_ALL=1 lets nothing be skipped");
+        assert!(
+            !required,
+            "{what} is missing, and VEZA_REQUIRE_ALL=1 lets nothing be skipped"
+        );
         eprintln!("SKIPPED: {what} is missing on this machine");
     }
     there

@@ -6,7 +6,13 @@
 //! ```
 //!
 //! The first argument is the world (`live` or `dry_run`), the second the
-//! command that starts the agent; then come pairs of module and arguments.
+//! command that starts the agent; then come pairs of module and arguments. The
+//! module `pending` shows what a dry run has recorded so far.
+
+#![expect(
+    clippy::disallowed_types,
+    reason = "this is the controller's part, not the host's"
+)]
 
 use std::error::Error;
 use std::io::{self, BufReader, Read, Write};
@@ -44,6 +50,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     let mut id = 0;
     while let (Some(module), Some(arguments)) = (words.next(), words.next()) {
+        if module == "pending" {
+            write_frame(&mut input, &Request::TakePending)?;
+            id += 1;
+            continue;
+        }
         let arguments = serde_json::from_str(&arguments)?;
         write_frame(
             &mut input,
@@ -60,7 +71,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut left = id;
     while left > 0 {
         let reply: Reply = read_frame(&mut output)?;
-        left -= u64::from(matches!(reply, Reply::Done { .. }));
+        left -= u64::from(matches!(reply, Reply::Done { .. } | Reply::Pending(_)));
         writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&reply)?)?;
     }
     Ok(())

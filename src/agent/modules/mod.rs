@@ -12,6 +12,8 @@ mod cron;
 
 mod file;
 
+mod group;
+
 mod guards;
 
 mod package;
@@ -28,6 +30,8 @@ mod template;
 
 mod tree;
 
+mod user;
+
 mod version;
 
 #[cfg(test)]
@@ -41,11 +45,13 @@ pub const ALL: &[ModuleInfo] = &[
     module::<copy::Copy>(),
     module::<cron::Cron>(),
     module::<file::File>(),
+    module::<group::Group>(),
     module::<package::PackageSet>(),
     action::<shell::Shell>(),
     action::<stat::Stat>(),
     module::<systemd::Systemd>(),
     module::<template::Template>(),
+    module::<user::User>(),
 ];
 
 /// The module of this name.

@@ -177,7 +177,7 @@ pub fn backup_path(path: &Path, now: u64) -> PathBuf {
 
 /// Year, month and day of a number of days since 1970-01-01 (Howard Hinnant,
 /// "chrono-Compatible Low-Level Date Algorithms").
-fn date(days: u64) -> (u64, u64, u64) {
+pub fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let era = days / 146_097;
     let day_of_era = days % 146_097;

@@ -15,6 +15,7 @@ use crate::effect::{
     Attributes, Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
 };
 use crate::module::Result;
+use crate::password::PasswordHash;
 
 pub mod live;
 
@@ -23,6 +24,8 @@ pub mod overlay;
 pub mod sandbox;
 
 mod observe;
+
+pub mod skeleton;
 
 /// What a read finds.
 #[derive(Clone, Debug, PartialEq)]
@@ -251,7 +254,8 @@ pub struct User {
     /// Login shell.
     pub shell: String,
     /// The password's hash as in shadow(5), where it may be read.
-    pub password: Option<String>,
+    #[serde(with = "crate::password::digest")]
+    pub password: Option<PasswordHash>,
     /// The day the account expires, in days since 1970-01-01.
     pub expires: Option<i64>,
 }
@@ -326,14 +330,18 @@ pub struct Transaction {
     pub files: Vec<PackagedFile>,
     /// Files, links and directories that go; a directory only once it is empty.
     pub gone: Vec<PathBuf>,
+    /// What goes with all that is in it.
+    pub wiped: Vec<PathBuf>,
     /// Units that the new packages bring.
     pub units: Vec<PackagedUnit>,
     /// Users that the new packages add.
     pub users: Vec<User>,
     /// Groups that the new packages add.
     pub groups: Vec<Group>,
-    /// Whether the above is all that the new packages bring.
-    pub contents_known: bool,
+    /// Users that join groups, by name.
+    pub members: Vec<(String, String)>,
+    /// Packages that may bring more than this.
+    pub opaque: Vec<String>,
     /// What was taken for granted, as full sentences.
     pub assumptions: Vec<String>,
 }
@@ -351,6 +359,9 @@ pub struct PackagedFile {
     pub content: Option<Content>,
     /// What a symbolic link says.
     pub target: Option<PathBuf>,
+    /// Last change of the content, in seconds since 1970; none if it is made
+    /// during the installation.
+    pub modified: Option<i64>,
     /// Whether it is configuration: dpkg keeps what is there already.
     pub configuration: bool,
 }

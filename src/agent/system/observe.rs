@@ -10,6 +10,7 @@ use crate::effect::{
     RemoveOptions, Scope, UnitAction,
 };
 use crate::module::Result;
+use crate::password::PasswordHash;
 
 /// How long an inverse waits for another package manager, in seconds.
 const LOCK_TIMEOUT: u32 = 60;
@@ -53,7 +54,7 @@ fn before(effect: &Effect, reads: &dyn Reads) -> Result<Before> {
         | Effect::RemoveUser { name, .. } => account(name, reads),
         Effect::AddGroup { name, .. }
         | Effect::ChangeGroup { name, .. }
-        | Effect::RemoveGroup { name } => group(name, reads),
+        | Effect::RemoveGroup { name, .. } => group(name, reads),
         Effect::WriteCrontab { user, .. } => crontab(user, reads),
         Effect::UpdatePackageLists { .. } => {
             Ok(Before::Unknown("Older package lists are not kept.".into()))
@@ -126,9 +127,10 @@ fn account_of(user: User, groups: Vec<String>) -> Account {
         shell: Some(user.shell),
         // The hash stays on the host: a plan or journal must not carry it.
         password: None,
-        locked: None,
+        locked: user.password.as_ref().and_then(PasswordHash::locked),
         system: false,
         expires: user.expires.or(Some(-1)),
+        non_unique: true,
     }
 }
 
@@ -191,20 +193,27 @@ fn inverse(effect: &Effect, before: &Before, reads: &dyn Reads) -> Result<Invers
             remove_home: account.create_home,
             force: false,
         }]),
-        Effect::ChangeUser { name, .. } => match before {
-            Before::User(account) => Inverse::Effects(vec![Effect::ChangeUser {
+        Effect::ChangeUser { name, account } if account.password.is_some() => {
+            Inverse::None(format!("The old password of {name} is not kept."))
+        }
+        Effect::ChangeUser { name, account } => match before {
+            Before::User(before) => Inverse::Effects(vec![Effect::ChangeUser {
                 name: name.clone(),
-                account: account.clone(),
+                account: Account {
+                    create_home: account.create_home,
+                    ..before.clone()
+                },
             }]),
             _ => Inverse::Nothing,
         },
         Effect::RemoveUser {
             name, remove_home, ..
         } => restore_user(name, *remove_home, before),
-        Effect::AddGroup { name, .. } => {
-            Inverse::Effects(vec![Effect::RemoveGroup { name: name.clone() }])
-        }
-        Effect::ChangeGroup { name, .. } | Effect::RemoveGroup { name } => match before {
+        Effect::AddGroup { name, .. } => Inverse::Effects(vec![Effect::RemoveGroup {
+            name: name.clone(),
+            force: false,
+        }]),
+        Effect::ChangeGroup { name, .. } | Effect::RemoveGroup { name, .. } => match before {
             Before::Group(gid) => Inverse::Effects(vec![restore_group(effect, name, *gid)]),
             _ => Inverse::Nothing,
         },
@@ -227,10 +236,12 @@ fn restore_group(effect: &Effect, name: &str, gid: u32) -> Effect {
             name: name.to_owned(),
             gid: Some(gid),
             system: false,
+            non_unique: true,
         },
         _ => Effect::ChangeGroup {
             name: name.to_owned(),
             gid,
+            non_unique: true,
         },
     }
 }
@@ -360,6 +371,10 @@ fn restore_user(name: &str, home_removed: bool, before: &Before) -> Inverse {
         return Inverse::None(format!("The home directory of {name} is not kept."));
     }
     match before {
+        // It has a password that could be locked.
+        Before::User(account) if account.locked.is_some() => {
+            Inverse::None(format!("The password of {name} is not kept."))
+        }
         Before::User(account) => Inverse::Effects(vec![Effect::AddUser {
             name: name.to_owned(),
             account: account.clone(),

@@ -15,6 +15,7 @@ use crate::content::Content;
 use crate::effect::{Command, InstallOptions, PackageRequest, RemoveOptions, Scope};
 use crate::module::Result;
 use crate::outcome::Failure;
+use crate::password::PasswordHash;
 
 mod store;
 
@@ -139,7 +140,7 @@ impl Reads for Pristine {
             comment: name.to_owned(),
             home: PathBuf::from(home),
             shell: shell.to_owned(),
-            password: Some("*".to_owned()),
+            password: Some(PasswordHash::new("*")),
             expires: None,
         };
         Ok(USERS.iter().map(user).collect())
@@ -172,6 +173,10 @@ impl Reads for Pristine {
         };
         Ok(Found::Present(Transaction {
             installed: packages.iter().map(version).collect(),
+            opaque: packages
+                .iter()
+                .map(|package| package.name.clone())
+                .collect(),
             ..Transaction::default()
         }))
     }

@@ -6,7 +6,8 @@ use std::ops::Range;
 use rhai::{AST, ASTNode, Expr, Position, ScriptFuncDef, Stmt};
 
 use crate::schema::check::{Part, Shape};
-use crate::script::source::{Source, token_end};
+use crate::script::source::Source;
+use crate::script::tokens::token_end;
 
 /// A value as far as it is literal.
 pub fn part(source: &Source, expression: &Expr) -> Part<Position> {

@@ -8,7 +8,7 @@
 
 mod calls;
 
-mod literals;
+pub(super) mod literals;
 
 mod names;
 
@@ -18,16 +18,14 @@ use std::sync::Arc;
 use rhai::{AST, ASTNode, Engine, Expr, FnAccess, Position, Scope, Stmt};
 
 use super::diagnostics::Problem;
-use super::engine;
 use super::library::{Library, Parsed};
 use super::options::Options;
 use super::source::Source;
 use crate::schema::{Schema, closest};
 
 /// All problems of the env file and of everything it imports.
-pub(super) fn problems(library: &Arc<Library>) -> Vec<Problem> {
-    let (engine, _) = super::declaring(library, true);
-    super::guarded(|| lint(library, &engine)).unwrap_or_else(|panic| vec![panic])
+pub(super) fn problems(library: &Library, engine: &Engine) -> Vec<Problem> {
+    super::guarded(|| lint(library, engine)).unwrap_or_else(|panic| vec![panic])
 }
 
 fn lint(library: &Library, engine: &Engine) -> Vec<Problem> {
@@ -35,7 +33,6 @@ fn lint(library: &Library, engine: &Engine) -> Vec<Problem> {
     let mut lint = Lint {
         library,
         engine,
-        natives: natives(engine),
         declarations: schemas
             .map(|schema| (schema.name.clone(), schema))
             .collect(),
@@ -57,8 +54,6 @@ fn lint(library: &Library, engine: &Engine) -> Vec<Problem> {
 struct Lint<'a> {
     library: &'a Library,
     engine: &'a Engine,
-    /// Functions of the engine and their numbers of arguments.
-    natives: BTreeMap<String, BTreeSet<usize>>,
     /// What host(…), group(…) and their like take.
     declarations: BTreeMap<String, Schema>,
     files: BTreeMap<String, Arc<File>>,
@@ -96,17 +91,16 @@ struct Function {
     options: Option<Arc<Schema>>,
 }
 
-fn natives(engine: &Engine) -> BTreeMap<String, BTreeSet<usize>> {
-    let mut natives: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
-    for (name, count) in engine::functions_of(engine) {
-        natives.entry(name).or_default().insert(count);
-    }
-    // `log(x, base)` is the logarithm, which nobody means here.
-    natives.insert("log".into(), BTreeSet::from([1]));
-    natives
-}
-
 impl Lint<'_> {
+    /// The numbers of arguments that a function of the engine takes.
+    fn native(&self, name: &str) -> Option<BTreeSet<usize>> {
+        match name {
+            // `log(x, base)` is the logarithm, which nobody means here.
+            "log" => Some(BTreeSet::from([1])),
+            _ => self.library.natives().get(name).cloned(),
+        }
+    }
+
     /// Checks a file, once.
     fn visit(&mut self, id: &str) -> Result<Arc<File>, String> {
         if let Some(file) = self.files.get(id) {

@@ -183,7 +183,7 @@ impl Names<'_, '_> {
             return;
         }
         let count = call.args.len();
-        match (self.file.functions.get(name), self.lint.natives.get(name)) {
+        match (self.file.functions.get(name), self.lint.native(name)) {
             (Some(function), _) if function.counts.contains(&count) => {}
             // The arguments of modules are checked by their schemas.
             (None, Some(_)) if self.lint.library.catalog.get(name).is_some() => {}
@@ -191,14 +191,14 @@ impl Names<'_, '_> {
             (Some(function), _) => {
                 self.wrong_count(name, &function.counts.clone(), count, position)
             }
-            (None, Some(counts)) => self.wrong_count(name, &counts.clone(), count, position),
+            (None, Some(counts)) => self.wrong_count(name, &counts, count, position),
             (None, None) => self.unknown_function(name, position),
         }
     }
 
     fn unknown_function(&mut self, name: &str, position: Position) {
         let own = self.file.functions.keys().map(String::as_str);
-        let public = self.lint.library.functions().iter().map(String::as_str);
+        let public = self.lint.library.functions();
         let near = closest(name, own.chain(public)).map(str::to_owned);
         let label = near.map_or("no module or function of this name".into(), |near| {
             format!("did you mean `{near}`?")
@@ -302,17 +302,13 @@ impl Names<'_, '_> {
         let name = call.name.as_str();
         let source = &self.parsed.source;
         let known = self.file.functions.contains_key(name)
-            || self.lint.natives.contains_key(name)
+            || self.lint.native(name).is_some()
             || BUILT_IN.contains(&name)
             || self.lint.library.words(source.id()).contains(name);
         if known {
             return;
         }
-        let near = closest(
-            name,
-            self.lint.library.functions().iter().map(String::as_str),
-        )
-        .map(str::to_owned);
+        let near = closest(name, self.lint.library.functions()).map(str::to_owned);
         let label = near.map_or("no value has this function".into(), |near| {
             format!("did you mean `{near}`?")
         });

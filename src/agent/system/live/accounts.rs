@@ -15,6 +15,7 @@ use super::processes;
 use crate::effect::{Account, Attributes, Command};
 use crate::module::Result;
 use crate::outcome::Failure;
+use crate::password::PasswordHash;
 use crate::system::{Group, User};
 
 /// The accounts, with what was asked of the name service so far.
@@ -75,7 +76,7 @@ impl Accounts {
             comment: comment.to_owned(),
             home: PathBuf::from(home),
             shell: shell.to_owned(),
-            password: secret.map(|secret| secret.password.clone()),
+            password: secret.map(|secret| PasswordHash::new(&secret.password)),
             expires: secret.and_then(|secret| secret.expires),
         }))
     }
@@ -235,10 +236,14 @@ fn getent(database: Database, key: &str) -> Option<Entry> {
     entry(output.stdout.lines().next()?)
 }
 
-/// Adds an account.
-pub fn add_user(name: &str, account: &Account) -> Result<()> {
+/// Adds an account. A group of the user's own name that is there already
+/// belongs to somebody else: it does not become the primary group by itself.
+pub fn add_user(name: &str, account: &Account, accounts: &Accounts) -> Result<()> {
     let mut words = vec!["useradd".to_owned()];
     words.extend(account_options(account));
+    if account.group.is_none() && accounts.id(Database::Group, name)?.is_some() {
+        words.push("--no-user-group".to_owned());
+    }
     words.push(
         if account.create_home {
             "--create-home"
@@ -281,23 +286,32 @@ fn account_options(account: &Account) -> Vec<String> {
         ("--gid", account.group.clone()),
         ("--groups", groups),
         ("--comment", account.comment.clone()),
-        ("--home-dir", home),
+        // useradd and usermod have different long names for it.
+        ("-d", home),
         ("--shell", account.shell.clone()),
         ("--expiredate", expires),
     ];
-    options
+    let mut words: Vec<String> = options
         .into_iter()
         .filter_map(|(option, value)| Some([option.to_owned(), value?]))
         .flatten()
-        .collect()
+        .collect();
+    if account.non_unique && account.uid.is_some() {
+        words.push("--non-unique".to_owned());
+    }
+    words
 }
 
 /// The hash goes through standard input: arguments can be read by anybody.
 fn set_password(name: &str, account: &Account) -> Result<()> {
     if let Some(hash) = &account.password {
+        let hash = match account.locked {
+            Some(true) => hash.lock(),
+            _ => hash.clone(),
+        };
         let mut command = Command::new(["chpasswd", "--encrypted"]);
-        command.input = Some(format!("{name}:{hash}\n"));
-        processes::succeed(&command)?;
+        command.input = Some(format!("{name}:{}\n", hash.reveal()));
+        return processes::succeed(&command);
     }
     match account.locked {
         Some(true) => processes::succeed(&Command::new(["usermod", "--lock", name])),
@@ -320,7 +334,7 @@ pub fn remove_user(name: &str, remove_home: bool, force: bool) -> Result<()> {
 }
 
 /// Adds a group.
-pub fn add_group(name: &str, gid: Option<u32>, system: bool) -> Result<()> {
+pub fn add_group(name: &str, gid: Option<u32>, system: bool, non_unique: bool) -> Result<()> {
     let mut words = vec!["groupadd".to_owned()];
     if let Some(gid) = gid {
         words.extend(["--gid".to_owned(), gid.to_string()]);
@@ -328,16 +342,30 @@ pub fn add_group(name: &str, gid: Option<u32>, system: bool) -> Result<()> {
     if system {
         words.push("--system".to_owned());
     }
+    if non_unique && gid.is_some() {
+        words.push("--non-unique".to_owned());
+    }
     words.push(name.to_owned());
     processes::succeed(&Command::new(words))
 }
 
 /// Changes a group's number.
-pub fn change_group(name: &str, gid: u32) -> Result<()> {
-    processes::succeed(&Command::new(["groupmod", "--gid", &gid.to_string(), name]))
+pub fn change_group(name: &str, gid: u32, non_unique: bool) -> Result<()> {
+    let gid = gid.to_string();
+    let mut words = vec!["groupmod", "--gid", &gid];
+    if non_unique {
+        words.push("--non-unique");
+    }
+    words.push(name);
+    processes::succeed(&Command::new(words))
 }
 
 /// Removes a group.
-pub fn remove_group(name: &str) -> Result<()> {
-    processes::succeed(&Command::new(["groupdel", name]))
+pub fn remove_group(name: &str, force: bool) -> Result<()> {
+    let mut words = vec!["groupdel"];
+    if force {
+        words.push("--force");
+    }
+    words.push(name);
+    processes::succeed(&Command::new(words))
 }

@@ -117,16 +117,25 @@ impl Live {
                 no_block,
             } => units::change(unit, *action, scope, *no_block),
             Effect::ReloadUnitFiles { scope } => units::reload_files(scope),
-            Effect::AddUser { name, account } => accounts::add_user(name, account),
+            Effect::AddUser { name, account } => accounts::add_user(name, account, &self.accounts),
             Effect::ChangeUser { name, account } => accounts::change_user(name, account),
             Effect::RemoveUser {
                 name,
                 remove_home,
                 force,
             } => accounts::remove_user(name, *remove_home, *force),
-            Effect::AddGroup { name, gid, system } => accounts::add_group(name, *gid, *system),
-            Effect::ChangeGroup { name, gid } => accounts::change_group(name, *gid),
-            Effect::RemoveGroup { name } => accounts::remove_group(name),
+            Effect::AddGroup {
+                name,
+                gid,
+                system,
+                non_unique,
+            } => accounts::add_group(name, *gid, *system, *non_unique),
+            Effect::ChangeGroup {
+                name,
+                gid,
+                non_unique,
+            } => accounts::change_group(name, *gid, *non_unique),
+            Effect::RemoveGroup { name, force } => accounts::remove_group(name, *force),
             Effect::WriteCrontab { user, content } => crontabs::write(user, content.as_deref()),
             Effect::RunCommand { command, .. } => {
                 return processes::run(command, &self.output).map(Performed::Ran);

@@ -31,7 +31,9 @@ pub enum Stream {
 }
 
 /// Takes what running commands print, while they run.
-pub struct OutputSink(Box<dyn Fn(Stream, &[u8])>);
+pub struct OutputSink(Box<Take>);
+
+type Take = dyn Fn(Stream, &[u8]);
 
 impl OutputSink {
     /// A sink that calls `take` for each piece.

@@ -1,57 +1,59 @@
-//! Users and groups in a dry run.
+//! Users and groups in a dry run, as the tools of the passwd package change
+//! them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Overlay;
 use super::pending::Entry;
+use crate::content::INLINE_LIMIT;
 use crate::effect::{Account, Attributes};
 use crate::module::Result;
 use crate::outcome::Failure;
-use crate::system::{FileKind, Group, Reads, User};
+use crate::password::PasswordHash;
+use crate::system::skeleton::{self, Defaults};
+use crate::system::{FileKind, Found, Group, Reads, User};
 
 impl Overlay {
     pub(super) fn add_user(&mut self, name: &str, account: &Account) -> Result<()> {
-        let mut users = self.users()?;
+        let users = self.users()?;
         if users.iter().any(|user| user.name == name) {
             return Err(Failure::new(format!("the user {name} exists already")));
         }
+        need_free_uid(&users, name, account)?;
+        let defaults = Defaults::read(self)?;
         let group = match &account.group {
             Some(group) => self.existing_group(group)?,
-            None => self.own_group(name)?,
+            None => self.default_group(name, &defaults)?,
         };
-        let home = account
-            .home
-            .clone()
-            .unwrap_or_else(|| Path::new("/home").join(name));
-        users.push(User {
+        let home = account.home.clone();
+        let user = User {
             name: name.to_owned(),
             uid: account.uid,
-            group: group.clone(),
+            group,
             comment: account.comment.clone().unwrap_or_default(),
-            home: home.clone(),
-            shell: account
-                .shell
-                .clone()
-                .unwrap_or_else(|| "/bin/sh".to_owned()),
-            password: Some(password(account, "!")),
+            home: home.unwrap_or_else(|| defaults.home.join(name)),
+            shell: account.shell.clone().unwrap_or(defaults.shell),
+            password: Some(password(account, &PasswordHash::new("!"))),
             expires: account.expires.filter(|day| *day >= 0),
-        });
+        };
+        // Adding a group may have changed nothing else.
+        let mut users = self.users()?;
+        users.push(user.clone());
         self.pending.users = Some(users);
         self.join_groups(name, account)?;
-        if account.create_home {
-            let attributes = Attributes {
-                owner: Some(name.to_owned()),
-                group: Some(group),
-                mode: Some(0o755),
-            };
-            let entry = Entry::new(FileKind::Directory, attributes, self.now());
-            self.put(
-                home,
-                Entry {
-                    fresh: true,
-                    ..entry
-                },
-            );
+        match account.create_home {
+            true => self.create_home(&user),
+            false => Ok(()),
+        }
+    }
+
+    /// useradd leaves a home directory that is there as it is.
+    fn create_home(&mut self, user: &User) -> Result<()> {
+        if self.stat(&user.home)? != Found::Absent {
+            return Ok(());
+        }
+        for effect in skeleton::home(user, self)? {
+            self.predict(&effect)?;
         }
         Ok(())
     }
@@ -63,9 +65,11 @@ impl Overlay {
             .map(|group| self.existing_group(group))
             .transpose()?;
         let mut users = self.users()?;
+        need_free_uid(&users, name, account)?;
         let Some(user) = users.iter_mut().find(|user| user.name == name) else {
             return Err(Failure::new(format!("the user {name} does not exist")));
         };
+        let old_home = user.home.clone();
         user.uid = account.uid.or(user.uid);
         user.group = group.unwrap_or_else(|| user.group.clone());
         user.comment = account
@@ -74,13 +78,52 @@ impl Overlay {
             .unwrap_or_else(|| user.comment.clone());
         user.home = account.home.clone().unwrap_or_else(|| user.home.clone());
         user.shell = account.shell.clone().unwrap_or_else(|| user.shell.clone());
-        let known = user.password.clone().unwrap_or_default();
+        let known = user.password.clone();
+        let known = known.unwrap_or_else(|| PasswordHash::new("!"));
         user.password = Some(password(account, &known));
         if let Some(day) = account.expires {
             user.expires = (day >= 0).then_some(day);
         }
+        let new_home = user.home.clone();
         self.pending.users = Some(users);
-        self.join_groups(name, account)
+        self.join_groups(name, account)?;
+        match account.create_home && new_home != old_home {
+            true => self.move_home(&old_home, &new_home),
+            false => Ok(()),
+        }
+    }
+
+    /// What large files hold is not read only to know it at another place.
+    fn move_home(&mut self, old: &Path, new: &Path) -> Result<()> {
+        if self.stat(new)? != Found::Absent {
+            return Ok(());
+        }
+        let mut left = vec![PathBuf::new()];
+        while let Some(inside) = left.pop() {
+            let (from, to) = match inside.as_os_str().is_empty() {
+                true => (old.to_owned(), new.to_owned()),
+                false => (old.join(&inside), new.join(&inside)),
+            };
+            let Found::Present(stat) = self.stat(&from)? else {
+                continue;
+            };
+            let mut entry = Entry::of(&stat);
+            match stat.kind {
+                FileKind::Directory => {
+                    entry.fresh = true;
+                    let names = self.list(&from)?;
+                    left.extend(names.into_iter().map(|name| inside.join(name)));
+                }
+                FileKind::File if stat.size <= INLINE_LIMIT => {
+                    entry.content = self.content(&from)?.present();
+                }
+                FileKind::File => entry.expected = Some(from.display().to_string()),
+                FileKind::Link | FileKind::Other => {}
+            }
+            self.put(to, entry);
+        }
+        self.remove(old);
+        Ok(())
     }
 
     pub(super) fn remove_user(&mut self, name: &str, remove_home: bool) -> Result<()> {
@@ -104,11 +147,17 @@ impl Overlay {
         Ok(())
     }
 
-    pub(super) fn add_group(&mut self, name: &str, gid: Option<u32>) -> Result<()> {
+    pub(super) fn add_group(
+        &mut self,
+        name: &str,
+        gid: Option<u32>,
+        non_unique: bool,
+    ) -> Result<()> {
         let mut groups = self.groups()?;
         if groups.iter().any(|group| group.name == name) {
             return Err(Failure::new(format!("the group {name} exists already")));
         }
+        need_free_gid(&groups, name, gid, non_unique)?;
         groups.push(Group {
             name: name.to_owned(),
             gid,
@@ -118,8 +167,9 @@ impl Overlay {
         Ok(())
     }
 
-    pub(super) fn change_group(&mut self, name: &str, gid: u32) -> Result<()> {
+    pub(super) fn change_group(&mut self, name: &str, gid: u32, non_unique: bool) -> Result<()> {
         let mut groups = self.groups()?;
+        need_free_gid(&groups, name, Some(gid), non_unique)?;
         match groups.iter_mut().find(|group| group.name == name) {
             Some(group) => group.gid = Some(gid),
             None => return Err(Failure::new(format!("the group {name} does not exist"))),
@@ -128,8 +178,11 @@ impl Overlay {
         Ok(())
     }
 
-    pub(super) fn remove_group(&mut self, name: &str) -> Result<()> {
-        if let Some(user) = self.users()?.into_iter().find(|user| user.group == name) {
+    pub(super) fn remove_group(&mut self, name: &str, force: bool) -> Result<()> {
+        let primary = self.users()?.into_iter().find(|user| user.group == name);
+        if let Some(user) = primary
+            && !force
+        {
             return Err(Failure::new(format!(
                 "the group {name} is the primary group of {}",
                 user.name
@@ -189,14 +242,14 @@ impl Overlay {
             .hint(format!("Add it first, with `{what}(\"{name}\")`.")))
     }
 
-    /// useradd gives each user a group of the same name (USERGROUPS_ENAB).
-    fn own_group(&mut self, name: &str) -> Result<String> {
-        if self.groups()?.iter().any(|group| group.name == name) {
-            return Err(Failure::new(format!(
-                "the group {name} exists; to add the user to it, give `group: \"{name}\"`"
-            )));
+    /// useradd gives each user a group of the same name (USERGROUPS_ENAB), but
+    /// not one that is there already: it belongs to somebody else.
+    fn default_group(&mut self, name: &str, defaults: &Defaults) -> Result<String> {
+        let taken = self.groups()?.iter().any(|group| group.name == name);
+        if taken || !defaults.own_groups {
+            return self.existing_group(&defaults.group);
         }
-        self.add_group(name, None)?;
+        self.add_group(name, None, false)?;
         Ok(name.to_owned())
     }
 
@@ -221,12 +274,38 @@ impl Overlay {
     }
 }
 
-/// The shadow field afterwards: a locked password starts with `!`.
-fn password(account: &Account, known: &str) -> String {
-    let hash = account.password.as_deref().unwrap_or(known);
+fn need_free_uid(users: &[User], name: &str, account: &Account) -> Result<()> {
+    let Some(uid) = account.uid else {
+        return Ok(());
+    };
+    let other = |user: &&User| user.uid == Some(uid) && user.name != name;
+    match users.iter().find(other) {
+        Some(user) if !account.non_unique => Err(Failure::new(format!(
+            "the user number {uid} belongs to {} already",
+            user.name
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn need_free_gid(groups: &[Group], name: &str, gid: Option<u32>, non_unique: bool) -> Result<()> {
+    let other = |group: &&Group| gid.is_some() && group.gid == gid && group.name != name;
+    match groups.iter().find(other) {
+        Some(group) if !non_unique => Err(Failure::new(format!(
+            "the group number {} belongs to {} already",
+            gid.unwrap_or_default(),
+            group.name
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The shadow field afterwards.
+fn password(account: &Account, known: &PasswordHash) -> PasswordHash {
+    let hash = account.password.as_ref().unwrap_or(known);
     match account.locked {
-        Some(true) if !hash.starts_with('!') => format!("!{hash}"),
-        Some(false) => hash.trim_start_matches('!').to_owned(),
-        _ => hash.to_owned(),
+        Some(true) => hash.lock(),
+        Some(false) => hash.unlock(),
+        None => hash.clone(),
     }
 }

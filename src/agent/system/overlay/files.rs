@@ -436,7 +436,7 @@ impl Entry {
         }
     }
 
-    fn of(stat: &Stat) -> Self {
+    pub(super) fn of(stat: &Stat) -> Self {
         Self {
             kind: stat.kind,
             attributes: stat.attributes(),

@@ -31,6 +31,9 @@ pub mod pending;
 
 mod units;
 
+#[cfg(test)]
+pub mod fake;
+
 pub use pending::Pending;
 
 /// Effects recorded over a host that is only read.
@@ -116,9 +119,18 @@ impl Overlay {
             Effect::RemoveUser {
                 name, remove_home, ..
             } => self.remove_user(name, *remove_home),
-            Effect::AddGroup { name, gid, .. } => self.add_group(name, *gid),
-            Effect::ChangeGroup { name, gid } => self.change_group(name, *gid),
-            Effect::RemoveGroup { name } => self.remove_group(name),
+            Effect::AddGroup {
+                name,
+                gid,
+                non_unique,
+                ..
+            } => self.add_group(name, *gid, *non_unique),
+            Effect::ChangeGroup {
+                name,
+                gid,
+                non_unique,
+            } => self.change_group(name, *gid, *non_unique),
+            Effect::RemoveGroup { name, force } => self.remove_group(name, *force),
             Effect::WriteCrontab { user, content } => self.write_crontab(user, content.as_deref()),
             Effect::RunCommand {
                 creates,

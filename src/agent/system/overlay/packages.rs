@@ -2,7 +2,7 @@
 //! it, so that later reads see it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Overlay;
 use super::pending::{Entry, Node};
@@ -87,7 +87,7 @@ impl Overlay {
     /// Why it is not known what the package lists offer: they are fetched from
     /// sources that a pending change adds.
     pub(super) fn unknown_sources(&self) -> Option<String> {
-        let configures_apt = |path: &&std::path::PathBuf| path.starts_with("/etc/apt");
+        let configures_apt = |path: &&PathBuf| path.starts_with("/etc/apt");
         let changed = self.pending.files.keys().find(configures_apt)?;
         (self.pending.lists_updated && self.absence == super::Absence::Doubtful).then(|| {
             format!(
@@ -140,14 +140,12 @@ impl Overlay {
         }
         self.forget(&transaction)?;
         for (name, version) in transaction.installed {
-            if !transaction.contents_known {
-                self.pending.opaque_packages.insert(name.clone());
-            }
             self.pending.left_configuration.remove(&name);
             self.pending.packages.insert(name, Some(version));
         }
+        self.pending.opaque_packages.extend(transaction.opaque);
         self.pending.provided.extend(transaction.provided);
-        self.add_accounts(transaction.users, transaction.groups)?;
+        self.add_accounts(transaction.users, transaction.groups, &transaction.members)?;
         for file in transaction.files {
             self.unpack(file)?;
         }
@@ -182,19 +180,27 @@ impl Overlay {
             self.pending.left_configuration.remove(name);
         }
         for path in &transaction.gone {
-            self.remove_packaged(path)?;
+            let holds = |other: &PathBuf| other != path && other.starts_with(path);
+            self.remove_packaged(path, transaction.gone.iter().any(holds))?;
+        }
+        for path in &transaction.wiped {
+            self.remove(path);
         }
         Ok(())
     }
 
-    /// dpkg leaves a directory that still holds something, and what another
-    /// package brings anew.
-    fn remove_packaged(&mut self, path: &Path) -> Result<()> {
+    /// dpkg leaves a directory that still holds something, and a link that
+    /// stands for a directory, as `/lib` does.
+    fn remove_packaged(&mut self, path: &Path, directory: bool) -> Result<()> {
         let path = self.real_parent(path)?;
         let Found::Present(stat) = self.stat(&path)? else {
             return Ok(());
         };
-        if stat.kind == FileKind::Directory && !self.list(&path)?.is_empty() {
+        let kept = match stat.kind {
+            FileKind::Directory => !self.list(&path)?.is_empty(),
+            _ => directory,
+        };
+        if kept {
             return Ok(());
         }
         if let Some(unit) = super::units::unit_of(&path) {
@@ -209,10 +215,13 @@ impl Overlay {
         &mut self,
         new_users: Vec<crate::system::User>,
         new_groups: Vec<crate::system::Group>,
+        members: &[(String, String)],
     ) -> Result<()> {
+        if new_users.is_empty() && new_groups.is_empty() && members.is_empty() {
+            return Ok(());
+        }
         let mut groups = self.groups()?;
         let mut users = self.users()?;
-        let known = (groups.len(), users.len());
         for group in new_groups {
             if !groups.iter().any(|known| known.name == group.name) {
                 groups.push(group);
@@ -223,12 +232,14 @@ impl Overlay {
                 users.push(user);
             }
         }
-        if groups.len() > known.0 {
-            self.pending.groups = Some(groups);
+        for (user, group) in members {
+            let group = groups.iter_mut().find(|known| known.name == *group);
+            if let Some(group) = group.filter(|group| !group.members.contains(user)) {
+                group.members.push(user.clone());
+            }
         }
-        if users.len() > known.1 {
-            self.pending.users = Some(users);
-        }
+        self.pending.groups = Some(groups);
+        self.pending.users = Some(users);
         Ok(())
     }
 
@@ -245,6 +256,7 @@ impl Overlay {
         let entry = Entry {
             content: file.content,
             target: file.target,
+            modified: file.modified.unwrap_or(entry.modified),
             expected: unread.then(|| format!("the package that brings {}", file.path.display())),
             ..entry
         };
@@ -254,8 +266,9 @@ impl Overlay {
 
     /// A mask outlives the installation of what it masks.
     fn install_unit(&mut self, unit: PackagedUnit) -> Result<()> {
-        if let Found::Present(known) = self.unit(&unit.name, &Scope::System)?
-            && known.masked()
+        let own = Path::new("/etc/systemd/system").join(&unit.name);
+        if let Found::Present(stat) = self.stat(&own)?
+            && stat.target.as_deref() == Some(Path::new("/dev/null"))
         {
             return Ok(());
         }
@@ -272,3 +285,6 @@ impl Overlay {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

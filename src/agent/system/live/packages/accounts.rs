@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::password::PasswordHash;
 use crate::system::{Group, User};
 
 /// What a package adds.
@@ -14,6 +15,8 @@ pub struct Accounts {
     pub groups: Vec<Group>,
     /// Home directories that are made for the users.
     pub homes: Vec<(PathBuf, String, String)>,
+    /// Users that join a group of another package.
+    pub members: Vec<(String, String)>,
     /// Commands that name somebody only the running script knows.
     pub unknown: Vec<String>,
 }
@@ -61,16 +64,20 @@ impl Accounts {
             self.homes
                 .push((home.clone(), name.to_owned(), group.clone()));
         }
-        let comment = options.value("gecos").or(options.value("comment"));
+        let comment = match (options.value("gecos"), options.value("comment")) {
+            // adduser leaves it to chfn(1), which writes all four fields.
+            (Some(gecos), _) if !gecos.is_empty() && !gecos.contains(',') => format!("{gecos},,,"),
+            (gecos, comment) => gecos.or(comment).unwrap_or_default().to_owned(),
+        };
         let shell = options.value("shell").unwrap_or("/usr/sbin/nologin");
         self.users.push(User {
             name: name.to_owned(),
             uid: options.value("uid").and_then(|uid| uid.parse().ok()),
             group,
-            comment: comment.unwrap_or_default().to_owned(),
+            comment,
             home,
             shell: shell.to_owned(),
-            password: Some("!".to_owned()),
+            password: Some(PasswordHash::new("!")),
             expires: None,
         });
     }
@@ -86,8 +93,9 @@ impl Accounts {
     }
 
     fn join(&mut self, user: &str, group: &str) {
-        if let Some(group) = self.groups.iter_mut().find(|known| known.name == group) {
-            group.members.push(user.to_owned());
+        let primary = |known: &User| known.name == user && known.group == group;
+        if !self.users.iter().any(primary) {
+            self.members.push((user.to_owned(), group.to_owned()));
         }
     }
 
@@ -125,7 +133,7 @@ impl Accounts {
             comment: word(3).unwrap_or_default().to_owned(),
             home: PathBuf::from(word(4).unwrap_or("/")),
             shell: word(5).unwrap_or("/usr/sbin/nologin").to_owned(),
-            password: Some("!*".to_owned()),
+            password: Some(PasswordHash::new("!*")),
             expires: None,
         });
     }
@@ -232,7 +240,7 @@ mod tests {
     fn a_system_user_without_a_group_of_its_own_is_in_nogroup() {
         let accounts = accounts("/usr/sbin/adduser --system --gecos 'a b' --home=/var/lib/x x");
         assert_eq!(accounts.users[0].group, "nogroup");
-        assert_eq!(accounts.users[0].comment, "a b");
+        assert_eq!(accounts.users[0].comment, "a b,,,");
         assert_eq!(accounts.homes[0].0, Path::new("/var/lib/x"));
     }
 
@@ -250,6 +258,6 @@ mod tests {
         assert_eq!(accounts.users[0].uid, Some(900));
         assert_eq!(accounts.users[0].comment, "An app");
         assert_eq!(accounts.groups.len(), 2);
-        assert_eq!(accounts.groups[1].members, ["app"]);
+        assert_eq!(accounts.members, [("app".to_owned(), "extra".to_owned())]);
     }
 }

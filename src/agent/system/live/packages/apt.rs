@@ -38,8 +38,9 @@ const OPTIONS: [&str; 10] = [
     "APT::Color=0",
 ];
 
-/// How often fetching the package lists is tried.
-const ATTEMPTS: u32 = 4;
+/// How often fetching the package lists is tried; apt itself tries each file
+/// several times.
+const ATTEMPTS: u32 = 2;
 
 /// The words after `apt-get` that install packages.
 pub fn install_words(packages: &[PackageRequest], options: &InstallOptions) -> Vec<String> {
@@ -110,7 +111,8 @@ pub fn policy(names: &[String], release: Option<&str>) -> Result<String> {
 
 /// The names and sizes of the `.deb`s of these packages.
 pub fn downloads(packages: &[Install]) -> Result<Vec<(String, u64)>> {
-    let words = download_words(packages);
+    let packages: Vec<&Install> = packages.iter().collect();
+    let words = download_words(&packages);
     let output = processes::output(&call("apt-get", &["-qq", "--print-uris"], &words))?;
     if output.code != 0 {
         return Err(explain(&words, &output));
@@ -126,7 +128,7 @@ pub fn downloads(packages: &[Install]) -> Result<Vec<(String, u64)>> {
 
 /// Fetches the `.deb`s of these packages into a directory. The directory is
 /// closed to the user as whom apt fetches otherwise.
-pub fn download(packages: &[Install], directory: &Path) -> Result<()> {
+pub fn download(packages: &[&Install], directory: &Path) -> Result<()> {
     let words = download_words(packages);
     let mut command = call("apt-get", &["-o", "APT::Sandbox::User=root"], &words);
     command.directory = Some(directory.to_owned());
@@ -137,8 +139,8 @@ pub fn download(packages: &[Install], directory: &Path) -> Result<()> {
     }
 }
 
-fn download_words(packages: &[Install]) -> Vec<String> {
-    let name = |package: &Install| format!("{}={}", package.name, package.version);
+fn download_words(packages: &[&Install]) -> Vec<String> {
+    let name = |package: &&Install| format!("{}={}", package.name, package.version);
     let words = ["download".to_owned(), "--".to_owned()];
     words.into_iter().chain(packages.iter().map(name)).collect()
 }
@@ -205,7 +207,9 @@ fn wait_for_locks(timeout: u32, run: impl Fn() -> Result<Output>) -> Result<Outp
 }
 
 fn is_locked(output: &Output) -> bool {
-    output.stderr.contains("Could not get lock") || output.stderr.contains("Unable to lock")
+    ["Could not get lock", "Unable to lock", "Unable to acquire"]
+        .iter()
+        .any(|words| output.stderr.contains(words))
 }
 
 /// apt's errors begin with `E:`; what it prints before them says why.
@@ -227,10 +231,26 @@ fn explain(words: &[String], output: &Output) -> Failure {
         .value("rc", output.code)
         .value("stdout", output.stdout.as_str())
         .value("stderr", output.stderr.as_str());
-    match hint(&output.stderr) {
+    match hint(&output.stderr).or_else(|| providers(&output.stdout)) {
         Some(hint) if failure.hint.is_none() => failure.hint(hint),
         _ => failure,
     }
+}
+
+/// What apt offers instead of a virtual package that several others provide.
+fn providers(stdout: &str) -> Option<String> {
+    let mut lines = stdout
+        .lines()
+        .skip_while(|line| !line.contains("is a virtual package provided by"));
+    lines.next()?;
+    let names: Vec<&str> = lines
+        .map_while(|line| line.strip_prefix("  "))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    let names = names.join(", ");
+    Some(format!(
+        "Several packages provide it; name one of them: {names}."
+    ))
 }
 
 fn reason(errors: &[&str], output: &Output) -> String {
@@ -263,7 +283,7 @@ fn locked(output: &Output) -> Failure {
     .hint("Give `lock_timeout` to wait longer for it.")
 }
 
-fn hint(stderr: &str) -> Option<&'static str> {
+fn hint(stderr: &str) -> Option<String> {
     let hints = [
         (
             "Permission denied",
@@ -294,7 +314,7 @@ fn hint(stderr: &str) -> Option<&'static str> {
             "The package lists are older than the archive; give `update_cache: true`.",
         ),
     ];
-    let matches = |(text, hint): (&str, &'static str)| stderr.contains(text).then_some(hint);
+    let matches = |(text, hint): (&str, &str)| stderr.contains(text).then(|| hint.to_owned());
     hints.into_iter().find_map(matches)
 }
 
@@ -334,6 +354,19 @@ mod tests {
             failure
                 .hint
                 .is_some_and(|hint| hint.contains("lock_timeout"))
+        );
+    }
+
+    #[test]
+    fn a_virtual_package_is_refused_with_those_that_provide_it() {
+        let stdout =
+            "Package mta is a virtual package provided by:\n  ssmtp 2.64\n  postfix 3.7\n\n";
+        let stderr = "E: Package 'mta' has no installation candidate\n";
+        let failure = explain(&["install".to_owned()], &failed(stdout, stderr));
+        assert!(
+            failure
+                .hint
+                .is_some_and(|hint| hint.contains("ssmtp, postfix"))
         );
     }
 

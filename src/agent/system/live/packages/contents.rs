@@ -11,13 +11,12 @@ use super::super::files::failed;
 use super::super::processes;
 use super::accounts::Accounts;
 use super::deb::{self, Deb};
-use super::services::{self, Actions};
 use super::simulate::Install;
-use super::{apt, shell, tmpfiles};
-use crate::effect::{Attributes, Command};
+use super::{apt, script, services, tmpfiles};
+use crate::effect::{Command, PackageRequest};
 use crate::module::Result;
 use crate::outcome::Failure;
-use crate::system::{FileKind, PackagedFile, Transaction};
+use crate::system::{FileKind, Transaction};
 
 /// Where the packages are kept; for root only.
 const DIRECTORY: &str = "/var/lib/veza-play/packages";
@@ -29,63 +28,98 @@ const LIMIT: u64 = 64 * 1024 * 1024;
 const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Adds what the packages bring, or the reason why it is not known.
-pub fn add(transaction: &mut Transaction, packages: &[Install]) {
-    match fetch(packages) {
-        Ok(Fetched::Files(paths)) => match paths
-            .iter()
-            .try_for_each(|path| add_package(transaction, path))
-        {
-            Ok(()) => transaction.contents_known = true,
-            Err(failure) => doubt(transaction, &failure.message),
-        },
-        Ok(Fetched::Not(reason)) => doubt(transaction, &reason),
-        Err(failure) => doubt(transaction, &failure.message),
+pub fn add(transaction: &mut Transaction, packages: &[Install], requests: &[PackageRequest]) {
+    let mut left: Vec<&Install> = packages.iter().collect();
+    let reason = match fetch(packages, requests) {
+        Ok(fetched) => {
+            for (package, path) in &fetched {
+                if let Err(failure) = add_package(transaction, path) {
+                    transaction.assumptions.push(format!("{failure}."));
+                    continue;
+                }
+                left.retain(|known| known != package);
+            }
+            format!("a dry run fetches no more than {} MiB", LIMIT >> 20)
+        }
+        Err(failure) => failure.message,
+    };
+    // Nobody looks for what a library brings that came along.
+    let matters = |name: &String| {
+        !name.starts_with("lib") || requests.iter().any(|request| request.name == *name)
+    };
+    let names = left.iter().map(|package| package.name.clone());
+    let names: Vec<String> = names.filter(matters).collect();
+    if !names.is_empty() {
+        transaction.assumptions.push(format!(
+            "What {} will bring is known only after apply: {reason}.",
+            names.join(", ")
+        ));
     }
+    transaction.opaque.extend(names);
+    transaction.opaque.retain(matters);
 }
 
-fn doubt(transaction: &mut Transaction, reason: &str) {
-    let names: Vec<&str> = transaction
-        .installed
-        .iter()
-        .map(|(name, _)| name.as_str())
-        .collect();
-    let sentence = format!(
-        "What {} brings is known only after apply, since {reason}.",
-        names.join(", ")
-    );
-    transaction.assumptions.push(sentence);
-}
-
-enum Fetched {
-    Files(Vec<PathBuf>),
-    Not(String),
-}
-
-fn fetch(packages: &[Install]) -> Result<Fetched> {
+/// Fetches what is asked for, and then as many of the dependencies as may be,
+/// small ones first.
+fn fetch<'a>(
+    packages: &'a [Install],
+    requests: &[PackageRequest],
+) -> Result<Vec<(&'a Install, PathBuf)>> {
     if packages.is_empty() {
-        return Ok(Fetched::Files(Vec::new()));
+        return Ok(Vec::new());
     }
     if !rustix::process::geteuid().is_root() {
-        return Ok(Fetched::Not("only root may fetch packages".to_owned()));
+        return Err(Failure::new("only root may fetch packages"));
     }
     let directory = Path::new(DIRECTORY);
     prepare(directory)?;
-    let files = apt::downloads(packages)?;
-    let size: u64 = files.iter().map(|(_, size)| size).sum();
-    if size > LIMIT {
-        let megabytes = size / 1_000_000;
-        return Ok(Fetched::Not(format!(
-            "{megabytes} MB would have to be fetched"
-        )));
-    }
-    let paths: Vec<PathBuf> = files.iter().map(|(name, _)| directory.join(name)).collect();
-    let complete = |(path, (_, size)): (&PathBuf, &(String, u64))| {
-        fs::metadata(path).is_ok_and(|metadata| metadata.len() == *size)
+    let offered = apt::downloads(packages)?;
+    let mut files: Vec<_> = packages
+        .iter()
+        .filter_map(|package| {
+            let file = offered.iter().find(|(name, _)| is_of(package, name))?;
+            Some((package, file.clone()))
+        })
+        .collect();
+    let requested = |package: &Install| {
+        let name = |request: &PackageRequest| request.name.split(':').next() == Some(&package.name);
+        requests.iter().any(name)
     };
-    if !paths.iter().zip(&files).all(complete) {
-        apt::download(packages, directory)?;
+    files.sort_by_key(|(package, (_, size))| (!requested(package), *size));
+    let mut room = LIMIT;
+    files.retain(|(_, (_, size))| match room.checked_sub(*size) {
+        Some(left) => {
+            room = left;
+            true
+        }
+        None => false,
+    });
+    let missing: Vec<&Install> = files
+        .iter()
+        .filter(|(_, (name, size))| {
+            let there = fs::metadata(directory.join(name));
+            !there.is_ok_and(|metadata| metadata.len() == *size)
+        })
+        .map(|(package, _)| *package)
+        .collect();
+    if !missing.is_empty() {
+        apt::download(&missing, directory)?;
     }
-    Ok(Fetched::Files(paths))
+    // In the order in which dpkg unpacks them.
+    files.sort_by_key(|(package, _)| packages.iter().position(|known| known == *package));
+    Ok(files
+        .into_iter()
+        .map(|(package, (name, _))| (package, directory.join(name)))
+        .collect())
+}
+
+/// Whether a file, `NAME_VERSION_ARCH.deb`, is that of a package.
+fn is_of(package: &Install, file: &str) -> bool {
+    let (name, arch) = match package.name.split_once(':') {
+        Some((name, arch)) => (name, format!("_{arch}.deb")),
+        None => (package.name.as_str(), ".deb".to_owned()),
+    };
+    file.split('_').next() == Some(name) && file.ends_with(&arch)
 }
 
 /// Makes the directory, or makes sure that nobody else can write into it, and
@@ -113,68 +147,54 @@ fn prepare(directory: &Path) -> Result<()> {
 }
 
 fn add_package(transaction: &mut Transaction, path: &Path) -> Result<()> {
-    let Deb { files, control } = deb::read(path)?;
-    let paragraph = control.get("control").map_or("", String::as_str);
+    let Deb { mut files, control } = deb::read(path)?;
+    let text = |name: &str| control.get(name).map_or("", String::as_str);
     let field = |name: &str| {
-        paragraph
+        text("control")
             .lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
             .unwrap_or_default()
     };
     let name = field("Package").trim().to_owned();
     for provided in field("Provides").split(',') {
-        if let Some(provided) = provided.split_whitespace().next() {
-            transaction
-                .provided
-                .push((provided.to_owned(), name.clone()));
-        }
+        let provided = provided.split_whitespace().next();
+        transaction
+            .provided
+            .extend(provided.map(|provided| (provided.to_owned(), name.clone())));
     }
-    let mut accounts = Accounts::default();
-    let mut actions = Actions::default();
-    for script in ["preinst", "postinst"] {
-        for command in shell::commands(control.get(script).map_or("", String::as_str)) {
-            accounts.command(&command);
-            actions.command(&command);
-        }
-    }
-    for file in &files {
-        let text = file
-            .content
-            .as_ref()
-            .and_then(|content| content.text.as_deref());
-        let Some(text) = text else {
+    let unpacked = files.len();
+    let mut deeds = script::follow(&[text("preinst"), text("postinst")], &mut files);
+    let mut directories = Vec::new();
+    for file in &files[..unpacked] {
+        let content = file.content.as_ref();
+        let Some(text) = content.and_then(|content| content.text.as_deref()) else {
             continue;
         };
         match file.path.parent().and_then(Path::to_str) {
-            Some("/usr/lib/sysusers.d") => accounts.sysusers(text),
-            Some("/usr/lib/tmpfiles.d") => transaction.files.extend(tmpfiles::parse(text)),
+            Some("/usr/lib/sysusers.d") => deeds.accounts.sysusers(text),
+            Some("/usr/lib/tmpfiles.d") => directories.extend(tmpfiles::parse(text)),
             _ => {}
         }
     }
-    transaction
-        .units
-        .extend(services::units(&files, &actions, may_start));
-    let links = services::links(&files, &actions);
-    transaction.files.splice(0..0, files);
+    if deeds.obscure {
+        transaction.opaque.push(name.clone());
+    }
+    let units = services::units(&files, &deeds.actions, may_start);
+    let links = services::links(&files, &deeds.actions);
+    transaction.units.extend(units);
+    transaction.files.extend(files);
+    transaction.files.extend(directories);
     transaction.files.extend(links);
-    add_accounts(transaction, accounts, &name);
+    add_accounts(transaction, deeds.accounts, &name);
     Ok(())
 }
 
 fn add_accounts(transaction: &mut Transaction, accounts: Accounts, package: &str) {
     for (path, user, group) in accounts.homes {
-        transaction.files.push(PackagedFile {
-            path,
-            kind: FileKind::Directory,
-            attributes: Attributes {
-                owner: Some(user),
-                group: Some(group),
-                mode: Some(0o755),
-            },
-            content: None,
-            target: None,
-            configuration: true,
-        });
+        let mut home = script::made(&path, FileKind::Directory, 0o755);
+        home.attributes.owner = Some(user);
+        home.attributes.group = Some(group);
+        transaction.files.push(home);
     }
     for command in accounts.unknown {
         transaction.assumptions.push(format!(
@@ -183,6 +203,7 @@ fn add_accounts(transaction: &mut Transaction, accounts: Accounts, package: &str
     }
     transaction.users.extend(accounts.users);
     transaction.groups.extend(accounts.groups);
+    transaction.members.extend(accounts.members);
 }
 
 /// Whether the host lets packages start a unit (Debian's policy-rc.d).

@@ -107,6 +107,7 @@ fn file(
         group: Some(name_or_number(header.groupname(), header.gid()?)),
         mode: Some(header.mode()? & 0o7777),
     };
+    let modified = i64::try_from(header.mtime()?).ok();
     let content = match (header.entry_type(), &link) {
         (EntryType::Regular, _) => Some(content(&path, entry)?),
         (EntryType::Link, Some(target)) => {
@@ -122,6 +123,7 @@ fn file(
         attributes,
         content,
         target: link.filter(|_| kind == FileKind::Link),
+        modified,
         configuration,
     }))
 }
@@ -138,9 +140,12 @@ fn name_or_number<E>(name: std::result::Result<Option<&str>, E>, number: u64) ->
 /// a package does; of the rest the digest is enough.
 fn content(path: &Path, entry: &mut Entry<'_, &mut dyn Read>) -> io::Result<Content> {
     const TEXTS: [&str; 5] = ["etc", "systemd", "sysusers.d", "tmpfiles.d", "default"];
+    const ENDINGS: [&str; 4] = [".conf", ".cfg", ".default", ".sample"];
+    let name = path.to_string_lossy();
     let worth = path
         .iter()
-        .any(|part| TEXTS.iter().any(|text| part == *text));
+        .any(|part| TEXTS.iter().any(|text| part == *text))
+        || ENDINGS.iter().any(|ending| name.ends_with(ending));
     if worth && entry.size() <= INLINE_LIMIT {
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes)?;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::super::files::failed;
+use super::{script, services};
 use crate::module::Result;
 use crate::system::{Package, PackageState, Transaction};
 
@@ -32,24 +33,31 @@ impl Database {
         Ok(names.iter().filter_map(find).collect())
     }
 
-    /// The files that go with the packages that a transaction removes.
-    pub fn files_of(&self, transaction: &Transaction) -> Result<Vec<PathBuf>> {
+    /// Adds what goes with the packages that a transaction removes.
+    pub fn add_gone(&self, transaction: &mut Transaction) -> Result<()> {
         let mut gone = BTreeSet::new();
+        let mut wiped = Vec::new();
         let status = self.status()?;
         for name in transaction.removed.iter().chain(&transaction.purged) {
             let Some(entry) = status.entry(name) else {
                 continue;
             };
-            if transaction.purged.contains(name) {
-                gone.extend(entry.conffiles.iter().cloned());
-            }
             let files = file_list(name, &status.native)?;
-            gone.extend(files.into_iter().filter(|path| {
-                transaction.purged.contains(name) || !entry.conffiles.contains(path)
-            }));
+            if !transaction.purged.contains(name) {
+                let goes = |path: &PathBuf| !entry.conffiles.contains(path);
+                gone.extend(files.into_iter().filter(goes));
+                continue;
+            }
+            gone.extend(entry.conffiles.iter().cloned());
+            gone.extend(files);
+            let purge = script::purge(&info(name, &status.native, "postrm")?);
+            gone.extend(purge.units.iter().flat_map(|unit| services::links_to(unit)));
+            wiped.extend(purge.paths);
         }
         // What is in a directory goes before the directory.
-        Ok(gone.into_iter().rev().collect())
+        transaction.gone = gone.into_iter().rev().collect();
+        transaction.wiped = wiped;
+        Ok(())
     }
 
     fn status(&self) -> Result<Rc<Status>> {
@@ -79,19 +87,24 @@ impl Database {
 
 /// The files of an installed package; none for one that is not.
 fn file_list(name: &str, native: &str) -> Result<Vec<PathBuf>> {
+    let list = info(name, native, "list")?;
+    let inside = |line: &&str| *line != "/.";
+    Ok(list.lines().filter(inside).map(PathBuf::from).collect())
+}
+
+/// A file that dpkg keeps of a package, such as `list` or `postrm`; empty if
+/// it keeps none.
+fn info(name: &str, native: &str, kind: &str) -> Result<String> {
     let with_native = format!("{name}:{native}");
     for name in [name, with_native.as_str()] {
-        let path = Path::new(INFO).join(format!("{name}.list"));
-        match fs::read_to_string(&path) {
-            Ok(list) => {
-                let inside = |line: &&str| *line != "/.";
-                return Ok(list.lines().filter(inside).map(PathBuf::from).collect());
-            }
+        let path = Path::new(INFO).join(format!("{name}.{kind}"));
+        match fs::read(&path) {
+            Ok(bytes) => return Ok(String::from_utf8_lossy(&bytes).into_owned()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed("read", &path)(error)),
         }
     }
-    Ok(Vec::new())
+    Ok(String::new())
 }
 
 /// Everything of the status file that matters here.

@@ -26,6 +26,8 @@ mod contents;
 
 mod deb;
 
+mod script;
+
 mod shell;
 
 mod accounts;
@@ -56,8 +58,8 @@ impl Packages {
         let plan = simulate::parse(&output);
         let mut transaction = plan.transaction();
         simulate::add_requested_names(&mut transaction, packages);
-        transaction.gone = self.database.files_of(&transaction)?;
-        contents::add(&mut transaction, &plan.installed);
+        self.database.add_gone(&mut transaction)?;
+        contents::add(&mut transaction, &plan.installed, packages);
         Ok(transaction)
     }
 
@@ -69,7 +71,7 @@ impl Packages {
     ) -> Result<Transaction> {
         let output = apt::simulate(&apt::remove_words(names, options))?;
         let mut transaction = simulate::parse(&output).transaction();
-        transaction.gone = self.database.files_of(&transaction)?;
+        self.database.add_gone(&mut transaction)?;
         Ok(transaction)
     }
 }

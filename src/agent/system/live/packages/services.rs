@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::effect::Attributes;
+use super::script;
 use crate::system::{FileKind, PackagedFile, PackagedUnit};
 
 /// Where packages put units.
@@ -36,6 +36,16 @@ impl Actions {
             }
             (Some("deb-systemd-invoke"), [verb, units @ ..]) if starts(verb) => {
                 self.started.extend(units.iter().map(|unit| full(unit)));
+            }
+            (Some("systemctl"), [verb, units @ ..]) => {
+                let units: Vec<String> = units.iter().map(|unit| full(unit)).collect();
+                let now = words.iter().any(|word| word == "--now");
+                if starts(verb) || (*verb == "enable" && now) {
+                    self.started.extend(units.clone());
+                }
+                if *verb == "enable" {
+                    self.enabled.extend(units);
+                }
             }
             // debhelper's line for hosts without systemd starts no unit.
             (Some("invoke-rc.d"), [service, verb])
@@ -115,32 +125,46 @@ pub fn links(files: &[PackagedFile], actions: &Actions) -> Vec<PackagedFile> {
     links
 }
 
-/// A directory, or a link to `target`, as root makes it.
-fn made(path: PathBuf, target: Option<PathBuf>) -> PackagedFile {
-    let (kind, mode) = match target {
-        Some(_) => (FileKind::Link, 0o777),
-        None => (FileKind::Directory, 0o755),
+/// The links that make the host start a unit at boot; they go with a purge.
+pub fn links_to(unit: &str) -> Vec<PathBuf> {
+    let directory = Path::new("/etc/systemd/system");
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return Vec::new();
     };
-    PackagedFile {
-        path,
-        kind,
-        attributes: Attributes {
-            owner: Some("root".to_owned()),
-            group: Some("root".to_owned()),
-            mode: Some(mode),
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|end| end == "wants" || end == "requires")
+        })
+        .map(|path| path.join(unit))
+        .filter(|path| path.is_symlink())
+        .collect()
+}
+
+/// A directory, or a link to `target`.
+fn made(path: PathBuf, target: Option<PathBuf>) -> PackagedFile {
+    match target {
+        None => script::made(&path, FileKind::Directory, 0o755),
+        Some(_) => PackagedFile {
+            target,
+            ..script::made(&path, FileKind::Link, 0o777)
         },
-        content: None,
-        target,
-        configuration: true,
     }
 }
 
 fn unit_file(file: &PackagedFile) -> Option<(String, &PackagedFile)> {
-    let parent = file.path.parent()?.to_str()?;
-    let suffix = file.path.extension()?.to_str()?;
-    let name = file.path.file_name()?.to_str()?;
+    let name = unit_name(&file.path)?;
+    (file.kind != FileKind::Directory).then(|| (name.to_owned(), file))
+}
+
+/// The name of the unit whose file a package has at `path`, if it is one.
+fn unit_name(path: &Path) -> Option<&str> {
+    let parent = path.parent()?.to_str()?;
+    let suffix = path.extension()?.to_str()?;
     let is_unit = DIRECTORIES.contains(&parent) && SUFFIXES.contains(&suffix);
-    (is_unit && file.kind != FileKind::Directory).then(|| (name.to_owned(), file))
+    is_unit.then(|| path.file_name()?.to_str())?
 }
 
 /// A unit's text; a link has that of the unit beside it that it leads to.
@@ -176,8 +200,8 @@ fn stays(name: &str, text: &str) -> bool {
     let says = |line: &str| text.lines().any(|known| known.trim() == line);
     let ends = name.ends_with(".service")
         && says("Type=oneshot")
-        && !says("RemainAfterExit=yes")
-        && !says("RemainAfterExit=true");
+        && !values(text, "RemainAfterExit")
+            .any(|value| matches!(value, "yes" | "true" | "on" | "1"));
     let met = values(text, "ConditionPathExists").all(|path| match path.strip_prefix('!') {
         Some(path) => !Path::new(path).exists(),
         None => Path::new(path).exists(),
@@ -202,8 +226,8 @@ mod tests {
 
     fn actions(script: &str) -> Actions {
         let mut actions = Actions::default();
-        for command in shell::commands(script) {
-            actions.command(&command);
+        for call in shell::commands(script, "configure", &|_| true) {
+            actions.command(&call.words);
         }
         actions
     }
@@ -221,6 +245,13 @@ mod tests {
         let actions = actions(SCRIPT);
         assert_eq!(actions.enabled, ["web.service"]);
         assert_eq!(actions.started, ["web.service", "tidy.service"]);
+    }
+
+    #[test]
+    fn packages_that_call_systemctl_themselves_are_understood_too() {
+        let actions = actions("systemctl daemon-reload\nsystemctl enable --now app || true\n");
+        assert_eq!(actions.enabled, ["app.service"]);
+        assert_eq!(actions.started, ["app.service"]);
     }
 
     #[test]

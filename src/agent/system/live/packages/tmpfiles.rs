@@ -39,6 +39,7 @@ fn directory(line: &str) -> Option<PackagedFile> {
         },
         content: None,
         target: None,
+        modified: None,
         configuration: true,
     })
 }
