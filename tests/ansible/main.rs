@@ -91,3 +91,33 @@ fn file() {
 fn copy() {
     family("copy");
 }
+
+#[test]
+fn template() {
+    family("template");
+}
+
+#[test]
+fn command() {
+    family("command");
+}
+
+#[test]
+fn package() {
+    family("package");
+}
+
+#[test]
+fn systemd() {
+    family("systemd");
+}
+
+#[test]
+fn cron() {
+    family("cron");
+}
+
+#[test]
+fn account() {
+    family("account");
+}
