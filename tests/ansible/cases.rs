@@ -74,7 +74,10 @@ impl Case {
                 "veza" => case.veza = text,
                 "probe" => case.probe = text,
                 "differs" => case.differs = text.lines().filter_map(difference).collect(),
-                other => panic!("the case `{}` has a part `{other}`, which is none", case.title),
+                other => panic!(
+                    "the case `{}` has a part `{other}`, which is none",
+                    case.title
+                ),
             }
         }
         assert!(
@@ -109,7 +112,9 @@ fn apart(left: (&str, &str), right: (&str, &str)) -> String {
     let only = |one: (&str, &str), other: &str| -> String {
         let lines = one.1.lines();
         let lines = lines.filter(|line| !other.lines().any(|same| same == *line));
-        lines.map(|line| format!("  only {}: {line}\n", one.0)).collect()
+        lines
+            .map(|line| format!("  only {}: {line}\n", one.0))
+            .collect()
     };
     match only(left, right.1) + &only(right, left.1) {
         none if none.is_empty() => format!("  {left:?} {right:?}\n"),
@@ -121,7 +126,9 @@ fn difference(line: &str) -> Option<(String, String)> {
     if line.trim().is_empty() {
         return None;
     }
-    let (what, reason) = line.split_once(": ").expect("a difference is `what: reason`");
+    let (what, reason) = line
+        .split_once(": ")
+        .expect("a difference is `what: reason`");
     assert!(
         ["first", "second", "state", "check"].contains(&what),
         "nothing that differs is called `{what}`"

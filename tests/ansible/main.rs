@@ -33,10 +33,19 @@ fn family(name: &str) {
     assert_eq!(one, two, "preparing the twins does not give the same");
 
     let predicted = twins.veza(&world, &cases, &["--check"]);
-    let first = [twins.ansible(&world, &cases), twins.veza(&world, &cases, &[])];
+    let first = [
+        twins.ansible(&world, &cases),
+        twins.veza(&world, &cases, &[]),
+    ];
     let mut state = twins.shell(&cases, |case| &case.probe);
-    let second = [twins.ansible(&world, &cases), twins.veza(&world, &cases, &[])];
-    for (state, again) in state.iter_mut().zip(twins.shell(&cases, |case| &case.probe)) {
+    let second = [
+        twins.ansible(&world, &cases),
+        twins.veza(&world, &cases, &[]),
+    ];
+    for (state, again) in state
+        .iter_mut()
+        .zip(twins.shell(&cases, |case| &case.probe))
+    {
         for (state, again) in state.iter_mut().zip(again) {
             if *state != again {
                 *state += &format!("after the second run:\n{again}");
@@ -60,12 +69,20 @@ fn family(name: &str) {
         ));
     }
     for (case, verdict, said) in first.iter().chain(&second).flatten() {
-        let is_wrong = wrong.iter().any(|wrong| wrong.starts_with(&format!("{case}: ")));
+        let is_wrong = wrong
+            .iter()
+            .any(|wrong| wrong.starts_with(&format!("{case}: ")));
         if is_wrong && verdict != "changed" && verdict != "ok" {
             wrong.push(format!("(of {case}: {verdict}, {said})\n"));
         }
     }
-    assert!(wrong.is_empty(), "{} of {} cases:\n{}", name, cases.len(), wrong.join(""));
+    assert!(
+        wrong.is_empty(),
+        "{} of {} cases:\n{}",
+        name,
+        cases.len(),
+        wrong.join("")
+    );
 }
 
 /// The verdicts of one case.
@@ -78,8 +95,10 @@ fn of(case: &Case, verdicts: &Verdicts) -> String {
 fn twins_are_possible() -> bool {
     let lab = Command::new("incus").args(["query", "/1.0"]).output();
     let lab = lab.is_ok_and(|output| output.status.success());
-    has("Ansible (VEZA_ANSIBLE, see tests/run)", std::env::var_os("VEZA_ANSIBLE").is_some())
-        && has("the lab of real hosts (tests/lab/up)", lab)
+    has(
+        "Ansible (VEZA_ANSIBLE, see tests/run)",
+        std::env::var_os("VEZA_ANSIBLE").is_some(),
+    ) && has("the lab of real hosts (tests/lab/up)", lab)
 }
 
 #[test]

@@ -63,9 +63,14 @@ impl Twins {
         });
         world.write("playbook.yml", &plays.collect::<String>());
         let venv = std::env::var_os("VEZA_ANSIBLE").map(PathBuf::from);
-        let program = venv.expect("the test has asked for it").join("bin/ansible-playbook");
+        let program = venv
+            .expect("the test has asked for it")
+            .join("bin/ansible-playbook");
         let lab = checkout().join(".lab");
-        let known = format!("-o UserKnownHostsFile={}", lab.join("known_hosts").display());
+        let known = format!(
+            "-o UserKnownHostsFile={}",
+            lab.join("known_hosts").display()
+        );
         let output = Command::new(program)
             .current_dir(world.root())
             .args(["-u", "root", "-i", &format!("{},", self.addresses[0])])
@@ -74,7 +79,10 @@ impl Twins {
             .arg(lab.join("id_ed25519"))
             .args(["--ssh-common-args", &known, "playbook.yml"])
             .env("ANSIBLE_HOME", world.root().join(".ansible"))
-            .env("ANSIBLE_CALLBACK_PLUGINS", checkout().join("tests/ansible/callback"))
+            .env(
+                "ANSIBLE_CALLBACK_PLUGINS",
+                checkout().join("tests/ansible/callback"),
+            )
             .env("ANSIBLE_STDOUT_CALLBACK", "verdicts")
             .env("ANSIBLE_HOST_KEY_CHECKING", "True")
             .env("ANSIBLE_PIPELINING", "True")
@@ -130,7 +138,11 @@ impl Twins {
             let printed = inside(name, &script);
             let printed = printed.strip_suffix('\x1e').unwrap_or(&printed);
             let parts: Vec<String> = printed.split('\x1e').map(str::to_owned).collect();
-            assert_eq!(parts.len(), cases.len(), "{name} did not run all of it: {printed}");
+            assert_eq!(
+                parts.len(),
+                cases.len(),
+                "{name} did not run all of it: {printed}"
+            );
             parts
         })
     }
@@ -208,12 +220,19 @@ pub fn inside(name: &str, script: &str) -> String {
 }
 
 fn succeed(command: &mut Command) -> String {
-    let output = command.stdin(Stdio::null()).output().expect("the program starts");
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program starts");
     checked(&format!("{command:?}"), output)
 }
 
 fn checked(what: &str, output: Output) -> String {
-    assert!(output.status.success(), "{what} failed: {}", text(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{what} failed: {}",
+        text(&output.stderr)
+    );
     text(&output.stdout)
 }
 
