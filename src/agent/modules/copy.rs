@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::arguments::{Mode, OneOrMany, SourceFile};
+use super::arguments::{Mode, SourceFile, Words};
 use super::place;
 use super::tree::Tree;
 use crate::content::Content;
@@ -52,7 +52,7 @@ pub struct Copy {
     directory_mode: Option<Mode>,
     /// A command that must accept each new file before it goes live; `%s`
     /// stands for its path.
-    validate: Option<OneOrMany<String>>,
+    validate: Option<Words>,
     /// Whether to keep a copy of each file that is replaced, beside it.
     #[serde(default)]
     backup: bool,

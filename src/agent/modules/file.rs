@@ -293,24 +293,9 @@ impl File {
     }
 
     fn make_directories(&self, path: &Path, system: &mut dyn System) -> Result<()> {
-        let mut missing = Vec::new();
-        for ancestor in path.ancestors() {
-            match system.stat(&place::follow(system, ancestor)?)? {
-                Found::Absent => missing.push(ancestor.to_owned()),
-                Found::Unknown(_) => break,
-                Found::Present(stat) if stat.kind == FileKind::Directory => break,
-                Found::Present(stat) => {
-                    return Err(Failure::new(format!(
-                        "{} is a {}, not a directory",
-                        ancestor.display(),
-                        stat.kind.name()
-                    )));
-                }
-            }
-        }
         let wanted = self.wanted(&State::new().with("state", "absent"))?;
         let attributes = place::attributes(&wanted)?;
-        for path in missing.into_iter().rev() {
+        for path in place::missing_directories(path, system)? {
             let attributes = attributes.clone();
             system.perform(Effect::MakeDirectory { path, attributes })?;
         }

@@ -193,6 +193,28 @@ pub fn follow(system: &dyn System, path: &Path) -> Result<PathBuf> {
     )))
 }
 
+/// The directories that are missing on the way to `path`, it included, outermost
+/// first.
+pub fn missing_directories(path: &Path, system: &dyn System) -> Result<Vec<PathBuf>> {
+    let mut missing = Vec::new();
+    for ancestor in path.ancestors() {
+        match system.stat(&follow(system, ancestor)?)? {
+            Found::Absent => missing.push(ancestor.to_owned()),
+            Found::Unknown(_) => break,
+            Found::Present(stat) if stat.kind == FileKind::Directory => break,
+            Found::Present(stat) => {
+                return Err(Failure::new(format!(
+                    "{} is a {}, not a directory",
+                    ancestor.display(),
+                    stat.kind.name()
+                )));
+            }
+        }
+    }
+    missing.reverse();
+    Ok(missing)
+}
+
 /// A path must say where it is by itself.
 pub fn absolute(path: &Path) -> Result<()> {
     if path.is_absolute() {

@@ -75,6 +75,9 @@ impl Tree<'_> {
 
     /// Puts in place what differs.
     pub fn fix(&self, system: &mut dyn System) -> Result<()> {
+        if self.dest.to_string_lossy().ends_with('/') {
+            self.make_parents(system)?;
+        }
         for file in self.files {
             let path = self.path(file, system)?;
             let Some(content) = &file.content else {
@@ -89,6 +92,14 @@ impl Tree<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A destination that says it is a directory is made one, with all above.
+    fn make_parents(&self, system: &mut dyn System) -> Result<()> {
+        let missing = place::missing_directories(self.dest, system)?;
+        missing
+            .into_iter()
+            .try_for_each(|path| self.fix_directory(path, system))
     }
 
     fn fix_directory(&self, path: PathBuf, system: &mut dyn System) -> Result<()> {
