@@ -252,6 +252,6 @@ mod tests {
         assert_eq!(verdict("app-1.2/bin"), Verdict::Skipped);
         assert_eq!(verdict("app-[0-9].?/b*"), Verdict::Skipped);
         assert_eq!(verdict("/srv/*.conf"), Verdict::Changed);
-        assert_eq!(verdict("/*/bin"), Verdict::Changed);
+        assert_eq!(verdict("/srv/*/sbin"), Verdict::Changed);
     }
 }
