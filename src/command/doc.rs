@@ -26,10 +26,8 @@ fn list(project: &Project) -> String {
     let summary = |schema: &Schema| (schema.name.clone(), schema.summary.clone());
     let modules = catalog().iter().map(|schema| summary(schema)).collect();
     let roles = project.roles().into_iter().map(|name| {
-        let doc = role(project, &name)
-            .map(|role| role.doc)
-            .unwrap_or_default();
-        (name, doc.lines().next().unwrap_or_default().to_owned())
+        let summary = role(project, &name).map(|role| summary_of(&role));
+        (name, summary.unwrap_or_default())
     });
     let declarations = declaration_schemas().iter().map(summary).collect();
     let parts: [(&str, Vec<(String, String)>); 3] = [
@@ -50,6 +48,17 @@ fn list(project: &Project) -> String {
         text += "\n";
     }
     text + "`veza-play doc NAME` shows one of them with all it takes.\n"
+}
+
+/// The first line of what a role says of itself, or of its main function.
+fn summary_of(role: &RoleDoc) -> String {
+    let main = role.functions.iter().find(|it| it.name == "role");
+    let docs = [&role.doc].into_iter().chain(main.map(|it| &it.doc));
+    let mut lines = docs.filter_map(|doc| doc.lines().next());
+    lines
+        .find(|line| !line.is_empty())
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn role(project: &Project, name: &str) -> Result<RoleDoc, Refusal> {

@@ -18,6 +18,16 @@ impl Overlay {
         self.look(&self.real_parent(path)?)
     }
 
+    /// What a command was declared to make is there after it has run, though
+    /// nobody knows what it is.
+    pub(super) fn exists_pending(&self, path: &Path) -> Result<Found<()>> {
+        let path = self.real_parent(path)?;
+        match self.pending.files.get(&path) {
+            Some(Node::Present(_)) => Ok(Found::Present(())),
+            _ => Ok(self.look(&path)?.map(drop)),
+        }
+    }
+
     /// What is at a path whose parent holds no links.
     fn look(&self, path: &Path) -> Result<Found<Stat>> {
         match self.pending.files.get(path) {
