@@ -223,8 +223,10 @@ impl ContentSource for Pieces {
         written?;
         match hex(&hasher.finalize()) == sha256 {
             true => Ok(()),
-            false => Err(Failure::new("the file arrived with other bytes than it had")
-                .hint("It was changed while the run went on; run again.")),
+            false => Err(
+                Failure::new("the file arrived with other bytes than it had")
+                    .hint("It was changed while the run went on; run again."),
+            ),
         }
     }
 }
@@ -425,7 +427,10 @@ mod tests {
         let Reply::Refused { reason, hint } = reply else {
             panic!("{reply:?}");
         };
-        assert!(reason.contains(&format!("version {}", VERSION + 1)), "{reason}");
+        assert!(
+            reason.contains(&format!("version {}", VERSION + 1)),
+            "{reason}"
+        );
         assert!(hint.is_some());
     }
 }

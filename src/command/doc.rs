@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::functions::{self, Function};
 use super::{Refusal, catalog, show};
 use crate::exit::Exit;
 use crate::schema::{Field, Kind, Schema, closest};
@@ -30,10 +31,15 @@ fn list(project: &Project) -> String {
         (name, summary.unwrap_or_default())
     });
     let declarations = declaration_schemas().iter().map(summary).collect();
-    let parts: [(&str, Vec<(String, String)>); 3] = [
+    let in_plays = |it: &Function| (it.name.to_owned(), it.summary.to_owned());
+    let parts: [(&str, Vec<(String, String)>); 4] = [
         ("Modules", modules),
         ("Roles", roles.collect()),
         ("Functions of env files", declarations),
+        (
+            "Names and functions of plays",
+            functions::ALL.iter().map(in_plays).collect(),
+        ),
     ];
     let names = parts.iter().flat_map(|(_, entries)| entries);
     let width = names.map(|(name, _)| name.len()).max().unwrap_or_default();
@@ -81,6 +87,8 @@ fn page(name: &str, project: &Project) -> Result<String, Refusal> {
             .filter(|schema| schema.name == name)
             .map(schema_page),
     );
+    let in_plays = functions::ALL.iter().filter(|it| it.name == name);
+    pages.extend(in_plays.map(Function::page));
     if project.roles().iter().any(|role| role == name) {
         pages.push(role_page(&role(project, name)?));
     }
@@ -89,16 +97,19 @@ fn page(name: &str, project: &Project) -> Result<String, Refusal> {
     }
     let roles = project.roles();
     let modules = catalog();
+    let declarations = declaration_schemas();
+    let schemas = modules.iter().map(|schema| &**schema).chain(&declarations);
     let known = roles
         .iter()
         .map(String::as_str)
-        .chain(modules.iter().map(|schema| schema.name.as_str()));
+        .chain(schemas.map(|schema| schema.name.as_str()))
+        .chain(functions::ALL.iter().map(|it| it.name));
     let help = match closest(name, known) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "`veza-play doc` lists what there is".to_owned(),
     };
     Err(Refusal::Message(format!(
-        "there is no module or role {name}; {help}"
+        "there is no module, role or function {name}; {help}"
     )))
 }
 

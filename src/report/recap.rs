@@ -259,7 +259,8 @@ fn changes(summary: &Summary) -> String {
     }
 }
 
-fn number(count: usize, noun: &str) -> String {
+/// `1 host`, `2 hosts`.
+pub(super) fn number(count: usize, noun: &str) -> String {
     match count {
         1 => format!("1 {noun}"),
         _ => format!("{count} {noun}s"),

@@ -128,7 +128,9 @@ impl Run {
         };
         let limit = options.limit.as_deref().map(names).transpose()?;
         if limit.as_ref().is_some_and(Vec::is_empty) {
-            return Err(selects_nothing(options.limit.as_deref().unwrap_or_default()));
+            return Err(selects_nothing(
+                options.limit.as_deref().unwrap_or_default(),
+            ));
         }
         let within = |name: &String| limit.as_ref().is_none_or(|limit| limit.contains(name));
         let hosts_of = |play: Play| {

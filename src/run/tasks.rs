@@ -152,10 +152,7 @@ impl HostTasks {
         let names: Vec<_> = notified.iter().map(|name| format!("\"{name}\"")).collect();
         self.shared.send(Event::Logged {
             host: self.view.name.clone(),
-            text: format!(
-                "notified handlers that did not run: {}",
-                names.join(", ")
-            ),
+            text: format!("notified handlers that did not run: {}", names.join(", ")),
             site: site.clone(),
         });
     }
@@ -219,7 +216,11 @@ impl HostTasks {
         let mut state = self.state();
         state.outcomes.insert(sent.id, outcome.clone());
         if matches!(outcome.verdict, Verdict::Changed | Verdict::Unknown) {
-            state.notified.extend(sent.notify);
+            // A handler that notifies itself would never come to an end.
+            let others = |name: &String| sent.handler.as_ref() != Some(name);
+            state
+                .notified
+                .extend(sent.notify.into_iter().filter(others));
         }
         let Some(failure) = outcome.failure.clone() else {
             return Ok(());

@@ -122,3 +122,41 @@ fn results_can_be_read_and_steer_the_script() {
     let second = sandbox(&project, &["--output", "json"]).ended_with(0);
     assert_eq!(logged(&second), ["db: changed: false", "db: true 1"]);
 }
+
+#[test]
+fn a_failure_names_the_handlers_that_it_keeps_from_running() {
+    let project = three_hosts(
+        r#"play("p", "db", || {
+               handler("reload", || { log("reload"); });
+               copy("/etc/a", #{ content: "a", notify: "reload" });
+               fail("broken");
+           });"#,
+    );
+    let said = sandbox(&project, &[]).ended_with(3);
+    said.says("notified handlers that did not run: \"reload\"");
+}
+
+#[test]
+fn two_handlers_that_fail_are_both_told() {
+    let project = three_hosts(
+        r#"play("p", "db", || {
+               handler("one", || { fail("one broke"); });
+               handler("two", || { fail("two broke"); });
+               copy("/etc/a", #{ content: "a", notify: ["one", "two"] });
+           });"#,
+    );
+    let said = sandbox(&project, &[]).ended_with(3);
+    said.says("one broke").says("two broke").says("failed 2");
+}
+
+#[test]
+fn a_handler_that_notifies_itself_comes_to_an_end() {
+    let project = three_hosts(
+        r#"play("p", "db", || {
+               handler("again", || { log("ran"); command("restart", #{ notify: "again" }); });
+               copy("/etc/a", #{ content: "a", notify: "again" });
+           });"#,
+    );
+    let said = sandbox(&project, &["--output", "json"]).ended_with(0);
+    assert_eq!(logged(&said), ["db: ran"]);
+}

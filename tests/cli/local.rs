@@ -52,20 +52,40 @@ fn a_dry_run_predicts_what_is_done_and_the_second_run_does_nothing() {
     project.write("templates/t.j2", "hello {{ name }}\n");
     project.write("files/tree/x/y.txt", "y\n");
     project.write("gone/inside", "old\n");
-    let check = project.run(&["play.rhai", "--check", "--output", "json"]).ended_with(0);
-    assert!(!project.root().join("made").exists(), "a dry run changes nothing");
-    let apply = project.run(&["play.rhai", "--output", "json"]).ended_with(0);
+    let check = project
+        .run(&["play.rhai", "--check", "--output", "json"])
+        .ended_with(0);
+    assert!(
+        !project.root().join("made").exists(),
+        "a dry run changes nothing"
+    );
+    let apply = project
+        .run(&["play.rhai", "--output", "json"])
+        .ended_with(0);
     assert_eq!(effects(&check), effects(&apply));
     assert!(effects(&apply).len() >= 7, "{:?}", effects(&apply));
     let made = project.root().join("made");
-    assert_eq!(fs::read_to_string(made.join("t")).expect("made"), "hello veza\n");
-    assert_eq!(fs::read_to_string(made.join("tree/x/y.txt")).expect("made"), "y\n");
+    assert_eq!(
+        fs::read_to_string(made.join("t")).expect("made"),
+        "hello veza\n"
+    );
+    assert_eq!(
+        fs::read_to_string(made.join("tree/x/y.txt")).expect("made"),
+        "y\n"
+    );
     assert_eq!(fs::read_to_string(made.join("b")).expect("made"), "a\n");
-    assert_eq!((mode(&made.join("a")), mode(&made.join("deep"))), (0o600, 0o750));
+    assert_eq!(
+        (mode(&made.join("a")), mode(&made.join("deep"))),
+        (0o600, 0o750)
+    );
     assert!(!project.root().join("gone").exists());
-    let again = project.run(&["play.rhai", "--output", "json"]).ended_with(0);
+    let again = project
+        .run(&["play.rhai", "--output", "json"])
+        .ended_with(0);
     assert_eq!(effects(&again), Vec::<Value>::new());
-    project.run(&["play.rhai", "--check", "--exit-code"]).ended_with(0);
+    project
+        .run(&["play.rhai", "--check", "--exit-code"])
+        .ended_with(0);
 }
 
 #[test]
@@ -76,7 +96,8 @@ fn a_command_that_fails_is_3_with_what_it_said() {
            command("false");"#,
     );
     let said = project.run(&["play.rhai"]).ended_with(3);
-    said.says("caught 9 why").says("`false` ended with exit code 1");
+    said.says("caught 9 why")
+        .says("`false` ended with exit code 1");
 }
 
 #[test]
@@ -105,11 +126,45 @@ fn a_large_directory_is_sent_whole() {
     said.says("Done: 1 change");
     let same = Command::new("diff")
         .arg("-r")
-        .args([project.root().join("files/big"), project.root().join("copied")])
+        .args([
+            project.root().join("files/big"),
+            project.root().join("copied"),
+        ])
         .status();
     assert!(same.expect("diff starts").success(), "the copy is another");
-    let again = project.run(&["play.rhai", "--check", "--exit-code"]).ended_with(0);
+    let again = project
+        .run(&["play.rhai", "--check", "--exit-code"])
+        .ended_with(0);
     again.says("No changes.");
+}
+
+#[test]
+fn a_large_directory_is_replaced_whole() {
+    let project = here(r#"copy("$T/copied", #{ src: "big/" });"#);
+    for number in 0..100 {
+        let old = format!("{number} old\n").repeat(20_000);
+        let new = format!("{number} new\n").repeat(20_000);
+        project.write(&format!("copied/{number}.txt"), &old);
+        project.write(&format!("files/big/{number}.txt"), &new);
+    }
+    let options = ["play.rhai", "--no-diff", "--check", "--exit-code"];
+    project.run(&options).ended_with(2);
+    project.run(&["play.rhai", "--no-diff"]).ended_with(0);
+    let text = fs::read_to_string(project.root().join("copied/99.txt")).expect("it is there");
+    assert!(text.starts_with("99 new\n"));
+    project.run(&options).ended_with(0);
+}
+
+#[test]
+fn a_command_that_prints_without_end_is_no_danger() {
+    let script = "head -c 20000000 /dev/zero; head -c 20000000 /dev/zero >&2; printf x";
+    let project = here(&format!(
+        "let r = shell({script:?}); log(`${{r.stdout.len() > 100000}}`);"
+    ));
+    let said = project
+        .run(&["play.rhai", "--output", "json"])
+        .ended_with(0);
+    assert_eq!(crate::logged(&said), ["here: true"]);
 }
 
 #[test]
@@ -126,7 +181,11 @@ fn an_interrupt_ends_the_run_and_what_it_started() {
     let asked = Instant::now();
     let code = child.wait().expect("it ends").code();
     assert_eq!(code, Some(130));
-    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(
+        asked.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        asked.elapsed()
+    );
     wait_until("the command is gone", || !sleeps(project.root()));
     assert!(!project.root().join("after").exists());
 }
@@ -144,7 +203,10 @@ fn sleeps(_root: &Path) -> bool {
 fn wait_until(what: &str, test: impl Fn() -> bool) {
     let begun = Instant::now();
     while !test() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{what}: not within 20 seconds");
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "{what}: not within 20 seconds"
+        );
         thread::sleep(Duration::from_millis(20));
     }
 }

@@ -17,7 +17,7 @@ host("web", #{ connection: ssh("root@192.0.2.1") });
 play("all wrong", "web", || {
     copy("/etc/motd", #{ contents: "x" });
     file("/etc/x", #{ state: "directry" });
-    cron("backup", #{ job: "true", minute: [] });
+    systemd("cron", #{ enabled: "maybe" });
     copy(#{ content: "x" });
     sistemd("cron");
     template("missing.j2", "/etc/x");
@@ -32,7 +32,7 @@ play("nowhere", "wbe", || {});
     let expected = [
         (4, "contents", "content"),
         (5, "directry", "directory"),
-        (6, "minute", "minute"),
+        (6, "maybe", "`true` or `false`"),
         (7, "dest", "dest"),
         (8, "sistemd", "systemd"),
         (9, "missing.j2", "templates/missing.j2"),
@@ -62,7 +62,8 @@ play("p", "web", || { broken::role(#{}); fiel("/etc/x"); });
         "fn role(given) {\n    pakage(\"curl\");\n}\n",
     );
     let said = project.run(&["lint", "play.rhai"]).ended_with(1);
-    said.says("roles/broken/role.rhai:2:").says("did you mean `package`");
+    said.says("roles/broken/role.rhai:2:")
+        .says("did you mean `package`");
     said.says("play.rhai:3:").says("did you mean `file`");
     said.says("2 problems");
 }
@@ -73,7 +74,9 @@ fn imports_in_a_circle_are_named() {
     project.write("roles/one.rhai", r#"import "two" as two; fn role() {}"#);
     project.write("roles/two.rhai", r#"import "one" as one; fn role() {}"#);
     let said = project.run(&["lint", "play.rhai"]).ended_with(1);
-    said.says("circle").says("roles/one.rhai").says("roles/two.rhai");
+    said.says("circle")
+        .says("roles/one.rhai")
+        .says("roles/two.rhai");
 }
 
 #[test]
@@ -88,13 +91,23 @@ fn a_path_outside_the_project_is_refused() {
 
 #[test]
 fn a_template_outside_the_project_is_refused() {
-    let project = three_hosts(r#"play("p", "db", || { template("../../etc/passwd", "/etc/x"); });"#);
-    project.run(&["lint", "play.rhai"]).ended_with(1).says("../../etc/passwd");
+    let project =
+        three_hosts(r#"play("p", "db", || { template("../../etc/passwd", "/etc/x"); });"#);
+    project
+        .run(&["lint", "play.rhai"])
+        .ended_with(1)
+        .says("../../etc/passwd");
 }
 
 #[test]
 fn text_that_is_no_script_is_told_with_its_place() {
-    for text in ["host(", "play(\"x\", || {", "let = 3;", "\u{0}", "host(\"a\" #{});"] {
+    for text in [
+        "host(",
+        "play(\"x\", || {",
+        "let = 3;",
+        "\u{0}",
+        "host(\"a\" #{});",
+    ] {
         let said = project(text).run(&["lint", "play.rhai"]).ended_with(1);
         said.says("play.rhai:1");
     }
@@ -124,7 +137,10 @@ fn an_undefined_variable_of_a_template_leaves_nothing_half_done() {
     project.write("templates/site.j2", "one\ntwo\ncolor = {{ color }}\n");
     let said = sandbox(&project, &[]).ended_with(3);
     said.says("`color` is undefined (templates/site.j2:3)");
-    assert_eq!(project.host_file("db", "/etc/site"), "one\ntwo\ncolor = blue\n");
+    assert_eq!(
+        project.host_file("db", "/etc/site"),
+        "one\ntwo\ncolor = blue\n"
+    );
     project.host_file("web2", "/etc/after");
     let root = project.root().join(".sandbox/web1/root/etc");
     assert!(!root.join("site").exists() && !root.join("after").exists());

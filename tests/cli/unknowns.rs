@@ -14,7 +14,9 @@ fn a_script_that_asks_for_an_unknown_has_an_incomplete_plan() {
            play("next", "db", || { copy("/etc/next", #{ content: "x" }); });"#,
     );
     let said = pending(&project).ended_with(2);
-    said.says("plan incomplete").says("play.rhai:8").says("known only after apply");
+    said.says("plan incomplete")
+        .says("play.rhai:8")
+        .says("known only after apply");
     said.says("/etc/before");
     assert!(!said.out.contains("/etc/after"), "{}", said.out);
     said.says("/etc/next");
@@ -46,4 +48,28 @@ fn a_read_only_command_is_never_a_pending_change() {
     let said = sandbox(&project, &["--check", "--output", "json"]).ended_with(0);
     assert_eq!(logged(&said), ["db: false false"]);
     sandbox(&project, &[]).ended_with(0).says("No changes");
+}
+
+#[test]
+fn a_command_is_done_once_what_it_makes_is_there() {
+    let project = three_hosts(
+        r#"play("p", "db", || {
+               let keys = command("make-key /etc/key", #{ creates: "/etc/key" });
+               log(`${keys.changed}`);
+           });"#,
+    );
+    pending(&project).ended_with(2);
+    sandbox(&project, &[]).ended_with(0).says("Done: 1 change");
+    pending(&project).ended_with(0).says("skipped 1");
+}
+
+#[test]
+fn a_guard_that_cannot_be_asked_is_told_as_unknown_after_apply_too() {
+    let project =
+        three_hosts(r#"play("p", "db", || { command("make-key", #{ unless: "test-key" }); });"#);
+    pending(&project)
+        .ended_with(2)
+        .says("1 other task may change.");
+    let said = sandbox(&project, &[]).ended_with(0);
+    said.says("What 1 task would do is not known here.");
 }

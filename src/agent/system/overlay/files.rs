@@ -24,7 +24,12 @@ impl Overlay {
         let path = self.real_parent(path)?;
         match self.pending.files.get(&path) {
             Some(Node::Present(_)) => Ok(Found::Present(())),
-            _ => Ok(self.look(&path)?.map(drop)),
+            Some(Node::Removed) => Ok(Found::Absent),
+            None if self.pending.hides(&path) => Ok(Found::Absent),
+            None => match self.base.exists(&path)? {
+                Found::Absent => Ok(self.absent(&path).map(drop)),
+                found => Ok(found),
+            },
         }
     }
 
