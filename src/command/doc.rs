@@ -3,13 +3,14 @@
 
 use std::path::Path;
 
+use super::functions::{self, Function};
 use super::{Refusal, catalog, show};
 use crate::exit::Exit;
 use crate::schema::{Field, Kind, Schema, closest};
 use crate::script::catalog::common_options;
 use crate::script::describe::{self, FunctionDoc, RoleDoc};
 use crate::script::project::Project;
-use crate::script::{FUNCTIONS, declaration_schemas};
+use crate::script::declaration_schemas;
 
 /// Shows one module or role, or the list of all.
 pub fn run(name: Option<&str>, project: &Path) -> Result<Exit, Refusal> {
@@ -26,18 +27,19 @@ fn list(project: &Project) -> String {
     let summary = |schema: &Schema| (schema.name.clone(), schema.summary.clone());
     let modules = catalog().iter().map(|schema| summary(schema)).collect();
     let roles = project.roles().into_iter().map(|name| {
-        let doc = role(project, &name)
-            .map(|role| role.doc)
-            .unwrap_or_default();
-        (name, doc.lines().next().unwrap_or_default().to_owned())
+        let summary = role(project, &name).map(|role| summary_of(&role));
+        (name, summary.unwrap_or_default())
     });
     let declarations = declaration_schemas().iter().map(summary).collect();
-    let functions = FUNCTIONS.map(|(call, what)| (call.to_owned(), what.to_owned()));
+    let in_plays = |it: &Function| (it.name.to_owned(), it.summary.to_owned());
     let parts: [(&str, Vec<(String, String)>); 4] = [
         ("Modules", modules),
         ("Roles", roles.collect()),
-        ("Functions of plays and roles", functions.into()),
         ("Functions of env files", declarations),
+        (
+            "Names and functions of plays",
+            functions::ALL.iter().map(in_plays).collect(),
+        ),
     ];
     let names = parts.iter().flat_map(|(_, entries)| entries);
     let width = names
@@ -55,6 +57,17 @@ fn list(project: &Project) -> String {
         text += "\n";
     }
     text + "`veza-play doc NAME` shows a module, role or declaration with all it takes.\n"
+}
+
+/// The first line of what a role says of itself, or of its main function.
+fn summary_of(role: &RoleDoc) -> String {
+    let main = role.functions.iter().find(|it| it.name == "role");
+    let docs = [&role.doc].into_iter().chain(main.map(|it| &it.doc));
+    let mut lines = docs.filter_map(|doc| doc.lines().next());
+    lines
+        .find(|line| !line.is_empty())
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn role(project: &Project, name: &str) -> Result<RoleDoc, Refusal> {
@@ -77,6 +90,8 @@ fn page(name: &str, project: &Project) -> Result<String, Refusal> {
             .filter(|schema| schema.name == name)
             .map(schema_page),
     );
+    let in_plays = functions::ALL.iter().filter(|it| it.name == name);
+    pages.extend(in_plays.map(Function::page));
     if project.roles().iter().any(|role| role == name) {
         pages.push(role_page(&role(project, name)?));
     }
@@ -85,16 +100,19 @@ fn page(name: &str, project: &Project) -> Result<String, Refusal> {
     }
     let roles = project.roles();
     let modules = catalog();
+    let declarations = declaration_schemas();
+    let schemas = modules.iter().map(|schema| &**schema).chain(&declarations);
     let known = roles
         .iter()
         .map(String::as_str)
-        .chain(modules.iter().map(|schema| schema.name.as_str()));
+        .chain(schemas.map(|schema| schema.name.as_str()))
+        .chain(functions::ALL.iter().map(|it| it.name));
     let help = match closest(name, known) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "`veza-play doc` lists what there is".to_owned(),
     };
     Err(Refusal::Message(format!(
-        "there is no module or role {name}; {help}"
+        "there is no module, role or function {name}; {help}"
     )))
 }
 

@@ -16,6 +16,10 @@ use veza_agent::protocol::{PIECE, Request};
 use crate::script::project::Found;
 use crate::transport::Unreachable;
 
+/// How many bytes of texts travel inside one call. Those of a large directory
+/// would be more than a frame holds; the rest is asked for by digest.
+const INLINE_TOTAL: u64 = 1024 * 1024;
+
 /// Everything a run may send, by digest.
 #[derive(Default)]
 pub struct Contents {
@@ -62,6 +66,7 @@ impl Contents {
             _ => PathBuf::new(),
         };
         self.collect(path, &below, &mut files)?;
+        keep_inline(&mut files);
         let files = Arc::new(files);
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(read.entry(key).or_insert(files).clone())
@@ -110,9 +115,7 @@ impl Contents {
             true => Content::of(&fs::read(path)?),
             false => hash(File::open(path)?)?,
         };
-        if content.text.is_none() {
-            self.place(&content.sha256, Place::Disk(path.to_owned()));
-        }
+        self.place(&content.sha256, Place::Disk(path.to_owned()));
         Ok(content)
     }
 
@@ -160,6 +163,18 @@ impl Contents {
             if last {
                 return Ok(());
             }
+        }
+    }
+}
+
+/// Leaves the texts to the files that come first.
+fn keep_inline(files: &mut [SourceFile]) {
+    let mut left = INLINE_TOTAL;
+    let contents = files.iter_mut().filter_map(|file| file.content.as_mut());
+    for content in contents.filter(|content| content.text.is_some()) {
+        match left.checked_sub(content.size) {
+            Some(rest) => left = rest,
+            None => content.text = None,
         }
     }
 }

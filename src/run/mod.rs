@@ -50,11 +50,13 @@ pub struct Options {
 }
 
 impl Options {
-    /// Whether `--tags` and `--skip-tags` let a task run.
-    fn selects(&self, play: &[String], task: &[String]) -> bool {
+    /// Whether `--tags` and `--skip-tags` let a task run. A handler was
+    /// notified by a task that they chose, so it need not be chosen again:
+    /// a service would be left with a configuration that it has not read.
+    fn selects(&self, play: &[String], task: &[String], in_handler: bool) -> bool {
         let has = |tag: &String| play.contains(tag) || task.contains(tag);
         let always = || play.iter().chain(task).any(|tag| tag == "always");
-        let wanted = self.tags.is_empty() || self.tags.iter().any(has) || always();
+        let wanted = in_handler || self.tags.is_empty() || self.tags.iter().any(has) || always();
         wanted && !self.skip_tags.iter().any(has)
     }
 }
@@ -125,6 +127,11 @@ impl Run {
             Ok(hosts.iter().map(|host| host.name.clone()).collect())
         };
         let limit = options.limit.as_deref().map(names).transpose()?;
+        if limit.as_ref().is_some_and(Vec::is_empty) {
+            return Err(selects_nothing(
+                options.limit.as_deref().unwrap_or_default(),
+            ));
+        }
         let within = |name: &String| limit.as_ref().is_none_or(|limit| limit.contains(name));
         let hosts_of = |play: Play| {
             let hosts = names(&play.pattern)?.into_iter().filter(within).collect();
@@ -249,6 +256,15 @@ impl Run {
     }
 }
 
+/// All that the pattern names, it takes away again.
+pub fn selects_nothing(pattern: &str) -> InventoryError {
+    InventoryError {
+        message: format!("the pattern \"{pattern}\" selects no host"),
+        word: pattern.to_owned(),
+        help: None,
+    }
+}
+
 /// One host's way through a play.
 fn on_host(shared: &Arc<Shared>, play: &Play, host: Arc<RunHost>) {
     let name = host.host.name.clone();
@@ -263,16 +279,7 @@ fn on_host(shared: &Arc<Shared>, play: &Play, host: Arc<RunHost>) {
             reason: format!("the script depends on {origin}, which is known only after apply"),
             site,
         },
-        Stop::Task(failed) => {
-            host.leave();
-            let (module, site) = (failed.module, failed.site);
-            Event::HostFailed {
-                host: name,
-                failure: failed.failure,
-                module,
-                site,
-            }
-        }
+        Stop::Task(failed) => return host.fail(*failed),
         Stop::Script(problem) => {
             host.leave();
             Event::ScriptFailed {

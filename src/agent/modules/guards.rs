@@ -78,6 +78,7 @@ impl Guards {
             Decision::Skip(reason) => {
                 return Ok(Report::new(Verdict::Skipped).value("skipped", reason));
             }
+            Decision::Unknown(_) if self.read_only => {}
             Decision::Unknown(origin) => {
                 system.assume(&format!("It runs, depending on {origin}."));
                 verdict = Verdict::Unknown;
@@ -111,8 +112,9 @@ impl Guards {
         match system.query(command)? {
             Found::Present(output) => self.report(Verdict::Ok, title, &output),
             Found::Absent => Err(Failure::new(format!("`{title}` gave no answer"))),
+            // Whatever it will say, it changes nothing.
             Found::Unknown(origin) => {
-                Ok(unknown(Verdict::Unknown, &format!("`{title}` ({origin})")))
+                Ok(unknown(Verdict::Skipped, &format!("`{title}` ({origin})")))
             }
         }
     }
@@ -184,7 +186,7 @@ impl Guards {
 
 /// Whether something is at the path, or matches it as a pattern.
 fn exists(path: &Path, system: &dyn System) -> Result<Found<()>> {
-    let literal = system.stat(path)?.map(drop);
+    let literal = system.exists(path)?;
     if literal != Found::Absent || !is_pattern(path) {
         return Ok(literal);
     }
@@ -203,7 +205,7 @@ fn exists(path: &Path, system: &dyn System) -> Result<Found<()>> {
         matching = longer;
     }
     for path in matching {
-        if let Found::Present(_) = system.stat(&path)? {
+        if system.exists(&path)? == Found::Present(()) {
             return Ok(Found::Present(()));
         }
     }

@@ -18,6 +18,21 @@ impl Overlay {
         self.look(&self.real_parent(path)?)
     }
 
+    /// What a command was declared to make is there after it has run, though
+    /// nobody knows what it is.
+    pub(super) fn exists_pending(&self, path: &Path) -> Result<Found<()>> {
+        let path = self.real_parent(path)?;
+        match self.pending.files.get(&path) {
+            Some(Node::Present(_)) => Ok(Found::Present(())),
+            Some(Node::Removed) => Ok(Found::Absent),
+            None if self.pending.hides(&path) => Ok(Found::Absent),
+            None => match self.base.exists(&path)? {
+                Found::Absent => Ok(self.absent(&path).map(drop)),
+                found => Ok(found),
+            },
+        }
+    }
+
     /// What is at a path whose parent holds no links.
     fn look(&self, path: &Path) -> Result<Found<Stat>> {
         match self.pending.files.get(path) {
