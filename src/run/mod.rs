@@ -181,7 +181,7 @@ impl Run {
                 self.play(play, names, &hosts);
             }
         }
-        drop(hosts);
+        part(hosts);
         let milliseconds = started.elapsed().as_millis() as u64;
         shared.send(Event::RunFinished { milliseconds });
     }
@@ -244,6 +244,18 @@ impl Run {
             }
         });
     }
+}
+
+/// Parts with all hosts at once: each goodbye takes a round trip.
+fn part(hosts: BTreeMap<String, Arc<RunHost>>) {
+    thread::scope(|scope| {
+        for host in hosts.into_values() {
+            // Where no thread is to be had the host is dropped here.
+            let _ = thread::Builder::new()
+                .name("goodbye".into())
+                .spawn_scoped(scope, move || drop(host));
+        }
+    });
 }
 
 /// One host's way through a play.
