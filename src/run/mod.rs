@@ -191,7 +191,7 @@ impl Run {
                 self.play(play, names, &hosts);
             }
         }
-        drop(hosts);
+        part(hosts);
         let milliseconds = started.elapsed().as_millis() as u64;
         shared.send(Event::RunFinished { milliseconds });
     }
@@ -263,6 +263,18 @@ pub fn selects_nothing(pattern: &str) -> InventoryError {
         word: pattern.to_owned(),
         help: None,
     }
+}
+
+/// Parts with all hosts at once: each goodbye takes a round trip.
+fn part(hosts: BTreeMap<String, Arc<RunHost>>) {
+    thread::scope(|scope| {
+        for host in hosts.into_values() {
+            // Where no thread is to be had the host is dropped here.
+            let _ = thread::Builder::new()
+                .name("goodbye".into())
+                .spawn_scoped(scope, move || drop(host));
+        }
+    });
 }
 
 /// One host's way through a play.
