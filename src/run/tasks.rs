@@ -208,7 +208,7 @@ impl HostTasks {
             host: self.view.name.clone(),
             module: sent.module.clone(),
             site: sent.site.clone(),
-            handler: sent.handler,
+            handler: sent.handler.clone(),
             milliseconds,
             outcome: outcome.clone(),
         });
