@@ -254,6 +254,10 @@ fn read(
     );
     let help = match closest(&key, names.iter().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
+        // Tags leave out a task whose result the script reads nevertheless.
+        None if outcome.verdict == Verdict::Skipped => {
+            "the task was left out: ask for `.skipped` first, or give it the tag \"always\"".into()
+        }
         None => format!("known: {}", names.join(", ")),
     };
     Err(fail_script(problem.help(help), context.call_position()))

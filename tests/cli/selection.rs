@@ -122,3 +122,15 @@ fn one_fork_goes_host_by_host() {
         .collect();
     assert_eq!(logged(&said), expected);
 }
+
+#[test]
+fn a_result_that_tags_leave_out_is_told_as_such() {
+    let project = three_hosts(
+        r#"play("p", "db", || {
+               let there = stat("/etc", #{ tags: "look" });
+               log(there.exists);
+           });"#,
+    );
+    let said = sandbox(&project, &["--skip-tags", "look"]).ended_with(1);
+    said.says("no `exists`").says("the task was left out");
+}
