@@ -11,7 +11,53 @@ use crate::script::declaration_schemas;
 use crate::script::describe::{self, FunctionDoc, RoleDoc};
 use crate::script::project::Project;
 
-/// Shows one module or role, or the list of all.
+/// The functions of plays that are no modules: how one is called, and what it
+/// does. Each has its own number of arguments, so there is no schema.
+const FUNCTIONS: [(&str, &str, &str); 9] = [
+    (
+        "assert",
+        r#"assert(vars.port > 1024, "the port must be above 1024");"#,
+        "Fails the host unless something holds.",
+    ),
+    (
+        "fail",
+        r#"fail("the disk is full", "make room first");"#,
+        "Fails the host, with a hint if one is given.",
+    ),
+    (
+        "flush_handlers",
+        "flush_handlers();",
+        "Runs the notified handlers now instead of at the end of the play.",
+    ),
+    (
+        "get",
+        r#"let port = vars.get("port", 8080);"#,
+        "Reads a key of `vars`, `facts`, `groups` or a map, or else gives the default.",
+    ),
+    (
+        "handler",
+        r#"handler("reload haproxy", || systemd("haproxy", #{ state: "reloaded" }));"#,
+        "Says what to do once, at the end of the play, if a task that notifies it changed something.",
+    ),
+    (
+        "is_known",
+        r#"if is_known(vars.port) { log("known") }"#,
+        "Tells whether a value is known already: in a dry run some are not.",
+    ),
+    (
+        "join",
+        r#"log(["a", "b"].join(", "));"#,
+        "Makes one text of a list.",
+    ),
+    (
+        "log",
+        "log(`${host.name} is done`);",
+        "Says something to the reader of the run.",
+    ),
+    ("to_json", "log(to_json(vars));", "Writes a value as JSON."),
+];
+
+/// Shows one module, role or function, or the list of all.
 pub fn run(name: Option<&str>, project: &Path) -> Result<Exit, Refusal> {
     let project = Project::around(project).map_err(Refusal::Message)?;
     let text = match name {
@@ -32,10 +78,12 @@ fn list(project: &Project) -> String {
         (name, doc.lines().next().unwrap_or_default().to_owned())
     });
     let declarations = declaration_schemas().iter().map(summary).collect();
-    let parts: [(&str, Vec<(String, String)>); 3] = [
+    let functions = FUNCTIONS.map(|(name, _, what)| (name.to_owned(), what.to_owned()));
+    let parts: [(&str, Vec<(String, String)>); 4] = [
         ("Modules", modules),
         ("Roles", roles.collect()),
         ("Functions of env files", declarations),
+        ("Functions of plays, beside modules", functions.into()),
     ];
     let names = parts.iter().flat_map(|(_, entries)| entries);
     let width = names.map(|(name, _)| name.len()).max().unwrap_or_default();
@@ -72,25 +120,37 @@ fn page(name: &str, project: &Project) -> Result<String, Refusal> {
             .filter(|schema| schema.name == name)
             .map(schema_page),
     );
+    pages.extend(
+        FUNCTIONS
+            .iter()
+            .filter(|(function, ..)| *function == name)
+            .map(|(name, call, what)| format!("# {name}\n\n{what}\n\n```rhai\n{call}\n```\n")),
+    );
     if project.roles().iter().any(|role| role == name) {
         pages.push(role_page(&role(project, name)?));
     }
     if !pages.is_empty() {
         return Ok(pages.join("\n"));
     }
-    let roles = project.roles();
-    let modules = catalog();
+    Err(unknown(name, project))
+}
+
+/// What to say of a name that means nothing.
+fn unknown(name: &str, project: &Project) -> Refusal {
+    let (roles, modules, declarations) = (project.roles(), catalog(), declaration_schemas());
     let known = roles
         .iter()
         .map(String::as_str)
-        .chain(modules.iter().map(|schema| schema.name.as_str()));
+        .chain(modules.iter().map(|schema| schema.name.as_str()))
+        .chain(declarations.iter().map(|schema| schema.name.as_str()))
+        .chain(FUNCTIONS.iter().map(|(function, ..)| *function));
     let help = match closest(name, known) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "`veza-play doc` lists what there is".to_owned(),
     };
-    Err(Refusal::Message(format!(
-        "there is no module or role {name}; {help}"
-    )))
+    Refusal::Message(format!(
+        "there is no module, role or function {name}; {help}"
+    ))
 }
 
 fn role_page(role: &RoleDoc) -> String {
@@ -144,8 +204,10 @@ fn argument(field: &Field) -> String {
     if !field.aliases.is_empty() {
         facts.push(format!("also `{}`", field.aliases.join("`, `")));
     }
-    let doc = field.doc.replace('\n', "\n  ");
-    let mut text = format!("- `{}` ({})\n  {doc}\n", field.name, facts.join("; "));
+    let mut text = format!("- `{}` ({})\n", field.name, facts.join("; "));
+    if !field.doc.is_empty() {
+        text += &format!("  {}\n", field.doc.replace('\n', "\n  "));
+    }
     if let Kind::Choice(words) = &field.kind {
         let documented = words.iter().filter(|(_, doc)| !doc.is_empty());
         text.extend(documented.map(|(word, doc)| format!("  - `\"{word}\"`: {doc}\n")));
