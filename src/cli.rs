@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Converges hosts from Rhai scripts; its dry run is the truth.
@@ -75,8 +76,12 @@ pub struct Selection {
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// How many hosts at once
-    #[arg(long, short = 'f', value_name = "N", default_value_t = 50)]
+    #[arg(long, short = 'f', value_name = "N", default_value_t = 50, value_parser = at_least_one())]
     pub forks: usize,
+}
+
+fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
 }
 
 /// How the run is shown.

@@ -9,8 +9,9 @@ use crate::mark;
 /// Contents up to this size travel inside messages and are shown as a diff.
 pub const INLINE_LIMIT: u64 = 256 * 1024;
 
-/// What a file holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a file holds. Two are equal when their bytes are, whether or not the
+/// text is at hand.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Content {
     /// SHA-256 in hexadecimal.
     pub sha256: String,
@@ -20,6 +21,14 @@ pub struct Content {
     /// carry marks.
     pub text: Option<String>,
 }
+
+impl PartialEq for Content {
+    fn eq(&self, other: &Self) -> bool {
+        self.sha256 == other.sha256 && self.size == other.size
+    }
+}
+
+impl Eq for Content {}
 
 impl Content {
     /// The content of these bytes.

@@ -15,6 +15,10 @@ fn main() -> ExitCode {
             env!("CARGO_PKG_VERSION")
         ));
     }
+    // The bootstrap made its files private; commands of the user make theirs
+    // as a login of Debian does. What the agent keeps for itself has its mode
+    // given each time.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let output = match take_stdout() {
         Ok(output) => output,
         Err(error) => return report(Err(error)),

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::effect::Record;
+use crate::content;
+use crate::effect::{Effect, Inverse, Record};
 use crate::mark;
 
 /// The answer to one task call.
@@ -53,6 +54,60 @@ impl Outcome {
             failure: None,
         }
     }
+}
+
+/// How many bytes of texts an outcome carries. Those of a large directory
+/// would be more than a frame holds.
+const TEXTS: usize = 4 * 1024 * 1024;
+
+impl Outcome {
+    /// Leaves out the texts beyond a limit: what they belong to is then told
+    /// by size and digest, as a file is that is not text.
+    pub fn shorten(&mut self) {
+        let mut left = TEXTS;
+        for change in &mut self.changes {
+            change.before.shorten(&mut left);
+            change.after.shorten(&mut left);
+        }
+        for record in &mut self.effects {
+            let inverse = match &mut record.inverse {
+                Inverse::Effects(effects) => effects.as_mut_slice(),
+                Inverse::Nothing | Inverse::None(_) => &mut [],
+            };
+            for effect in inverse.iter_mut().chain([&mut record.effect]) {
+                if let Effect::WriteFile { content, .. } = effect
+                    && !fits(content.text.as_deref(), &mut left)
+                {
+                    content.text = None;
+                }
+            }
+        }
+    }
+}
+
+impl Side {
+    fn shorten(&mut self, left: &mut usize) {
+        let Self::Text(text) = self else {
+            return;
+        };
+        if fits(Some(text), left) {
+            return;
+        }
+        *self = match mark::unknown_origin(text) {
+            Some(origin) => Self::Unknown(origin.to_owned()),
+            None => Self::Opaque {
+                sha256: content::digest(text.as_bytes()),
+                size: text.len() as u64,
+            },
+        };
+    }
+}
+
+/// Whether there is room left for a text, which is then taken.
+fn fits(text: Option<&str>, left: &mut usize) -> bool {
+    let rest = left.checked_sub(text.map_or(0, str::len));
+    *left = rest.unwrap_or(*left);
+    rest.is_some()
 }
 
 /// The short answer of a task.
@@ -138,5 +193,38 @@ impl Failure {
     pub fn value(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.values.insert(key.into(), value.into());
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_beyond_the_limit_are_told_by_size_and_digest() {
+        let text = "x".repeat(TEXTS / 2);
+        let change = Change {
+            attribute: "content".to_owned(),
+            before: Side::Text(text.clone()),
+            after: Side::Text(text.clone()),
+        };
+        let mut outcome = Outcome::unknown("/x", "nothing");
+        outcome.changes = vec![change.clone(), change.clone()];
+        outcome.shorten();
+        assert_eq!(outcome.changes[0], change);
+        let opaque = Side::Opaque {
+            sha256: content::digest(text.as_bytes()),
+            size: text.len() as u64,
+        };
+        assert_eq!(outcome.changes[1].before, opaque);
+        assert_eq!(outcome.changes[1].after, opaque);
+    }
+
+    #[test]
+    fn what_is_unknown_stays_so_without_its_text() {
+        let text = "x".repeat(TEXTS) + &mark::unknown("stdout of `id`");
+        let mut side = Side::Text(text);
+        side.shorten(&mut TEXTS.clone());
+        assert_eq!(side, Side::Unknown("stdout of `id`".to_owned()));
     }
 }

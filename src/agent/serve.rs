@@ -4,7 +4,7 @@
 //! noticed while a task runs; the other carries out calls in order.
 
 use std::cell::{Cell, RefCell};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,7 +14,9 @@ use std::thread;
 use std::time::Instant;
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
+use crate::content::hex;
 use crate::facts;
 use crate::module::Result;
 use crate::modules;
@@ -44,9 +46,12 @@ pub fn serve(
         return link.refuse(Failure::new("the controller did not say hello"));
     };
     if version != VERSION {
-        return link.refuse(Failure::new(format!(
+        let failure = Failure::new(format!(
             "the controller speaks version {version} of the protocol, this agent {VERSION}"
-        )));
+        ));
+        return link.refuse(failure.hint(
+            "Controller and agent must be of one build: remove the agent from the host and run again.",
+        ));
     }
     let cancelled = Arc::new(AtomicBool::new(false));
     let (calls, contents) = read_requests(input, cancelled.clone());
@@ -85,7 +90,8 @@ fn answer(
             } => {
                 link.running.set(id);
                 let started = Instant::now();
-                let outcome = host.call(&module, arguments);
+                let mut outcome = host.call(&module, arguments);
+                outcome.shorten();
                 stopped = outcome.verdict == Verdict::Failed;
                 let milliseconds = started.elapsed().as_millis() as u64;
                 link.send(&Reply::Done {
@@ -188,24 +194,50 @@ impl ContentSource for Pieces {
                 sha256: sha256.to_owned(),
             })
             .map_err(|_| lost())?;
-        while let Ok(Request::Content {
-            sha256: sent,
-            bytes,
-            last,
-        }) = self.pieces.recv()
-        {
+        let mut hasher = Sha256::new();
+        let mut written = Ok(());
+        loop {
+            let Ok(Request::Content {
+                sha256: sent,
+                bytes,
+                last,
+            }) = self.pieces.recv()
+            else {
+                return Err(lost());
+            };
             if sent != sha256 {
                 return Err(Failure::new(format!(
                     "the controller sent {sent} for {sha256}"
                 )));
             }
-            sink.write_all(&bytes)
-                .map_err(|error| Failure::new(format!("cannot write a file: {error}")))?;
+            hasher.update(&bytes);
+            // What cannot be written is still on its way, and must not be
+            // there when the next file is asked for.
+            if written.is_ok() {
+                written = sink.write_all(&bytes).map_err(|error| unwritten(&error));
+            }
             if last {
-                return Ok(());
+                break;
             }
         }
-        Err(lost())
+        written?;
+        match hex(&hasher.finalize()) == sha256 {
+            true => Ok(()),
+            false => Err(
+                Failure::new("the file arrived with other bytes than it had")
+                    .hint("It was changed while the run went on; run again."),
+            ),
+        }
+    }
+}
+
+fn unwritten(error: &io::Error) -> Failure {
+    let failure = Failure::new(format!("cannot write a file: {error}"));
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            failure.hint("The disk is full; what was there before is untouched.")
+        }
+        _ => failure,
     }
 }
 
@@ -326,5 +358,79 @@ fn journal_directory() -> Result<PathBuf> {
         None => Err(Failure::new(
             "HOME is not set, so there is no place for the journal",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::digest;
+
+    fn pieces(bytes: &[&[u8]], sha256: &str) -> Pieces {
+        let (sender, pieces) = mpsc::channel();
+        for (index, bytes) in bytes.iter().enumerate() {
+            let piece = Request::Content {
+                sha256: sha256.to_owned(),
+                bytes: bytes.to_vec(),
+                last: index == 1,
+            };
+            sender.send(piece).expect("it is received");
+        }
+        Pieces {
+            link: Rc::new(Link::new(io::sink())),
+            pieces,
+        }
+    }
+
+    #[test]
+    fn a_content_with_another_digest_is_refused() {
+        let mut sink = Vec::new();
+        let sha256 = digest(b"one two");
+        let right = pieces(&[b"one ", b"two"], &sha256);
+        right.fetch(&sha256, &mut sink).expect("it is whole");
+        assert_eq!(sink, b"one two");
+        let wrong = pieces(&[b"one ", b"tow"], &sha256);
+        let failure = wrong.fetch(&sha256, &mut sink).expect_err("it is not");
+        assert!(failure.message.contains("other bytes"), "{failure}");
+    }
+
+    #[test]
+    fn what_cannot_be_written_does_not_stay_in_the_way() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let sha256 = digest(b"one two");
+        let source = pieces(&[b"one ", b"two"], &sha256);
+        let failure = source.fetch(&sha256, &mut Full).expect_err("it is full");
+        assert!(failure.hint.is_some_and(|hint| hint.contains("full")));
+        assert!(source.pieces.try_recv().is_err(), "nothing is left over");
+    }
+
+    #[test]
+    fn another_version_is_refused_with_what_to_do() {
+        let hello = Request::Hello {
+            version: VERSION + 1,
+            world: World::DryRun,
+            run: "test".to_owned(),
+        };
+        let mut input = Vec::new();
+        write_frame(&mut input, &hello).expect("it fits");
+        let (mut read, write) = io::pipe().expect("a pipe");
+        serve(io::Cursor::new(input), write).expect("it ends in order");
+        let reply: Reply = read_frame(&mut read).expect("it answers");
+        let Reply::Refused { reason, hint } = reply else {
+            panic!("{reply:?}");
+        };
+        assert!(
+            reason.contains(&format!("version {}", VERSION + 1)),
+            "{reason}"
+        );
+        assert!(hint.is_some());
     }
 }

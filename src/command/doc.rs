@@ -3,61 +3,16 @@
 
 use std::path::Path;
 
+use super::functions::{self, Function};
 use super::{Refusal, catalog, show};
 use crate::exit::Exit;
 use crate::schema::{Field, Kind, Schema, closest};
 use crate::script::catalog::common_options;
-use crate::script::declaration_schemas;
 use crate::script::describe::{self, FunctionDoc, RoleDoc};
 use crate::script::project::Project;
+use crate::script::declaration_schemas;
 
-/// The functions of plays that are no modules: how one is called, and what it
-/// does. Each has its own number of arguments, so there is no schema.
-const FUNCTIONS: [(&str, &str, &str); 9] = [
-    (
-        "assert",
-        r#"assert(vars.port > 1024, "the port must be above 1024");"#,
-        "Fails the host unless something holds.",
-    ),
-    (
-        "fail",
-        r#"fail("the disk is full", "make room first");"#,
-        "Fails the host, with a hint if one is given.",
-    ),
-    (
-        "flush_handlers",
-        "flush_handlers();",
-        "Runs the notified handlers now instead of at the end of the play.",
-    ),
-    (
-        "get",
-        r#"let port = vars.get("port", 8080);"#,
-        "Reads a key of `vars`, `facts`, `groups` or a map, or else gives the default.",
-    ),
-    (
-        "handler",
-        r#"handler("reload haproxy", || systemd("haproxy", #{ state: "reloaded" }));"#,
-        "Says what to do once, at the end of the play, if a task that notifies it changed something.",
-    ),
-    (
-        "is_known",
-        r#"if is_known(vars.port) { log("known") }"#,
-        "Tells whether a value is known already: in a dry run some are not.",
-    ),
-    (
-        "join",
-        r#"log(["a", "b"].join(", "));"#,
-        "Makes one text of a list.",
-    ),
-    (
-        "log",
-        "log(`${host.name} is done`);",
-        "Says something to the reader of the run.",
-    ),
-    ("to_json", "log(to_json(vars));", "Writes a value as JSON."),
-];
-
-/// Shows one module, role or function, or the list of all.
+/// Shows one module or role, or the list of all.
 pub fn run(name: Option<&str>, project: &Path) -> Result<Exit, Refusal> {
     let project = Project::around(project).map_err(Refusal::Message)?;
     let text = match name {
@@ -72,21 +27,25 @@ fn list(project: &Project) -> String {
     let summary = |schema: &Schema| (schema.name.clone(), schema.summary.clone());
     let modules = catalog().iter().map(|schema| summary(schema)).collect();
     let roles = project.roles().into_iter().map(|name| {
-        let doc = role(project, &name)
-            .map(|role| role.doc)
-            .unwrap_or_default();
-        (name, doc.lines().next().unwrap_or_default().to_owned())
+        let summary = role(project, &name).map(|role| summary_of(&role));
+        (name, summary.unwrap_or_default())
     });
     let declarations = declaration_schemas().iter().map(summary).collect();
-    let functions = FUNCTIONS.map(|(name, _, what)| (name.to_owned(), what.to_owned()));
+    let in_plays = |it: &Function| (it.name.to_owned(), it.summary.to_owned());
     let parts: [(&str, Vec<(String, String)>); 4] = [
         ("Modules", modules),
         ("Roles", roles.collect()),
         ("Functions of env files", declarations),
-        ("Functions of plays, beside modules", functions.into()),
+        (
+            "Names and functions of plays",
+            functions::ALL.iter().map(in_plays).collect(),
+        ),
     ];
     let names = parts.iter().flat_map(|(_, entries)| entries);
-    let width = names.map(|(name, _)| name.len()).max().unwrap_or_default();
+    let width = names
+        .map(|(name, _)| name.chars().count())
+        .max()
+        .unwrap_or_default();
     let mut text = String::new();
     for (title, entries) in &parts {
         text += &format!("{title}\n");
@@ -97,7 +56,18 @@ fn list(project: &Project) -> String {
         );
         text += "\n";
     }
-    text + "`veza-play doc NAME` shows one of them with all it takes.\n"
+    text + "`veza-play doc NAME` shows a module, role or declaration with all it takes.\n"
+}
+
+/// The first line of what a role says of itself, or of its main function.
+fn summary_of(role: &RoleDoc) -> String {
+    let main = role.functions.iter().find(|it| it.name == "role");
+    let docs = [&role.doc].into_iter().chain(main.map(|it| &it.doc));
+    let mut lines = docs.filter_map(|doc| doc.lines().next());
+    lines
+        .find(|line| !line.is_empty())
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn role(project: &Project, name: &str) -> Result<RoleDoc, Refusal> {
@@ -120,37 +90,30 @@ fn page(name: &str, project: &Project) -> Result<String, Refusal> {
             .filter(|schema| schema.name == name)
             .map(schema_page),
     );
-    pages.extend(
-        FUNCTIONS
-            .iter()
-            .filter(|(function, ..)| *function == name)
-            .map(|(name, call, what)| format!("# {name}\n\n{what}\n\n```rhai\n{call}\n```\n")),
-    );
+    let in_plays = functions::ALL.iter().filter(|it| it.name == name);
+    pages.extend(in_plays.map(Function::page));
     if project.roles().iter().any(|role| role == name) {
         pages.push(role_page(&role(project, name)?));
     }
     if !pages.is_empty() {
         return Ok(pages.join("\n"));
     }
-    Err(unknown(name, project))
-}
-
-/// What to say of a name that means nothing.
-fn unknown(name: &str, project: &Project) -> Refusal {
-    let (roles, modules, declarations) = (project.roles(), catalog(), declaration_schemas());
+    let roles = project.roles();
+    let modules = catalog();
+    let declarations = declaration_schemas();
+    let schemas = modules.iter().map(|schema| &**schema).chain(&declarations);
     let known = roles
         .iter()
         .map(String::as_str)
-        .chain(modules.iter().map(|schema| schema.name.as_str()))
-        .chain(declarations.iter().map(|schema| schema.name.as_str()))
-        .chain(FUNCTIONS.iter().map(|(function, ..)| *function));
+        .chain(schemas.map(|schema| schema.name.as_str()))
+        .chain(functions::ALL.iter().map(|it| it.name));
     let help = match closest(name, known) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "`veza-play doc` lists what there is".to_owned(),
     };
-    Refusal::Message(format!(
+    Err(Refusal::Message(format!(
         "there is no module, role or function {name}; {help}"
-    ))
+    )))
 }
 
 fn role_page(role: &RoleDoc) -> String {
@@ -204,10 +167,8 @@ fn argument(field: &Field) -> String {
     if !field.aliases.is_empty() {
         facts.push(format!("also `{}`", field.aliases.join("`, `")));
     }
-    let mut text = format!("- `{}` ({})\n", field.name, facts.join("; "));
-    if !field.doc.is_empty() {
-        text += &format!("  {}\n", field.doc.replace('\n', "\n  "));
-    }
+    let doc = field.doc.replace('\n', "\n  ");
+    let mut text = format!("- `{}` ({})\n  {doc}\n", field.name, facts.join("; "));
     if let Kind::Choice(words) = &field.kind {
         let documented = words.iter().filter(|(_, doc)| !doc.is_empty());
         text.extend(documented.map(|(word, doc)| format!("  - `\"{word}\"`: {doc}\n")));

@@ -8,12 +8,12 @@ use super::apply::{self, sandbox};
 use super::{Refusal, catalog, load};
 use crate::cli::Selection;
 use crate::exit::Exit;
-use crate::inventory::Escalation;
+use crate::inventory::{ALL, Escalation};
 use crate::play::{Body, Play};
 use crate::report::event::{Mode, Site};
 use crate::report::exec::Exec;
 use crate::report::progress::Screen;
-use crate::run::Options;
+use crate::run::{Options, selects_nothing};
 use crate::script::tasks::{Call, CallOptions};
 
 /// Runs the command and shows what it prints, host by host.
@@ -25,6 +25,14 @@ pub fn run(
     selection: Selection,
 ) -> Result<Exit, Refusal> {
     let playbook = load(file, &selection.set)?;
+    let inventory = playbook.inventory();
+    let limit = inventory.select(selection.limit.as_deref().unwrap_or(ALL))?;
+    let hosts = inventory.select(pattern)?;
+    if !hosts.iter().any(|host| limit.contains(host)) {
+        let both = [Some(pattern), selection.limit.as_deref()];
+        let both: Vec<_> = both.into_iter().flatten().collect();
+        return Err(selects_nothing(&both.join("\" within \"")).into());
+    }
     let options = Options {
         mode: Mode::Apply,
         sandbox: sandbox(&selection, playbook.project().root())?,

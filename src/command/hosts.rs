@@ -8,6 +8,7 @@ use super::{Refusal, load, show};
 use crate::cli::Output;
 use crate::exit::Exit;
 use crate::inventory::{Host, Inventory, Origin};
+use crate::run::selects_nothing;
 use crate::script::Playbook;
 use crate::transport::Connection;
 
@@ -16,6 +17,9 @@ pub fn run(file: &Path, pattern: &str, set: &[String], output: Output) -> Result
     let playbook: std::sync::Arc<Playbook> = load(file, set)?;
     let inventory = playbook.inventory();
     let hosts = inventory.select(pattern)?;
+    if hosts.is_empty() && !inventory.hosts().is_empty() {
+        return Err(selects_nothing(pattern).into());
+    }
     let text = match output {
         Output::Human => hosts.iter().map(|host| lines(host, inventory)).collect(),
         Output::Json => {

@@ -7,6 +7,8 @@ mod doc;
 
 mod exec;
 
+mod functions;
+
 mod hosts;
 
 mod lint;

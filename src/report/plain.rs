@@ -58,12 +58,12 @@ impl<W: Write> Plain<W> {
         match event {
             Event::HostFinished { host } => {
                 let activity = self.activity.host(host);
-                let (tasks, changed) = (activity.tasks, activity.changed);
+                let (tasks, changed) = (recap::number(activity.tasks, "task"), activity.changed);
                 let word = recap::word(Verdict::Changed, self.mode);
                 let play = paint::line(&self.activity.play);
                 Some((
                     host,
-                    format!("through with {play}: {tasks} tasks, {changed} {word}"),
+                    format!("through with {play}: {tasks}, {changed} {word}"),
                 ))
             }
             Event::HostConnected { host } if self.verbose => Some((host, "connected".into())),

@@ -199,8 +199,13 @@ fn notes(host: &HostSummary) -> Vec<String> {
 fn total(summary: &Summary, view: &View) -> String {
     let mut sentences = vec![changes(summary)];
     let unknown = summary.count(Verdict::Unknown);
-    if unknown > 0 {
-        sentences.push(format!("{} may change.", number(unknown, "other task")));
+    match summary.mode {
+        _ if unknown == 0 => {}
+        Mode::Check => sentences.push(format!("{} may change.", number(unknown, "other task"))),
+        Mode::Apply => sentences.push(format!(
+            "What {} would do is not known here.",
+            number(unknown, "task")
+        )),
     }
     let mut tell = |count: usize, one: &str, many: &str| match count {
         0 => {}
@@ -254,7 +259,8 @@ fn changes(summary: &Summary) -> String {
     }
 }
 
-fn number(count: usize, noun: &str) -> String {
+/// `1 host`, `2 hosts`.
+pub(super) fn number(count: usize, noun: &str) -> String {
     match count {
         1 => format!("1 {noun}"),
         _ => format!("{count} {noun}s"),

@@ -16,11 +16,16 @@ use veza_agent::protocol::{PIECE, Request};
 use crate::script::project::Found;
 use crate::transport::Unreachable;
 
+/// How many bytes of texts travel inside one call. Those of a large directory
+/// would be more than a frame holds; the rest is asked for by digest.
+const INLINE_TOTAL: u64 = 1024 * 1024;
+
 /// Everything a run may send, by digest.
 #[derive(Default)]
 pub struct Contents {
     places: Mutex<HashMap<String, Place>>,
-    read: Mutex<HashMap<PathBuf, Arc<Vec<SourceFile>>>>,
+    /// By path, and whether only what the directory holds was asked for.
+    read: Mutex<HashMap<(PathBuf, bool), Arc<Vec<SourceFile>>>>,
 }
 
 #[derive(Clone)]
@@ -46,11 +51,7 @@ impl Contents {
             Found::Embedded(bytes) => return Ok(Arc::new(vec![self.embedded(bytes)])),
             Found::OnDisk(path) => path,
         };
-        let key = if only_inside {
-            path.join(".")
-        } else {
-            path.clone()
-        };
+        let key = (path.clone(), only_inside);
         if let Some(files) = self
             .read
             .lock()
@@ -65,6 +66,7 @@ impl Contents {
             _ => PathBuf::new(),
         };
         self.collect(path, &below, &mut files)?;
+        keep_inline(&mut files);
         let files = Arc::new(files);
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(read.entry(key).or_insert(files).clone())
@@ -113,9 +115,7 @@ impl Contents {
             true => Content::of(&fs::read(path)?),
             false => hash(File::open(path)?)?,
         };
-        if content.text.is_none() {
-            self.place(&content.sha256, Place::Disk(path.to_owned()));
-        }
+        self.place(&content.sha256, Place::Disk(path.to_owned()));
         Ok(content)
     }
 
@@ -167,6 +167,18 @@ impl Contents {
     }
 }
 
+/// Leaves the texts to the files that come first.
+fn keep_inline(files: &mut [SourceFile]) {
+    let mut left = INLINE_TOTAL;
+    let contents = files.iter_mut().filter_map(|file| file.content.as_mut());
+    for content in contents.filter(|content| content.text.is_some()) {
+        match left.checked_sub(content.size) {
+            Some(rest) => left = rest,
+            None => content.text = None,
+        }
+    }
+}
+
 fn hash(mut file: File) -> io::Result<Content> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; PIECE];
@@ -185,5 +197,29 @@ fn hash(mut file: File) -> io::Result<Content> {
                 size += count as u64;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_read_with_its_name_and_without() {
+        let project = tempfile::tempdir().expect("a directory");
+        let tree = project.path().join("tree");
+        fs::create_dir(&tree).expect("made");
+        fs::write(tree.join("a"), "a").expect("written");
+        let contents = Contents::default();
+        let names = |only_inside: bool| {
+            let files = contents.load(&Found::OnDisk(tree.clone()), only_inside);
+            let files = files.expect("loads");
+            files
+                .iter()
+                .map(|file| file.path.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(true), [Path::new(""), Path::new("a")]);
+        assert_eq!(names(false), [Path::new("tree"), Path::new("tree/a")]);
     }
 }

@@ -12,6 +12,7 @@ use super::Shared;
 use super::session::Session;
 use crate::inventory::{Escalation, Host};
 use crate::report::event::{Event, Mode};
+use crate::script::tasks::TaskFailure;
 use crate::transport::bootstrap::{AgentBinary, Become, start_agent};
 use crate::transport::{Connection, Unreachable, connect};
 
@@ -60,6 +61,17 @@ impl RunHost {
     /// Takes the host out of the run.
     pub fn leave(&self) {
         self.out.store(true, Ordering::SeqCst);
+    }
+
+    /// Takes the host out of the run because a task failed, and says so.
+    pub fn fail(&self, failed: TaskFailure) {
+        self.leave();
+        self.shared.send(Event::HostFailed {
+            host: self.host.name.clone(),
+            failure: failed.failure,
+            module: failed.module,
+            site: failed.site,
+        });
     }
 
     /// A number for the next call.

@@ -50,11 +50,13 @@ pub struct Options {
 }
 
 impl Options {
-    /// Whether `--tags` and `--skip-tags` let a task run.
-    fn selects(&self, play: &[String], task: &[String]) -> bool {
+    /// Whether `--tags` and `--skip-tags` let a task run. A handler was
+    /// notified by a task that they chose, so it need not be chosen again:
+    /// a service would be left with a configuration that it has not read.
+    fn selects(&self, play: &[String], task: &[String], in_handler: bool) -> bool {
         let has = |tag: &String| play.contains(tag) || task.contains(tag);
         let always = || play.iter().chain(task).any(|tag| tag == "always");
-        let wanted = self.tags.is_empty() || self.tags.iter().any(has) || always();
+        let wanted = in_handler || self.tags.is_empty() || self.tags.iter().any(has) || always();
         wanted && !self.skip_tags.iter().any(has)
     }
 }
@@ -125,6 +127,11 @@ impl Run {
             Ok(hosts.iter().map(|host| host.name.clone()).collect())
         };
         let limit = options.limit.as_deref().map(names).transpose()?;
+        if limit.as_ref().is_some_and(Vec::is_empty) {
+            return Err(selects_nothing(
+                options.limit.as_deref().unwrap_or_default(),
+            ));
+        }
         let within = |name: &String| limit.as_ref().is_none_or(|limit| limit.contains(name));
         let hosts_of = |play: Play| {
             let hosts = names(&play.pattern)?.into_iter().filter(within).collect();
@@ -184,7 +191,7 @@ impl Run {
                 self.play(play, names, &hosts);
             }
         }
-        drop(hosts);
+        part(hosts);
         let milliseconds = started.elapsed().as_millis() as u64;
         shared.send(Event::RunFinished { milliseconds });
     }
@@ -249,6 +256,27 @@ impl Run {
     }
 }
 
+/// All that the pattern names, it takes away again.
+pub fn selects_nothing(pattern: &str) -> InventoryError {
+    InventoryError {
+        message: format!("the pattern \"{pattern}\" selects no host"),
+        word: pattern.to_owned(),
+        help: None,
+    }
+}
+
+/// Parts with all hosts at once: each goodbye takes a round trip.
+fn part(hosts: BTreeMap<String, Arc<RunHost>>) {
+    thread::scope(|scope| {
+        for host in hosts.into_values() {
+            // Where no thread is to be had the host is dropped here.
+            let _ = thread::Builder::new()
+                .name("goodbye".into())
+                .spawn_scoped(scope, move || drop(host));
+        }
+    });
+}
+
 /// One host's way through a play.
 fn on_host(shared: &Arc<Shared>, play: &Play, host: Arc<RunHost>) {
     let name = host.host.name.clone();
@@ -263,16 +291,7 @@ fn on_host(shared: &Arc<Shared>, play: &Play, host: Arc<RunHost>) {
             reason: format!("the script depends on {origin}, which is known only after apply"),
             site,
         },
-        Stop::Task(failed) => {
-            host.leave();
-            let (module, site) = (failed.module, failed.site);
-            Event::HostFailed {
-                host: name,
-                failure: failed.failure,
-                module,
-                site,
-            }
-        }
+        Stop::Task(failed) => return host.fail(*failed),
         Stop::Script(problem) => {
             host.leave();
             Event::ScriptFailed {

@@ -103,12 +103,60 @@ impl HostTasks {
 
     /// Runs the play's body and then the handlers it notified.
     pub fn run(self: &Arc<Self>) -> Result<(), Stop> {
-        match &self.play.body {
-            Body::Script(closure) => self.shared.playbook.call(closure, self.clone())?,
-            Body::Call(call) => drop(self.call((**call).clone())?),
+        let ended = self.body().and_then(|()| self.last_handlers());
+        if let Err(Stop::Task(failure)) = &ended {
+            self.tell_forgotten(&failure.site);
         }
+        ended
+    }
+
+    fn body(self: &Arc<Self>) -> Result<(), Stop> {
+        let ended = match &self.play.body {
+            Body::Script(closure) => self.shared.playbook.call(closure, self.clone()),
+            Body::Call(call) => self.call((**call).clone()).map(drop),
+        };
+        // However the script ended: what it had begun comes first.
         self.settle()?;
-        self.flush_handlers(self.play.site.clone())
+        ended
+    }
+
+    /// Runs the handlers at the end of the play. One that fails does not keep
+    /// the others from running: the next run, which finds nothing to change,
+    /// would not notify them again.
+    fn last_handlers(&self) -> Result<(), Stop> {
+        let mut ended = Ok(());
+        loop {
+            match self.flush_handlers(self.play.site.clone()) {
+                Ok(()) => return ended,
+                Err(Stop::Task(failure)) if self.has_waiting_handler() => {
+                    self.host.fail(*failure);
+                    // Nothing is left to tell, as after the loss of a host.
+                    ended = Err(Stop::HostLost);
+                }
+                Err(stop) => return Err(stop),
+            }
+        }
+    }
+
+    fn has_waiting_handler(&self) -> bool {
+        let state = self.state();
+        let mut handlers = state.handlers.iter();
+        handlers.any(|handler| state.notified.contains(&handler.name))
+    }
+
+    /// Says which handlers a failure keeps from running: the next run will not
+    /// know that they are due.
+    fn tell_forgotten(&self, site: &Site) {
+        let notified = self.state().notified.clone();
+        if notified.is_empty() {
+            return;
+        }
+        let names: Vec<_> = notified.iter().map(|name| format!("\"{name}\"")).collect();
+        self.shared.send(Event::Logged {
+            host: self.view.name.clone(),
+            text: format!("notified handlers that did not run: {}", names.join(", ")),
+            site: site.clone(),
+        });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -162,7 +210,7 @@ impl HostTasks {
             host: self.view.name.clone(),
             module: sent.module.clone(),
             site: sent.site.clone(),
-            handler: sent.handler,
+            handler: sent.handler.clone(),
             milliseconds,
             outcome: outcome.clone(),
         });
@@ -170,7 +218,11 @@ impl HostTasks {
         let mut state = self.state();
         state.outcomes.insert(sent.id, outcome.clone());
         if matches!(outcome.verdict, Verdict::Changed | Verdict::Unknown) {
-            state.notified.extend(sent.notify);
+            // A handler that notifies itself would never come to an end.
+            let others = |name: &String| sent.handler.as_ref() != Some(name);
+            state
+                .notified
+                .extend(sent.notify.into_iter().filter(others));
         }
         let Some(failure) = outcome.failure.clone() else {
             return Ok(());
@@ -334,11 +386,9 @@ impl Tasks for HostTasks {
     fn call(&self, call: Call) -> Result<TaskId, Stop> {
         self.check_cancelled()?;
         self.collect(Until::Now)?;
-        if !self
-            .shared
-            .options
-            .selects(&self.play.tags, &call.options.tags)
-        {
+        let in_handler = self.state().running.is_some();
+        let (play, task) = (&self.play.tags, &call.options.tags);
+        if !self.shared.options.selects(play, task, in_handler) {
             return Ok(self.left_out(&call));
         }
         let preparation = &self.shared.preparation;

@@ -73,7 +73,9 @@ pub fn role(project: Project, catalog: Arc<Catalog>, name: &str) -> Result<RoleD
         .text()
         .lines()
         .skip_while(|line| line.starts_with("#!"));
-    let doc = uncommented(top.take_while(|line| line.starts_with("//")), "//");
+    // A comment with three slashes is the first function's.
+    let of_file = |line: &&str| line.starts_with("//") && !line.starts_with("///");
+    let doc = uncommented(top.take_while(of_file), "//");
     Ok(RoleDoc {
         name: name.into(),
         file,

@@ -68,6 +68,11 @@ pub trait Reads {
     /// What is at `path`, without following a link there.
     fn stat(&self, path: &Path) -> Result<Found<Stat>>;
 
+    /// Whether anything is at `path`, of whatever kind.
+    fn exists(&self, path: &Path) -> Result<Found<()>> {
+        Ok(self.stat(path)?.map(drop))
+    }
+
     /// The content of a regular file; links are followed.
     fn content(&self, path: &Path) -> Result<Found<Content>>;
 

@@ -17,8 +17,9 @@ use crate::module::Result;
 use crate::outcome::Failure;
 use crate::system::Output;
 
-/// How much of each stream of a command is kept, in bytes.
-const KEPT: usize = 8 * 1024 * 1024;
+/// How much of each stream of a command is kept, in bytes. Both travel in one
+/// frame, where a byte that is not UTF-8 takes three.
+const KEPT: usize = 2 * 1024 * 1024;
 
 /// Which stream a piece of output came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -18,6 +18,21 @@ impl Overlay {
         self.look(&self.real_parent(path)?)
     }
 
+    /// What a command was declared to make is there after it has run, though
+    /// nobody knows what it is.
+    pub(super) fn exists_pending(&self, path: &Path) -> Result<Found<()>> {
+        let path = self.real_parent(path)?;
+        match self.pending.files.get(&path) {
+            Some(Node::Present(_)) => Ok(Found::Present(())),
+            Some(Node::Removed) => Ok(Found::Absent),
+            None if self.pending.hides(&path) => Ok(Found::Absent),
+            None => match self.base.exists(&path)? {
+                Found::Absent => Ok(self.absent(&path).map(drop)),
+                found => Ok(found),
+            },
+        }
+    }
+
     /// What is at a path whose parent holds no links.
     fn look(&self, path: &Path) -> Result<Found<Stat>> {
         match self.pending.files.get(path) {
@@ -264,9 +279,18 @@ impl Overlay {
         Ok(())
     }
 
-    /// A file that will be there without it being known what it holds.
+    /// A file that will be there without it being known what it holds. On a
+    /// virtual host it is there then, with the attributes of a new file.
     pub(super) fn expect_file(&mut self, path: &Path, origin: &str) {
-        let entry = Entry::new(FileKind::File, Attributes::default(), self.now());
+        let attributes = match self.absence {
+            Absence::Certain => Attributes {
+                owner: Some("root".to_owned()),
+                group: Some("root".to_owned()),
+                mode: Some(0o644),
+            },
+            Absence::Doubtful => Attributes::default(),
+        };
+        let entry = Entry::new(FileKind::File, attributes, self.now());
         self.put(
             path.to_owned(),
             Entry {
@@ -449,7 +473,7 @@ impl Entry {
     }
 
     fn stat(&self) -> Found<Stat> {
-        if let Some(origin) = &self.expected {
+        if let (Some(origin), None) = (&self.expected, self.attributes.mode) {
             return Found::Unknown(origin.clone());
         }
         Found::Present(Stat {

@@ -186,6 +186,10 @@ impl Reads for Overlay {
         self.stat_pending(path)
     }
 
+    fn exists(&self, path: &Path) -> Result<Found<()>> {
+        self.exists_pending(path)
+    }
+
     fn content(&self, path: &Path) -> Result<Found<Content>> {
         self.content_pending(path)
     }

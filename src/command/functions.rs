@@ -1,0 +1,113 @@
+//! The functions and names of plays that are no modules, for `veza-play doc`.
+//! A test writes each example into a play and checks it.
+
+/// A function or name of plays.
+pub struct Function {
+    /// What a script writes.
+    pub name: &'static str,
+    /// One sentence on what it is for.
+    pub summary: &'static str,
+    /// What else is to know.
+    pub doc: &'static str,
+    /// A line of a play that uses it.
+    pub example: &'static str,
+}
+
+/// All of them, in the order in which one meets them.
+pub const ALL: [Function; 12] = [
+    Function {
+        name: "host",
+        summary: "The host that the play runs on: `name`, `address`, `groups`.",
+        doc: "The functions of a role see it too, without being given it.",
+        example: "log(host.name);",
+    },
+    Function {
+        name: "vars",
+        summary: "The variables of the host.",
+        doc: "The more specific wins: those of the group `all`, of its other groups, of the \
+              host, of the play, and then `--set`. `vars.get(\"name\", other)` gives \
+              `other` where there is none.",
+        example: "log(vars.get(\"port\", 80));",
+    },
+    Function {
+        name: "facts",
+        summary: "What the host is, as its agent found it.",
+        doc: "",
+        example: "log(facts);",
+    },
+    Function {
+        name: "groups",
+        summary: "The names of the hosts of each group.",
+        doc: "",
+        example: "for name in groups.all { log(name); }",
+    },
+    Function {
+        name: "handler",
+        summary: "Defines what runs at the end of the play if a task that notifies it changed something.",
+        doc: "It runs once for each host, however many tasks notify it. Handlers run in the order \
+              in which they are defined, whatever `--tags` says, since what notified them \
+              was chosen; `--skip-tags` leaves out their tasks by name. One that fails makes \
+              its host leave the run, after the others that were notified have run. A \
+              task that fails keeps them from running; the report then names them.",
+        example: "handler(\"restart cron\", || systemd(\"cron\", #{ state: \"restarted\" }));",
+    },
+    Function {
+        name: "flush_handlers",
+        summary: "Runs the handlers that are notified now instead of at the end of the play.",
+        doc: "The first that fails ends it, as a task that fails does.",
+        example: "flush_handlers();",
+    },
+    Function {
+        name: "log",
+        summary: "Tells something in the report: a text, or any value as JSON.",
+        doc: "",
+        example: "log(`this is ${host.name}`);",
+    },
+    Function {
+        name: "assert",
+        summary: "Fails the host, with a message, unless something is true.",
+        doc: "",
+        example: "assert(host.name != \"\", \"a host needs a name\");",
+    },
+    Function {
+        name: "fail",
+        summary: "Fails the host with a message and, if given, a hint.",
+        doc: "`try` and `catch` take the failure as a map with `host`, `module` and `message`.",
+        example: "try { fail(\"not here\", \"try another host\"); } catch (error) { log(error.message); }",
+    },
+    Function {
+        name: "is_known",
+        summary: "Whether a value is known already: a dry run cannot know what a command will print.",
+        doc: "A script that decides by a value that is not known has no complete plan.",
+        example: "let id = command(\"id\"); if is_known(id.stdout) { log(id.stdout); }",
+    },
+    Function {
+        name: "to_json",
+        summary: "A value as JSON text.",
+        doc: "",
+        example: "log(to_json(#{ port: 80 }));",
+    },
+    Function {
+        name: "join",
+        summary: "The items of a list as one text, with a separator between them.",
+        doc: "",
+        example: "log([\"a\", \"b\"].join(\", \"));",
+    },
+];
+
+impl Function {
+    /// Everything about it, as text that is Markdown too.
+    pub fn page(&self) -> String {
+        let doc = match self.doc {
+            "" => String::new(),
+            doc => format!("{doc}\n\n"),
+        };
+        let Self {
+            name,
+            summary,
+            example,
+            ..
+        } = self;
+        format!("# {name} (in plays)\n\n{summary}\n\n{doc}```rhai\n{example}\n```\n")
+    }
+}
