@@ -119,9 +119,9 @@ pub enum Command {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
-    /// Show modules and roles, or one of them with all it takes
+    /// Show modules, roles and functions, or one of them with all it takes
     Doc {
-        /// A module or role; all are listed if not given
+        /// A module, role or function; all are listed if not given
         name: Option<String>,
         /// The project whose roles are meant: any file or folder in it
         #[arg(long, value_name = "PATH", default_value = ".")]

@@ -65,20 +65,22 @@ fn every_module_is_in_the_table() {
 }
 
 #[test]
-fn every_module_has_an_example_that_is_valid() {
+fn every_page_has_an_example_that_is_valid() {
     let project = TestProject::new();
     project.write("templates/motd.j2", "");
-    for module in ALL {
-        let page = project.run(&["doc", module.name]).ended_with(0).out;
+    let functions = section("Functions of plays, beside modules");
+    let modules = ALL.iter().map(|module| module.name.to_owned());
+    for name in modules.chain(functions.into_iter().map(|(name, _)| name)) {
+        let page = project.run(&["doc", &name]).ended_with(0).out;
         let example = blocks(&page)
             .into_iter()
-            .find(|block| block.kind == "rhai" && block.body.contains(&format!("{}(", module.name)))
-            .unwrap_or_else(|| panic!("`veza-play doc {}` has no example", module.name));
+            .find(|block| block.kind == "rhai" && block.body.contains(&format!("{name}(")))
+            .unwrap_or_else(|| panic!("`veza-play doc {name}` has no example"));
         let script = format!(
             "host(\"web\", #{{ connection: local() }});\nplay(\"example\", \"web\", || {{\n{}}});\n",
             example.body
         );
-        let file = format!("{}.rhai", module.name);
+        let file = format!("{name}.rhai");
         project.write(&file, &script);
         project.run(&["lint", &file]).ended_with(0);
     }
@@ -214,25 +216,33 @@ fn matches(shown: &str, real: &str) -> bool {
 }
 
 fn module_table() -> String {
-    let list = TestProject::new().run(&["doc"]).ended_with(0).out;
-    let modules = list.lines().skip_while(|line| *line != "Modules").skip(1);
-    let rows = modules.take_while(|line| !line.is_empty()).map(|line| {
-        let (name, summary) = line.trim().split_once(' ').expect("a name and a summary");
-        format!("| `{name}` | {} |\n", summary.trim())
-    });
-    let table = format!(
-        "| module | what it does |\n|---|---|\n{}",
-        rows.collect::<String>()
-    );
+    let row = |(name, what): (String, String)| format!("| `{name}` | {what} |\n");
+    let rows: String = section("Modules").into_iter().map(row).collect();
     for module in ALL {
-        let row = format!("| `{}` |", module.name);
+        let start = format!("| `{}` |", module.name);
         assert!(
-            table.contains(&row),
+            rows.contains(&start),
             "`veza-play doc` leaves {} out",
             module.name
         );
     }
-    table
+    format!("| module | what it does |\n|---|---|\n{rows}")
+}
+
+/// Names and summaries of one part of what `veza-play doc` lists.
+fn section(title: &str) -> Vec<(String, String)> {
+    let list = TestProject::new().run(&["doc"]).ended_with(0).out;
+    let lines = list.lines().skip_while(|line| *line != title).skip(1);
+    lines
+        .take_while(|line| !line.is_empty())
+        .map(|line| {
+            let (name, what) = line
+                .trim()
+                .split_once(' ')
+                .expect("a name and what it does");
+            (name.to_owned(), what.trim().to_owned())
+        })
+        .collect()
 }
 
 fn readme() -> String {
