@@ -191,6 +191,9 @@ mod tests {
         let named = json!({ "src": "/srv/from", "dest": "/srv/to", "remote_src": true });
         changes_once(&mut host, "copy", named);
         assert_eq!(text(&host, "/srv/to/from/x").as_deref(), Some("x"));
+        let deep = json!({ "src": "/srv/from", "dest": "/srv/new/deep", "remote_src": true });
+        changes_once(&mut host, "copy", deep);
+        assert_eq!(text(&host, "/srv/new/deep/from/x").as_deref(), Some("x"));
     }
 
     #[test]

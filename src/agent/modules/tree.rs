@@ -75,7 +75,8 @@ impl Tree<'_> {
 
     /// Puts in place what differs.
     pub fn fix(&self, system: &mut dyn System) -> Result<()> {
-        if self.dest.to_string_lossy().ends_with('/') {
+        let holds_directories = self.files.iter().any(|file| file.content.is_none());
+        if holds_directories || self.dest.to_string_lossy().ends_with('/') {
             self.make_parents(system)?;
         }
         for file in self.files {
@@ -94,7 +95,7 @@ impl Tree<'_> {
         Ok(())
     }
 
-    /// A destination that says it is a directory is made one, with all above.
+    /// A destination that is a directory is made, with all above it.
     fn make_parents(&self, system: &mut dyn System) -> Result<()> {
         let missing = place::missing_directories(self.dest, system)?;
         missing
