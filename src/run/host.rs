@@ -18,9 +18,16 @@ use crate::transport::{Connection, Unreachable, connect};
 /// The agent, built for the machine this program was built for.
 static AGENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/veza-agent"));
 
-/// The agent's program, hashed once for all hosts.
+/// Its SHA-256, taken when it was built: a run need not read all of it.
+const AGENT_SHA256: &str = include_str!(concat!(env!("OUT_DIR"), "/veza-agent.sha256"));
+
+/// The agent's program.
 pub fn agent() -> AgentBinary {
-    AgentBinary::new(AGENT, Some(std::env::consts::ARCH))
+    AgentBinary {
+        bytes: AGENT.into(),
+        sha256: AGENT_SHA256.to_owned(),
+        machine: Some(std::env::consts::ARCH),
+    }
 }
 
 /// A host that takes part in a run.
