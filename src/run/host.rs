@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use veza_agent::protocol::{Request, World};
 
 use super::Shared;
-use super::session::Session;
+use super::session::{Session, hello};
 use crate::inventory::{Escalation, Host};
 use crate::report::event::{Event, Mode};
 use crate::transport::bootstrap::{AgentBinary, Become, start_agent};
@@ -150,7 +150,13 @@ impl RunHost {
         };
         let mut transport = connect(connection)?;
         let escalation = user.as_ref().map(|user| Become { user: user.clone() });
-        let pipe = start_agent(&mut *transport, &shared.agent, escalation.as_ref(), &[])?;
+        let arguments = hello(self.world(), &shared.run)?;
+        let pipe = start_agent(
+            &mut *transport,
+            &shared.agent,
+            escalation.as_ref(),
+            &arguments,
+        )?;
         let events = shared.events.clone();
         let host = self.host.name.clone();
         let listener = move |_, stream, text| {
@@ -168,8 +174,6 @@ impl RunHost {
         let session = Session::begin(
             transport,
             pipe,
-            self.world(),
-            &shared.run,
             shared.preparation.contents.clone(),
             Box::new(listener),
         )?;
