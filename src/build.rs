@@ -9,6 +9,8 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use sha2::{Digest, Sha256};
+
 const MUSL: &str = "x86_64-unknown-linux-musl";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -22,8 +24,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         None => build(&out.join("agent-target"))?,
     };
     println!("cargo::rerun-if-changed={}", agent.display());
-    std::fs::copy(&agent, out.join("veza-agent"))
-        .map_err(|error| format!("cannot take the agent {}: {error}", agent.display()))?;
+    let cannot = |error| format!("cannot take the agent {}: {error}", agent.display());
+    let bytes = std::fs::read(&agent).map_err(cannot)?;
+    let digest = Sha256::digest(&bytes);
+    let sha256: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    std::fs::write(out.join("veza-agent.sha256"), sha256)?;
+    std::fs::write(out.join("veza-agent"), bytes)?;
     Ok(())
 }
 

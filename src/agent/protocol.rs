@@ -24,6 +24,9 @@ pub const GREETING: &[u8] = b"\nveza-agent ready 1\n";
 /// one build, so any other is a mistake to be reported.
 pub const VERSION: u32 = 1;
 
+/// The agent's option for a [`Request::Hello`] in JSON, which is then not sent.
+pub const HELLO_ARGUMENT: &str = "--hello";
+
 /// The largest frame either side accepts, in bytes.
 pub const MAX_FRAME: usize = 16 * 1024 * 1024;
 

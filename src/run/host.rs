@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use veza_agent::protocol::{Request, World};
 
 use super::Shared;
-use super::session::Session;
+use super::session::{Session, hello};
 use crate::inventory::{Escalation, Host};
 use crate::report::event::{Event, Mode};
 use crate::script::tasks::TaskFailure;
@@ -19,9 +19,16 @@ use crate::transport::{Connection, Unreachable, connect};
 /// The agent, built for the machine this program was built for.
 static AGENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/veza-agent"));
 
-/// The agent's program, hashed once for all hosts.
+/// Its SHA-256, taken when it was built: a run need not read all of it.
+const AGENT_SHA256: &str = include_str!(concat!(env!("OUT_DIR"), "/veza-agent.sha256"));
+
+/// The agent's program.
 pub fn agent() -> AgentBinary {
-    AgentBinary::new(AGENT, Some(std::env::consts::ARCH))
+    AgentBinary {
+        bytes: AGENT.into(),
+        sha256: AGENT_SHA256.to_owned(),
+        machine: Some(std::env::consts::ARCH),
+    }
 }
 
 /// A host that takes part in a run.
@@ -155,7 +162,13 @@ impl RunHost {
         };
         let mut transport = connect(connection)?;
         let escalation = user.as_ref().map(|user| Become { user: user.clone() });
-        let pipe = start_agent(&mut *transport, &shared.agent, escalation.as_ref(), &[])?;
+        let arguments = hello(self.world(), &shared.run)?;
+        let pipe = start_agent(
+            &mut *transport,
+            &shared.agent,
+            escalation.as_ref(),
+            &arguments,
+        )?;
         let events = shared.events.clone();
         let host = self.host.name.clone();
         let listener = move |_, stream, text| {
@@ -173,8 +186,6 @@ impl RunHost {
         let session = Session::begin(
             transport,
             pipe,
-            self.world(),
-            &shared.run,
             shared.preparation.contents.clone(),
             Box::new(listener),
         )?;

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use veza_agent::outcome::Outcome;
-use veza_agent::protocol::{FrameError, Reply, Request, VERSION, World, read_frame, write_frame};
+use veza_agent::protocol::{
+    FrameError, HELLO_ARGUMENT, Reply, Request, VERSION, World, read_frame, write_frame,
+};
 use veza_agent::system::live::Stream;
 use veza_agent::system::overlay::Pending;
 
@@ -43,13 +45,24 @@ pub struct Session {
     transport: Mutex<Option<Box<dyn Transport>>>,
 }
 
+/// The arguments that tell an agent at its start what it is for.
+pub fn hello(world: World, run: &str) -> Result<[String; 2], Unreachable> {
+    let request = Request::Hello {
+        version: VERSION,
+        world,
+        run: run.to_owned(),
+    };
+    let json = serde_json::to_string(&request)
+        .map_err(|error| Unreachable::new(format!("the agent cannot be told its task: {error}")))?;
+    Ok([HELLO_ARGUMENT.to_owned(), json])
+}
+
 impl Session {
-    /// Begins a conversation with the agent behind `pipe`.
+    /// Begins a conversation with the agent behind `pipe`, which was started
+    /// with the arguments of [`hello`].
     pub fn begin(
         transport: Box<dyn Transport>,
         pipe: Pipe,
-        world: World,
-        run: &str,
         contents: Arc<Contents>,
         listener: Listener,
     ) -> Result<Self, Unreachable> {
@@ -73,11 +86,6 @@ impl Session {
             reader: Some(reader),
             transport: Mutex::new(Some(transport)),
         };
-        session.send(&Request::Hello {
-            version: VERSION,
-            world,
-            run: run.to_owned(),
-        })?;
         session.facts = session.line.wait(HELLO, |inbox| inbox.facts.take())?;
         Ok(session)
     }
