@@ -16,6 +16,8 @@ use crate::system::{FileKind, Group, Unit, User};
 pub struct Pending {
     /// Files that came, changed or went, by absolute path.
     pub files: BTreeMap<PathBuf, Node>,
+    /// What changed of files that may have several names, by [`inode_name`].
+    pub inodes: BTreeMap<String, Inode>,
     /// Versions of packages that came, or `None` for those that went.
     pub packages: BTreeMap<String, Option<String>>,
     /// Packages that came without it being known what they bring.
@@ -71,12 +73,39 @@ pub struct Entry {
     pub fresh: bool,
     /// Last change of the content, in seconds since 1970.
     pub modified: i64,
+    /// Which file it is, where it is one of the base or has a second name.
+    #[serde(default)]
+    pub identity: Option<(u64, u64)>,
+}
+
+/// What a file has under all its names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Inode {
+    /// Owner, group and mode.
+    pub attributes: Attributes,
+    /// Last change of the content, in seconds since 1970.
+    pub modified: i64,
+}
+
+/// An identity as a key of JSON.
+pub fn inode_name((device, inode): (u64, u64)) -> String {
+    format!("{device}:{inode}")
 }
 
 impl Pending {
     /// Whether nothing was recorded.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// An identity that no file has, on a device that does not exist.
+    pub fn new_identity(&self) -> (u64, u64) {
+        let inode = |node: &Node| match node {
+            Node::Present(entry) => entry.identity.filter(|(device, _)| *device == 0),
+            Node::Removed => None,
+        };
+        let highest = self.files.values().filter_map(inode).max();
+        (0, highest.map_or(1, |(_, inode)| inode + 1))
     }
 
     /// Whether a word of a command names something that changed.
