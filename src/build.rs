@@ -12,7 +12,7 @@ use std::process::Command;
 const MUSL: &str = "x86_64-unknown-linux-musl";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    for path in ["src/agent", "Cargo.toml", "Cargo.lock"] {
+    for path in ["src/agent", "stdlib", "Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={path}");
     }
     println!("cargo::rerun-if-env-changed=VEZA_AGENT");
@@ -29,6 +29,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn build(directory: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let target = target()?;
+    let profile = match env::var("PROFILE")?.as_str() {
+        "release" => "agent",
+        _ => "agent-dev",
+    };
     let mut cargo = Command::new(env::var_os("CARGO").ok_or("CARGO is not set")?);
     cargo
         .args([
@@ -39,7 +43,7 @@ fn build(directory: &Path) -> Result<PathBuf, Box<dyn Error>> {
             "--bin",
             "veza-agent",
         ])
-        .args(["--profile", "agent", "--target", &target, "--target-dir"])
+        .args(["--profile", profile, "--target", &target, "--target-dir"])
         .arg(directory);
     for (name, _) in env::vars_os() {
         if leaks(&name.to_string_lossy()) {
@@ -58,7 +62,7 @@ fn build(directory: &Path) -> Result<PathBuf, Box<dyn Error>> {
         )
         .into());
     }
-    Ok(directory.join(target).join("agent").join("veza-agent"))
+    Ok(directory.join(target).join(profile).join("veza-agent"))
 }
 
 /// musl makes the smaller program, where it is installed.

@@ -214,7 +214,7 @@ fn random_expressions_have_the_value_that_ansible_gives() {
 }
 
 /// A python that can import ansible-core; its absence is said aloud, and is
-/// a failure where `VEZA_REQUIRE_PYTHON=1`.
+/// a failure where `VEZA_REQUIRE_ALL=1`.
 fn python_with_ansible() -> Option<String> {
     let chosen = std::env::var("VEZA_PYTHON").ok();
     let mut candidates = chosen.into_iter().chain(["python3".into()]);
@@ -225,10 +225,10 @@ fn python_with_ansible() -> Option<String> {
         run.is_ok_and(|status| status.success())
     });
     if found.is_none() {
-        let demanded = std::env::var("VEZA_REQUIRE_PYTHON").is_ok_and(|value| value == "1");
+        let demanded = std::env::var("VEZA_REQUIRE_ALL").is_ok_and(|value| value == "1");
         assert!(
             !demanded,
-            "VEZA_REQUIRE_PYTHON=1, but no python here can import ansible-core 2.19"
+            "VEZA_REQUIRE_ALL=1, but no python here can import ansible-core 2.19"
         );
         let advice = "`pip install 'ansible-core==2.19.*'` and name that python in VEZA_PYTHON";
         let _ = writeln!(

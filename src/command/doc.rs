@@ -7,9 +7,9 @@ use super::{Refusal, catalog, show};
 use crate::exit::Exit;
 use crate::schema::{Field, Kind, Schema, closest};
 use crate::script::catalog::common_options;
-use crate::script::declaration_schemas;
 use crate::script::describe::{self, FunctionDoc, RoleDoc};
 use crate::script::project::Project;
+use crate::script::{FUNCTIONS, declaration_schemas};
 
 /// Shows one module or role, or the list of all.
 pub fn run(name: Option<&str>, project: &Path) -> Result<Exit, Refusal> {
@@ -32,13 +32,18 @@ fn list(project: &Project) -> String {
         (name, doc.lines().next().unwrap_or_default().to_owned())
     });
     let declarations = declaration_schemas().iter().map(summary).collect();
-    let parts: [(&str, Vec<(String, String)>); 3] = [
+    let functions = FUNCTIONS.map(|(call, what)| (call.to_owned(), what.to_owned()));
+    let parts: [(&str, Vec<(String, String)>); 4] = [
         ("Modules", modules),
         ("Roles", roles.collect()),
+        ("Functions of plays and roles", functions.into()),
         ("Functions of env files", declarations),
     ];
     let names = parts.iter().flat_map(|(_, entries)| entries);
-    let width = names.map(|(name, _)| name.len()).max().unwrap_or_default();
+    let width = names
+        .map(|(name, _)| name.chars().count())
+        .max()
+        .unwrap_or_default();
     let mut text = String::new();
     for (title, entries) in &parts {
         text += &format!("{title}\n");
@@ -49,7 +54,7 @@ fn list(project: &Project) -> String {
         );
         text += "\n";
     }
-    text + "`veza-play doc NAME` shows one of them with all it takes.\n"
+    text + "`veza-play doc NAME` shows a module, role or declaration with all it takes.\n"
 }
 
 fn role(project: &Project, name: &str) -> Result<RoleDoc, Refusal> {

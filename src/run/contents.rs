@@ -20,7 +20,8 @@ use crate::transport::Unreachable;
 #[derive(Default)]
 pub struct Contents {
     places: Mutex<HashMap<String, Place>>,
-    read: Mutex<HashMap<PathBuf, Arc<Vec<SourceFile>>>>,
+    /// By path, and whether only what the directory holds was asked for.
+    read: Mutex<HashMap<(PathBuf, bool), Arc<Vec<SourceFile>>>>,
 }
 
 #[derive(Clone)]
@@ -46,11 +47,7 @@ impl Contents {
             Found::Embedded(bytes) => return Ok(Arc::new(vec![self.embedded(bytes)])),
             Found::OnDisk(path) => path,
         };
-        let key = if only_inside {
-            path.join(".")
-        } else {
-            path.clone()
-        };
+        let key = (path.clone(), only_inside);
         if let Some(files) = self
             .read
             .lock()
@@ -185,5 +182,29 @@ fn hash(mut file: File) -> io::Result<Content> {
                 size += count as u64;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_read_with_its_name_and_without() {
+        let project = tempfile::tempdir().expect("a directory");
+        let tree = project.path().join("tree");
+        fs::create_dir(&tree).expect("made");
+        fs::write(tree.join("a"), "a").expect("written");
+        let contents = Contents::default();
+        let names = |only_inside: bool| {
+            let files = contents.load(&Found::OnDisk(tree.clone()), only_inside);
+            let files = files.expect("loads");
+            files
+                .iter()
+                .map(|file| file.path.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(true), [Path::new(""), Path::new("a")]);
+        assert_eq!(names(false), [Path::new("tree"), Path::new("tree/a")]);
     }
 }

@@ -57,13 +57,6 @@ impl Preparation {
                 None => return Ok(arguments),
             },
         };
-        if arguments.get("mode").and_then(Value::as_str) == Some("preserve") {
-            let mode = files
-                .iter()
-                .find(|file| file.content.is_some())
-                .map(|file| file.mode);
-            arguments.insert("mode".into(), json!(mode.unwrap_or(0o644)));
-        }
         arguments.remove("content");
         arguments.insert("sources".into(), json!(files));
         Ok(arguments)

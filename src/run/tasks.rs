@@ -103,11 +103,13 @@ impl HostTasks {
 
     /// Runs the play's body and then the handlers it notified.
     pub fn run(self: &Arc<Self>) -> Result<(), Stop> {
-        match &self.play.body {
-            Body::Script(closure) => self.shared.playbook.call(closure, self.clone())?,
-            Body::Call(call) => drop(self.call((**call).clone())?),
-        }
+        let ended = match &self.play.body {
+            Body::Script(closure) => self.shared.playbook.call(closure, self.clone()),
+            Body::Call(call) => self.call((**call).clone()).map(drop),
+        };
+        // However the script ended: what it had begun comes first.
         self.settle()?;
+        ended?;
         self.flush_handlers(self.play.site.clone())
     }
 

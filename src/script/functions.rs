@@ -15,6 +15,34 @@ use super::tasks::{Stop, TaskFailure};
 use super::unknown::{Unknown, is_known, undecidable};
 use super::value::{self, Refused};
 
+/// What plays, roles and handlers may call beside modules: how it is called,
+/// and what it does. For `veza-play doc`.
+pub const DOCUMENTED: [(&str, &str); 8] = [
+    (
+        "log(text)",
+        "Says something to the reader of the run, in order with the tasks.",
+    ),
+    (
+        "assert(that, message)",
+        "Fails the host unless something is true.",
+    ),
+    (
+        "fail(message, hint)",
+        "Fails the host; the hint may be left out.",
+    ),
+    (
+        "handler(name, || …)",
+        "Defines what runs once at the end of the play, if a task notified it.",
+    ),
+    ("flush_handlers()", "Runs the notified handlers now."),
+    (
+        "is_known(value)",
+        "Whether a value is known already, or only after apply.",
+    ),
+    ("to_json(value)", "A value as JSON text."),
+    ("exit()", "Ends the play on this host, without a failure."),
+];
+
 /// Registers all of them.
 pub(super) fn register(engine: &mut Engine) {
     engine.register_fn("log", log);

@@ -64,6 +64,7 @@ use rhai::Engine;
 use serde_json::{Map, Value};
 
 pub use closure::Closure;
+pub use functions::DOCUMENTED as FUNCTIONS;
 pub use signatures::schemas as declaration_schemas;
 
 use crate::inventory::Inventory;

@@ -7,7 +7,7 @@
 # even there). Only what dash and busybox know.
 #
 # $1: SHA-256 of the agent. $2: its size. What follows is for the agent.
-umask 077;
+mask=$(umask); umask 077;
 hash=$1; size=$2; shift 2;
 uid=$(id -u);
 name=veza-agent-$hash;
@@ -15,8 +15,8 @@ if [ "$uid" = 0 ]; then home=/var/lib/veza-play/agent;
 else home=${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/veza-play; fi;
 why=;
 
-# Relative commands of a play start where a login starts.
-become() { file=$1; shift; cd "${HOME:-/}" 2>/dev/null || cd /; exec "$file" "$@"; };
+# Commands of a play start where a login starts, and with its umask.
+become() { file=$1; shift; umask "$mask"; cd "${HOME:-/}" 2>/dev/null || cd /; exec "$file" "$@"; };
 
 # A directory counts when it is real, ours, and closed to all others: nobody
 # else can have put a file into it.

@@ -174,7 +174,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// The text without how long it took, which is never twice the same.
-fn timeless(text: &str) -> String {
+pub fn timeless(text: &str) -> String {
     let lines = text.lines().map(|line| match line.split_once(" Took ") {
         Some((before, _)) => format!("{before}\n"),
         None => format!("{line}\n"),

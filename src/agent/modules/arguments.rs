@@ -86,6 +86,8 @@ pub enum Mode {
     Octal(u32),
     /// Changes to the bits that are there.
     Symbolic(String),
+    /// Those of the source; only where there is one.
+    Preserve,
 }
 
 impl Mode {
@@ -93,6 +95,8 @@ impl Mode {
     pub fn resolve(&self, current: u32, directory: bool) -> Result<u32> {
         match self {
             Self::Octal(bits) => Ok(*bits),
+            Self::Preserve => Err(Failure::new("`preserve` needs a source whose mode it is")
+                .hint("Write the mode itself, such as `\"0644\"`.")),
             Self::Symbolic(clauses) => clauses
                 .split(',')
                 .try_fold(current, |mode, clause| apply(clause, mode, directory))
@@ -101,14 +105,20 @@ impl Mode {
     }
 }
 
-/// One clause of a symbolic mode, as POSIX defines chmod.
+/// One clause of a symbolic mode, as POSIX defines chmod. As in Ansible, `=`
+/// clears the special bits of directories too, which GNU chmod spares.
 fn apply(clause: &str, mode: u32, directory: bool) -> Option<u32> {
     let start = clause.find(['+', '-', '='])?;
     let (who, actions) = clause.split_at(start);
     let mask = who
         .chars()
         .try_fold(0, |mask, who| Some(mask | class(who)?))?;
-    let mask = if who.is_empty() { 0o7777 } else { mask };
+    // Without a class, what the usual umask withholds stays withheld.
+    let mask = if who.is_empty() {
+        0o7777 & !0o022
+    } else {
+        mask
+    };
     let mut actions: VecDeque<char> = actions.chars().collect();
     let mut result = mode;
     while let Some(operator) = actions.pop_front() {
@@ -124,7 +134,7 @@ fn apply(clause: &str, mode: u32, directory: bool) -> Option<u32> {
         result = match operator {
             '+' => result | bits,
             '-' => result & !bits,
-            '=' => (result & !(mask & 0o777)) | bits,
+            '=' => (result & !mask) | bits,
             _ => return None,
         };
     }
@@ -169,6 +179,7 @@ fn not_a_mode(text: &str) -> Failure {
 impl<'de> Deserialize<'de> for Mode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         let mode = match Value::deserialize(deserializer)? {
+            Value::String(text) if text == "preserve" => return Ok(Self::Preserve),
             Value::String(text) => match u32::from_str_radix(&text, 8) {
                 Ok(bits) => Self::Octal(bits),
                 Err(_) => Self::Symbolic(text),
@@ -274,6 +285,11 @@ mod tests {
             ("+t", 0o777, true, 0o1777),
             ("go-rwx", 0o755, false, 0o700),
             ("u+r-w", 0o200, false, 0o400),
+            ("u=rw,g=r,o=r", 0o4755, false, 0o644),
+            ("g=rx", 0o2775, true, 0o755),
+            ("u=rw", 0o2755, false, 0o2655),
+            ("+w", 0o444, false, 0o644),
+            ("a+w", 0o444, false, 0o666),
         ];
         for (text, current, directory, expected) in cases {
             assert_eq!(

@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::arguments::{Mode, OneOrMany, SourceFile};
+use super::arguments::{Mode, SourceFile, Words};
+use super::place;
 use super::tree::Tree;
 use crate::content::Content;
 use crate::mark;
 use crate::module::{Module, Result};
 use crate::outcome::Failure;
 use crate::state::{Diff, State};
-use crate::system::{Found, System};
+use crate::system::{FileKind, Found, System};
 
 /// Copies a file, a directory or a text to the host.
 ///
@@ -37,7 +38,7 @@ pub struct Copy {
     /// The file's content itself, instead of `src`.
     #[serde(rename = "content")]
     _content: Option<String>,
-    /// Whether `src` is a file of the host, not of the project.
+    /// Whether `src` is a file or directory of the host, not of the project.
     #[serde(default)]
     remote_src: bool,
     /// Who owns it; what is there is kept if not given.
@@ -51,7 +52,7 @@ pub struct Copy {
     directory_mode: Option<Mode>,
     /// A command that must accept each new file before it goes live; `%s`
     /// stands for its path.
-    validate: Option<OneOrMany<String>>,
+    validate: Option<Words>,
     /// Whether to keep a copy of each file that is replaced, beside it.
     #[serde(default)]
     backup: bool,
@@ -80,26 +81,19 @@ impl Copy {
     }
 
     fn read_remote(&self, system: &dyn System) -> Result<Vec<SourceFile>> {
-        let Some(src) = self.src.as_deref().map(Path::new) else {
+        let Some(src) = self.src.as_deref() else {
             return Err(Failure::new("`remote_src` needs `src`, a path on the host"));
         };
-        let mode = system.stat(src)?.present().map_or(0o644, |stat| stat.mode);
-        match system.content(src)? {
-            Found::Present(content) => Ok(vec![SourceFile {
-                path: PathBuf::new(),
-                mode,
-                content: Some(content),
-            }]),
-            Found::Absent => Err(Failure::new(format!("{} does not exist", src.display()))),
-            Found::Unknown(origin) => {
-                let content = Content::of(mark::unknown(&origin).as_bytes());
-                Ok(vec![SourceFile {
-                    path: PathBuf::new(),
-                    mode,
-                    content: Some(content),
-                }])
-            }
-        }
+        let path = place::follow(system, Path::new(src))?;
+        let stat = system.stat(&path)?.present();
+        let is_directory = stat.is_some_and(|stat| stat.kind == FileKind::Directory);
+        let below = match Path::new(src).file_name() {
+            Some(name) if is_directory && !src.ends_with('/') => PathBuf::from(name),
+            _ => PathBuf::new(),
+        };
+        let mut files = Vec::new();
+        collect(&path, &below, system, &mut files)?;
+        Ok(files)
     }
 
     fn with_tree<T>(&self, files: &[SourceFile], run: impl FnOnce(Tree) -> Result<T>) -> Result<T> {
@@ -141,5 +135,94 @@ impl Module for Copy {
 
     fn fix(&self, _: &Diff, system: &mut dyn System) -> Result<()> {
         self.with_tree(self.files(), |tree| tree.fix(system))
+    }
+}
+
+/// A file of the host, or a directory with all that is in it.
+fn collect(
+    path: &Path,
+    below: &Path,
+    system: &dyn System,
+    files: &mut Vec<SourceFile>,
+) -> Result<()> {
+    let path = place::follow(system, path)?;
+    let stat = system.stat(&path)?.present();
+    let is_directory = matches!(&stat, Some(stat) if stat.kind == FileKind::Directory);
+    let content = match is_directory {
+        true => None,
+        false => Some(match system.content(&path)? {
+            Found::Present(content) => content,
+            Found::Unknown(origin) => Content::of(mark::unknown(&origin).as_bytes()),
+            Found::Absent => {
+                return Err(Failure::new(format!("{} does not exist", path.display())));
+            }
+        }),
+    };
+    files.push(SourceFile {
+        path: below.to_owned(),
+        mode: stat.map_or(0o644, |stat| stat.mode),
+        content,
+    });
+    if !is_directory {
+        return Ok(());
+    }
+    system
+        .list(&path)?
+        .iter()
+        .try_for_each(|name| collect(&path.join(name), &below.join(name), system, files))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::modules::testing::{call, changes_once, host, text, write};
+    use crate::outcome::Verdict;
+    use crate::system::Reads;
+    use crate::system::overlay::Pending;
+
+    #[test]
+    fn a_directory_of_the_host_is_copied_with_or_without_its_name() {
+        let mut host = host(Pending::default());
+        write(&mut host, "/srv/from/x", "x");
+        let inside = json!({ "src": "/srv/from/", "dest": "/srv/to/", "remote_src": true });
+        changes_once(&mut host, "copy", inside);
+        assert_eq!(text(&host, "/srv/to/x").as_deref(), Some("x"));
+        let named = json!({ "src": "/srv/from", "dest": "/srv/to", "remote_src": true });
+        changes_once(&mut host, "copy", named);
+        assert_eq!(text(&host, "/srv/to/from/x").as_deref(), Some("x"));
+    }
+
+    #[test]
+    fn each_file_keeps_the_mode_of_its_source() {
+        let mut host = host(Pending::default());
+        write(&mut host, "/srv/from/plain", "x");
+        write(&mut host, "/srv/from/program", "x");
+        let program = json!({ "path": "/srv/from/program", "mode": "0755" });
+        changes_once(&mut host, "file", program);
+        let copy = json!({
+            "src": "/srv/from/", "dest": "/srv/to", "remote_src": true, "mode": "preserve",
+        });
+        changes_once(&mut host, "copy", copy);
+        let mode = |path: &str| {
+            let stat = host.stat(path.as_ref()).expect("stat").present();
+            stat.expect("it is there").mode
+        };
+        assert_eq!(
+            (mode("/srv/to/plain"), mode("/srv/to/program")),
+            (0o644, 0o755)
+        );
+    }
+
+    #[test]
+    fn only_a_copy_has_a_mode_to_preserve() {
+        let mut host = host(Pending::default());
+        write(&mut host, "/srv/x", "x");
+        let outcome = call(
+            &mut host,
+            "file",
+            json!({ "path": "/srv/x", "mode": "preserve" }),
+        );
+        assert_eq!(outcome.verdict, Verdict::Failed);
     }
 }

@@ -28,9 +28,9 @@ pub struct File {
     state: Option<FileState>,
     /// Where a link leads.
     src: Option<PathBuf>,
-    /// Who owns it.
+    /// Who owns it, by name or number.
     owner: Option<String>,
-    /// Whose group it has.
+    /// Whose group it has, by name or number.
     group: Option<String>,
     /// Permissions.
     mode: Option<Mode>,
@@ -41,7 +41,8 @@ pub struct File {
     /// nowhere.
     #[serde(default)]
     force: bool,
-    /// Whether a link at the path is followed.
+    /// Whether a link at the path is followed; for `state: "link"`, whether
+    /// owner, group and mode are those of what it leads to.
     #[serde(default = "yes")]
     follow: bool,
 }
@@ -78,6 +79,9 @@ impl Module for File {
 
     fn found(&self, system: &dyn System) -> Result<State> {
         place::absolute(&self.path)?;
+        if self.state == Some(FileState::Link) {
+            return self.found_link(system);
+        }
         let path = self.target(system)?;
         let mut state = State::new();
         let stat = match system.stat(&path)? {
@@ -90,13 +94,8 @@ impl Module for File {
             }
             Found::Present(stat) => stat,
         };
-        place::set_attributes(&mut state, &stat);
-        state.set_some(
-            "src",
-            stat.target
-                .as_ref()
-                .map(|target| target.display().to_string()),
-        );
+        self.set_attributes(&mut state, &stat, system)?;
+        state.set_some("src", shown(stat.target.as_deref()));
         if self.state == Some(FileState::Hard) {
             self.set_hard(&mut state, &stat, system)?;
         }
@@ -117,7 +116,10 @@ impl Module for File {
             Some(FileState::Link) => {
                 state.set("state", "link");
                 state.set("src", self.source()?.display().to_string());
-                return Ok(state);
+                // What a link leads to has attributes only if it is there.
+                if self.follow && found.text("owner").is_none() {
+                    return Ok(state);
+                }
             }
             Some(FileState::Hard) => {
                 state.set("state", "hard");
@@ -140,10 +142,11 @@ impl Module for File {
             self.state == Some(FileState::Directory) || found.text("state") == Some("directory");
         state.set_some("owner", self.owner.as_deref());
         state.set_some("group", self.group.as_deref());
-        state.set_some(
-            "mode",
-            place::wanted_mode(self.mode.as_ref(), found, directory)?,
-        );
+        // A link itself has no mode that could be set.
+        if self.state != Some(FileState::Link) || self.follow {
+            let mode = place::wanted_mode(self.mode.as_ref(), found, directory)?;
+            state.set_some("mode", mode);
+        }
         if self.recurse {
             state.set("below", Vec::<String>::new());
         }
@@ -158,10 +161,11 @@ impl Module for File {
         if diff.requests("touch") {
             system.perform(Effect::Touch { path: path.clone() })?;
         }
-        if self.state == Some(FileState::Absent) || self.state == Some(FileState::Link) {
-            return Ok(());
+        match self.state {
+            Some(FileState::Absent) => return Ok(()),
+            Some(FileState::Link) => return self.fix_attributes(&self.subject(system)?, system),
+            _ => self.fix_attributes(&path, system)?,
         }
-        self.fix_attributes(&path, system)?;
         if self.recurse {
             for below in self.differing(&path, system)? {
                 self.fix_attributes(&below, system)?;
@@ -182,6 +186,46 @@ impl File {
             true => place::follow(system, &self.path),
             false => Ok(self.path.clone()),
         }
+    }
+
+    fn set_attributes(&self, state: &mut State, stat: &Stat, system: &dyn System) -> Result<()> {
+        let asked = [self.owner.as_deref(), self.group.as_deref()];
+        place::set_attributes(state, stat, asked, system)
+    }
+
+    /// A link, with the attributes of what they are asked for.
+    fn found_link(&self, system: &dyn System) -> Result<State> {
+        let mut state = State::new();
+        let asked = self.owner.is_some() || self.group.is_some() || self.mode.is_some();
+        if let (true, Found::Present(stat)) = (asked, system.stat(&self.subject(system)?)?) {
+            self.set_attributes(&mut state, &stat, system)?;
+        }
+        match system.stat(&self.path)? {
+            Found::Absent => state.set("state", "absent"),
+            Found::Unknown(origin) => {
+                state.set_unknown("state", origin.clone());
+                state.set_unknown("src", origin);
+            }
+            Found::Present(stat) => {
+                state.set("state", stat.kind.name());
+                state.set_some("src", shown(stat.target.as_deref()));
+            }
+        }
+        Ok(state)
+    }
+
+    /// Whose attributes are meant with a link: those of what it leads to, or
+    /// its own.
+    fn subject(&self, system: &dyn System) -> Result<PathBuf> {
+        match self.follow {
+            true => place::follow(system, &self.leads_to()?),
+            false => Ok(self.path.clone()),
+        }
+    }
+
+    fn leads_to(&self) -> Result<PathBuf> {
+        let parent = self.path.parent().unwrap_or(Path::new("/"));
+        Ok(parent.join(self.source()?))
     }
 
     fn source(&self) -> Result<&Path> {
@@ -249,24 +293,9 @@ impl File {
     }
 
     fn make_directories(&self, path: &Path, system: &mut dyn System) -> Result<()> {
-        let mut missing = Vec::new();
-        for ancestor in path.ancestors() {
-            match system.stat(&place::follow(system, ancestor)?)? {
-                Found::Absent => missing.push(ancestor.to_owned()),
-                Found::Unknown(_) => break,
-                Found::Present(stat) if stat.kind == FileKind::Directory => break,
-                Found::Present(stat) => {
-                    return Err(Failure::new(format!(
-                        "{} is a {}, not a directory",
-                        ancestor.display(),
-                        stat.kind.name()
-                    )));
-                }
-            }
-        }
         let wanted = self.wanted(&State::new().with("state", "absent"))?;
         let attributes = place::attributes(&wanted)?;
-        for path in missing.into_iter().rev() {
+        for path in place::missing_directories(path, system)? {
             let attributes = attributes.clone();
             system.perform(Effect::MakeDirectory { path, attributes })?;
         }
@@ -275,7 +304,7 @@ impl File {
 
     fn make_link(&self, path: &Path, system: &mut dyn System) -> Result<()> {
         let target = self.source()?.to_owned();
-        let leads_to = path.parent().unwrap_or(Path::new("/")).join(&target);
+        let leads_to = self.leads_to()?;
         if !self.force && system.stat(&leads_to)? == Found::Absent {
             return Err(
                 Failure::new(format!("{} does not exist", leads_to.display()))
@@ -324,7 +353,7 @@ impl File {
         };
         let wanted = self.attributes_of(&stat)?;
         let mut found = State::new();
-        place::set_attributes(&mut found, &stat);
+        self.set_attributes(&mut found, &stat, system)?;
         if Diff::between(&found, &wanted).is_empty() {
             return Ok(());
         }
@@ -362,7 +391,7 @@ impl File {
                     continue;
                 };
                 let mut found = State::new();
-                place::set_attributes(&mut found, &stat);
+                self.set_attributes(&mut found, &stat, system)?;
                 if !Diff::between(&found, &self.attributes_of(&stat)?).is_empty() {
                     differing.push(path.clone());
                 }
@@ -373,5 +402,69 @@ impl File {
         }
         differing.sort();
         Ok(differing)
+    }
+}
+
+fn shown(path: Option<&Path>) -> Option<String> {
+    path.map(|path| path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::modules::testing::{changes_once, host, unchanged, write};
+    use crate::system::overlay::{Overlay, Pending};
+    use crate::system::{Reads, Stat};
+
+    fn stat(host: &Overlay, path: &str) -> Stat {
+        let found = host.stat(path.as_ref()).expect("stat");
+        found.present().expect("it is there")
+    }
+
+    #[test]
+    fn owners_may_be_numbers() {
+        let mut host = host(Pending::default());
+        write(&mut host, "/srv/x", "x");
+        let by_name = json!({ "path": "/srv/x", "owner": "daemon", "group": "daemon" });
+        changes_once(&mut host, "file", by_name);
+        unchanged(
+            &mut host,
+            "file",
+            json!({ "path": "/srv/x", "owner": "1", "group": "1" }),
+        );
+        changes_once(
+            &mut host,
+            "file",
+            json!({ "path": "/srv/x", "owner": "4242" }),
+        );
+    }
+
+    #[test]
+    fn a_link_passes_attributes_on_unless_it_is_not_followed() {
+        let mut host = host(Pending::default());
+        write(&mut host, "/srv/x", "x");
+        let link = |follow: bool, owner: &str| {
+            json!({
+                "path": "/srv/l", "state": "link", "src": "x", "owner": owner, "mode": "0600",
+                "follow": follow,
+            })
+        };
+        changes_once(&mut host, "file", link(true, "daemon"));
+        assert_eq!(stat(&host, "/srv/x").owner, "daemon");
+        assert_eq!(stat(&host, "/srv/x").mode, 0o600);
+        assert_eq!(stat(&host, "/srv/l").owner, "root");
+        changes_once(&mut host, "file", link(false, "daemon"));
+        assert_eq!(stat(&host, "/srv/l").owner, "daemon");
+    }
+
+    #[test]
+    fn a_link_to_nothing_has_no_attributes_to_set() {
+        let mut host = host(Pending::default());
+        write(&mut host, "/srv/x", "x");
+        let link = json!({
+            "path": "/srv/l", "state": "link", "src": "none", "force": true, "owner": "daemon",
+        });
+        changes_once(&mut host, "file", link);
     }
 }

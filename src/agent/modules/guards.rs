@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::arguments::Words;
+use super::version;
 use crate::effect::{Command, Effect};
 use crate::mark;
 use crate::module::{Report, Result};
@@ -17,10 +18,12 @@ use crate::system::{Found, Output, Performed, System};
 /// When and how a command runs.
 #[derive(Deserialize, JsonSchema)]
 pub struct Guards {
-    /// A path that the command makes: it does not run when that is there.
+    /// A path that the command makes: it does not run when that is there. It
+    /// may be a pattern with `*`, `?` and `[…]`, and starts from `chdir`.
     #[schemars(extend("x-kind" = "path"))]
     creates: Option<PathBuf>,
-    /// A path that the command removes: it does not run when that is gone.
+    /// A path that the command removes: it does not run when that is gone. It
+    /// may be a pattern as well.
     #[schemars(extend("x-kind" = "path"))]
     removes: Option<PathBuf>,
     /// A command that changes nothing; when it succeeds there is nothing to do.
@@ -70,7 +73,7 @@ impl Guards {
     pub fn run(&self, guarded: Guarded, system: &mut dyn System) -> Result<Report> {
         let Guarded { mut command, title } = guarded;
         let mut verdict = Verdict::Changed;
-        match self.consult(system)? {
+        match self.consult(command.directory.as_deref(), system)? {
             Decision::Run => {}
             Decision::Skip(reason) => {
                 return Ok(Report::new(Verdict::Skipped).value("skipped", reason));
@@ -86,10 +89,17 @@ impl Guards {
         if self.read_only {
             return self.query(&command, &title, system);
         }
+        let start = command.directory.clone().unwrap_or_default();
         let effect = Effect::RunCommand {
             command,
-            creates: self.creates.clone(),
-            removes: self.removes.clone(),
+            creates: self
+                .creates
+                .as_ref()
+                .and_then(|path| one_path(&start, path)),
+            removes: self
+                .removes
+                .as_ref()
+                .and_then(|path| one_path(&start, path)),
         };
         match system.perform(effect)? {
             Performed::Ran(output) => self.report(Verdict::Changed, &title, &output),
@@ -129,9 +139,10 @@ impl Guards {
             .value("stderr", output.stderr.trim_end_matches('\n')))
     }
 
-    fn consult(&self, system: &dyn System) -> Result<Decision> {
+    fn consult(&self, start: Option<&Path>, system: &dyn System) -> Result<Decision> {
+        let start = start.unwrap_or(Path::new(""));
         if let Some(path) = &self.creates {
-            match exists(path, system)? {
+            match exists(&start.join(path), system)? {
                 Found::Present(()) => {
                     return Ok(Decision::Skip(format!("{} exists", path.display())));
                 }
@@ -140,7 +151,7 @@ impl Guards {
             }
         }
         if let Some(path) = &self.removes {
-            match exists(path, system)? {
+            match exists(&start.join(path), system)? {
                 Found::Absent => {
                     return Ok(Decision::Skip(format!("{} does not exist", path.display())));
                 }
@@ -171,9 +182,46 @@ impl Guards {
     }
 }
 
-/// A glob finds what any file matching it would.
+/// Whether something is at the path, or matches it as a pattern.
 fn exists(path: &Path, system: &dyn System) -> Result<Found<()>> {
-    Ok(system.stat(path)?.map(drop))
+    let literal = system.stat(path)?.map(drop);
+    if literal != Found::Absent || !is_pattern(path) {
+        return Ok(literal);
+    }
+    let mut matching = vec![PathBuf::new()];
+    for part in path.iter().map(Path::new) {
+        if !is_pattern(part) {
+            matching.iter_mut().for_each(|path| path.push(part));
+            continue;
+        }
+        let mut longer = Vec::new();
+        for directory in matching {
+            let names = system.list(&directory)?.into_iter();
+            let names = names.filter(|name| matches(&part.to_string_lossy(), name));
+            longer.extend(names.map(|name| directory.join(name)));
+        }
+        matching = longer;
+    }
+    for path in matching {
+        if let Found::Present(_) = system.stat(&path)? {
+            return Ok(Found::Present(()));
+        }
+    }
+    Ok(Found::Absent)
+}
+
+/// What a command makes or removes, for the dry run: no pattern tells that.
+fn one_path(start: &Path, path: &Path) -> Option<PathBuf> {
+    (!is_pattern(path)).then(|| start.join(path))
+}
+
+fn is_pattern(path: &Path) -> bool {
+    path.to_string_lossy().contains(['*', '?', '['])
+}
+
+/// As in a shell, a pattern finds hidden files only when it says so.
+fn matches(pattern: &str, name: &str) -> bool {
+    (pattern.starts_with('.') || !name.starts_with('.')) && version::matches(pattern, name)
 }
 
 fn unknown(verdict: Verdict, title: &str) -> Report {
@@ -182,4 +230,28 @@ fn unknown(verdict: Verdict, title: &str) -> Report {
         .value("rc", of("the exit code"))
         .value("stdout", of("stdout"))
         .value("stderr", of("stderr"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::modules::testing::{call, host, write};
+    use crate::outcome::Verdict;
+    use crate::system::overlay::Pending;
+
+    #[test]
+    fn guards_take_patterns_and_start_from_the_directory() {
+        let mut host = host(Pending::default());
+        write(&mut host, "/srv/app-1.2/bin", "x");
+        let mut verdict = |creates: &str| {
+            let arguments = json!({ "cmd": "make", "chdir": "/srv", "creates": creates });
+            call(&mut host, "command", arguments).verdict
+        };
+        assert_eq!(verdict("/srv/app-*/bin"), Verdict::Skipped);
+        assert_eq!(verdict("app-1.2/bin"), Verdict::Skipped);
+        assert_eq!(verdict("app-[0-9].?/b*"), Verdict::Skipped);
+        assert_eq!(verdict("/srv/*.conf"), Verdict::Changed);
+        assert_eq!(verdict("/srv/*/sbin"), Verdict::Changed);
+    }
 }

@@ -2,24 +2,23 @@
 //!
 //! It refuses wildcards in names, and never upgrades unless it is asked to.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::arguments::{OneOrMany, seconds};
-use super::version;
-use crate::effect::{Command, Effect, InstallOptions, PackageRequest, RemoveOptions};
-use crate::mark;
+use crate::effect::{Effect, InstallOptions, PackageRequest, RemoveOptions};
 use crate::module::{Module, Result};
 use crate::outcome::{Change, Failure, Side};
 use crate::state::{Diff, State};
-use crate::system::{Available, Found, Package, PackageState, System};
+use crate::system::{Found, Package, PackageState, System};
 
 mod request;
 
-use request::{Release, Request};
+mod target;
+
+use request::Request;
+use target::Target;
 
 /// Keeps packages installed, at a version, up to date, or absent. All packages
 /// of a call change in one transaction.
@@ -219,14 +218,6 @@ fn request_of(change: &Change) -> PackageRequest {
     }
 }
 
-/// What shall be there in the end.
-enum Target {
-    Absent,
-    Version(String),
-    /// The text says where the version will come from.
-    Unknown(String),
-}
-
 impl PackageSet {
     fn only_updates(&self) -> bool {
         self.name.0.is_empty() && !self.autoremove
@@ -334,327 +325,7 @@ impl PackageSet {
             PackageState::Provided(provider) => json!(format!("provided by {provider}")),
         }
     }
-
-    /// What the package lists offer, of the packages for which it matters.
-    fn offered(
-        &self,
-        requests: &[Request],
-        known: &BTreeMap<String, Package>,
-        system: &dyn System,
-    ) -> Result<BTreeMap<String, Found<Available>>> {
-        let matters = |request: &&Request| self.needs_lists(request, known.get(&request.name));
-        let names: Vec<String> = requests
-            .iter()
-            .filter(matters)
-            .map(|request| request.name.clone())
-            .collect();
-        if names.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let offered = system.available(&names, self.default_release.as_deref())?;
-        let missing: Vec<&str> = offered
-            .iter()
-            .filter(|(_, offer)| **offer == Found::Absent)
-            .map(|(name, _)| name.as_str())
-            .collect();
-        match missing.is_empty() {
-            true => Ok(offered),
-            false => Err(not_offered(&missing, system)),
-        }
-    }
-
-    fn needs_lists(&self, request: &Request, package: Option<&Package>) -> bool {
-        let there = package.filter(|package| package.state != PackageState::Configuration);
-        match (self.state, there) {
-            (PackageGoal::Absent, _) => false,
-            (_, None) => !self.only_upgrade,
-            (PackageGoal::Latest, Some(_)) => true,
-            (PackageGoal::Present, Some(package)) => !request.release.accepts(&package.version),
-        }
-    }
-
-    fn target(
-        &self,
-        request: &Request,
-        package: Option<&Package>,
-        offer: Option<&Found<Available>>,
-    ) -> Result<Target> {
-        if self.state == PackageGoal::Absent {
-            return self.may_change(request, package).map(|()| Target::Absent);
-        }
-        let there = package.filter(|package| package.state != PackageState::Configuration);
-        let available = match (offer, there) {
-            (None, Some(package)) => return Ok(self.kept(package)),
-            (None, None) => return Ok(Target::Absent),
-            (Some(Found::Unknown(origin)), _) => {
-                return Ok(match &request.release {
-                    Release::Version(exact) if !version::is_pattern(exact) => {
-                        Target::Version(exact.clone())
-                    }
-                    _ => Target::Unknown(origin.clone()),
-                });
-            }
-            (Some(Found::Absent), _) => {
-                return Err(Failure::new(format!("{} is not offered", request.name)));
-            }
-            (Some(Found::Present(available)), _) => available,
-        };
-        let Some(version) = request.choose(available)? else {
-            return Ok(match there {
-                Some(package) => self.kept(package),
-                None => Target::Unknown(format!("the package that provides {}", request.name)),
-            });
-        };
-        match there {
-            Some(package) => self.change_to(version, request, package),
-            None => Ok(Target::Version(version)),
-        }
-    }
-
-    fn kept(&self, package: &Package) -> Target {
-        Target::Version(match &package.state {
-            PackageState::Provided(provider) => format!("provided by {provider}"),
-            _ => package.version.clone(),
-        })
-    }
-
-    fn change_to(&self, version: String, request: &Request, package: &Package) -> Result<Target> {
-        if version == package.version || mark::unknown_origin(&package.version).is_some() {
-            return Ok(self.kept(package));
-        }
-        let lower = version::compare(&version, &package.version).is_lt();
-        if lower && !self.allow_downgrade {
-            // The candidate is lower where somebody installed a version that
-            // the lists do not have; that is as new as can be.
-            if request.release == Release::Candidate {
-                return Ok(self.kept(package));
-            }
-            return Err(Failure::new(format!(
-                "{} {} is installed, and {version} is lower",
-                request.name, package.version
-            ))
-            .hint("Give `allow_downgrade: true` to replace it."));
-        }
-        self.may_change(request, Some(package))?;
-        Ok(Target::Version(version))
-    }
-
-    fn may_change(&self, request: &Request, package: Option<&Package>) -> Result<()> {
-        match package {
-            Some(package) if package.held && !self.allow_change_held_packages => Err(Failure::new(
-                format!("{} is on hold", request.name),
-            )
-            .hint(
-                "Give `allow_change_held_packages: true`, or run `apt-mark unhold` on the host.",
-            )),
-            _ => Ok(()),
-        }
-    }
-}
-
-fn not_offered(names: &[&str], system: &dyn System) -> Failure {
-    let close = names.iter().filter_map(|name| similar(name, system));
-    let mut hints: Vec<String> = close.collect();
-    hints.push("Give `update_cache: true` to fetch the package lists first.".to_owned());
-    let message = match names {
-        [name] => format!("the package {name} is not in the package lists"),
-        names => format!(
-            "the packages {} are not in the package lists",
-            names.join(", ")
-        ),
-    };
-    let mut failure = Failure::new(message).hint(hints.join(" "));
-    failure.argument = Some("name".to_owned());
-    failure
-}
-
-/// A package that somebody may have meant, by the names that begin alike.
-fn similar(name: &str, system: &dyn System) -> Option<String> {
-    let start: String = name.chars().take(2).collect();
-    let listing = Command::new(["apt-cache", "pkgnames", start.as_str()]);
-    let names = system.query(&listing).ok()?.present()?.stdout;
-    let (likeness, close) = names
-        .lines()
-        .map(|known| (strsim::normalized_damerau_levenshtein(name, known), known))
-        .max_by(|one, other| one.0.total_cmp(&other.0))?;
-    (likeness > 0.7).then(|| format!("Did you mean `{close}`?"))
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use crate::effect::{Effect, PackageRequest};
-    use crate::outcome::{Outcome, Verdict};
-    use crate::system::System;
-    use crate::system::overlay::fake::{self, Fake};
-    use crate::system::overlay::{Absence, Overlay, Pending};
-    use crate::system::sandbox::Pristine;
-
-    fn call(host: &mut dyn System, arguments: serde_json::Value) -> Outcome {
-        let module = crate::modules::find("package").expect("it is listed");
-        (module.call)(arguments, host)
-    }
-
-    /// One package that is installed, and two versions of two that are offered.
-    fn host() -> Fake {
-        Fake {
-            packages: fake::installed(&[("here", "1.0-1")]),
-            offers: [
-                ("here".to_owned(), vec!["2.0-1", "1.0-1", "0.9-1"]),
-                ("there".to_owned(), vec!["2.0-1", "1.5-1"]),
-            ]
-            .into(),
-            age: Some(3600),
-            ..Fake::default()
-        }
-    }
-
-    fn installs(outcome: &Outcome) -> Vec<(String, Option<String>)> {
-        let [record] = &outcome.effects[..] else {
-            return Vec::new();
-        };
-        let Effect::InstallPackages { packages, .. } = &record.effect else {
-            return Vec::new();
-        };
-        let pair =
-            |PackageRequest { name, version }: &PackageRequest| (name.clone(), version.clone());
-        packages.iter().map(pair).collect()
-    }
-
-    #[test]
-    fn several_packages_change_in_one_transaction_and_then_no_more() {
-        let mut host = fake::overlay(host());
-        let arguments = json!({ "name": ["here=2*", "there=1.5*"] });
-        let outcome = call(&mut host, arguments.clone());
-        assert_eq!(outcome.verdict, Verdict::Changed, "{:?}", outcome.failure);
-        assert_eq!(
-            installs(&outcome),
-            [
-                ("here".to_owned(), Some("2.0-1".to_owned())),
-                ("there".to_owned(), Some("1.5-1".to_owned())),
-            ]
-        );
-        assert_eq!(outcome.values["versions"]["there"], "1.5-1");
-        let again = call(&mut host, arguments);
-        assert_eq!(again.verdict, Verdict::Ok);
-        assert!(again.effects.is_empty());
-    }
-
-    #[test]
-    fn present_never_upgrades_and_latest_does() {
-        let mut host = fake::overlay(host());
-        assert_eq!(
-            call(&mut host, json!({ "name": "here" })).verdict,
-            Verdict::Ok
-        );
-        let outcome = call(&mut host, json!({ "name": "here", "state": "latest" }));
-        assert_eq!(
-            installs(&outcome),
-            [("here".to_owned(), Some("2.0-1".to_owned()))]
-        );
-    }
-
-    #[test]
-    fn a_lower_version_needs_leave() {
-        let mut host = fake::overlay(host());
-        let refused = call(&mut host, json!({ "name": "here=0.9*" }));
-        assert!(refused.failure.is_some_and(|failure| {
-            failure
-                .hint
-                .is_some_and(|hint| hint.contains("allow_downgrade"))
-        }));
-        let arguments = json!({ "name": "here=0.9*", "allow_downgrade": true });
-        assert_eq!(call(&mut host, arguments).verdict, Verdict::Changed);
-    }
-
-    #[test]
-    fn a_package_on_hold_stays() {
-        let mut fake = host();
-        if let Some(package) = fake.packages.get_mut("here") {
-            package.held = true;
-        }
-        let mut host = fake::overlay(fake);
-        for arguments in [
-            json!({ "name": "here", "state": "latest" }),
-            json!({ "name": "here", "state": "absent" }),
-        ] {
-            let failure = call(&mut host, arguments).failure.expect("it is on hold");
-            assert!(failure.message.contains("on hold"), "{failure}");
-        }
-        assert_eq!(
-            call(&mut host, json!({ "name": "here" })).verdict,
-            Verdict::Ok
-        );
-    }
-
-    #[test]
-    fn all_missing_packages_are_named_at_once() {
-        let mut host = fake::overlay(host());
-        let failure = call(&mut host, json!({ "name": ["no", "here", "nor-this"] }))
-            .failure
-            .expect("they are missing");
-        assert!(failure.message.contains("no, nor-this"), "{failure}");
-        assert_eq!(failure.argument.as_deref(), Some("name"));
-    }
-
-    #[test]
-    fn an_update_is_a_change_only_when_nothing_else_is_asked_for() {
-        let mut host = fake::overlay(host());
-        let beside = call(&mut host, json!({ "name": "here", "update_cache": true }));
-        assert_eq!((beside.verdict, beside.effects.len()), (Verdict::Ok, 1));
-        let alone = call(&mut host, json!({ "update_cache": true }));
-        assert_eq!((alone.verdict, alone.effects.len()), (Verdict::Changed, 1));
-    }
-
-    #[test]
-    fn lists_that_are_young_enough_are_not_fetched() {
-        for (valid, effects) in [("2h", 0), ("30m", 1)] {
-            let mut host = fake::overlay(host());
-            let arguments = json!({ "name": "here", "cache_valid_time": valid });
-            assert_eq!(call(&mut host, arguments).effects.len(), effects, "{valid}");
-        }
-    }
-
-    #[test]
-    fn only_upgrade_installs_nothing_new() {
-        let mut host = fake::overlay(host());
-        let arguments =
-            json!({ "name": ["here", "there"], "state": "latest", "only_upgrade": true });
-        let outcome = call(&mut host, arguments);
-        assert_eq!(installs(&outcome).len(), 1);
-    }
-
-    #[test]
-    fn a_sandbox_converges_whatever_is_asked_for() {
-        let mut host = Overlay::new(Box::new(Pristine), Absence::Certain, Pending::default());
-        for arguments in [
-            json!({ "name": "haproxy=2.6*" }),
-            json!({ "name": ["curl", "jq"], "state": "latest", "update_cache": true }),
-            json!({ "name": "nginx/bookworm-backports" }),
-            json!({ "name": "curl", "state": "absent", "purge": true }),
-        ] {
-            let first = call(&mut host, arguments.clone());
-            assert_eq!(
-                first.verdict,
-                Verdict::Changed,
-                "{arguments} {:?}",
-                first.failure
-            );
-            let second = call(&mut host, arguments.clone());
-            assert_eq!(
-                second.verdict,
-                Verdict::Ok,
-                "{arguments} {:?}",
-                second.changes
-            );
-        }
-    }
-
-    #[test]
-    fn a_call_without_a_name_is_refused() {
-        let mut host = fake::overlay(host());
-        assert!(call(&mut host, json!({})).failure.is_some());
-        assert!(call(&mut host, json!({ "name": [] })).failure.is_some());
-    }
-}
+mod tests;

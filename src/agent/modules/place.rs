@@ -25,7 +25,7 @@ pub struct Placement<'a> {
     /// Whose group it has.
     pub group: Option<&'a str>,
     /// Its permissions.
-    pub mode: Option<&'a Mode>,
+    pub mode: Option<Mode>,
     /// Whether a file that is there already is replaced.
     pub force: bool,
     /// Whether a copy of what is replaced is kept.
@@ -46,7 +46,9 @@ impl Placement<'_> {
                 }
                 return Ok(state);
             }
-            Found::Present(stat) => set_attributes(&mut state, &stat),
+            Found::Present(stat) => {
+                set_attributes(&mut state, &stat, [self.owner, self.group], system)?;
+            }
         }
         if state.text("state") == Some("directory") {
             return Err(
@@ -72,7 +74,7 @@ impl Placement<'_> {
         state.set_content("content", self.content.clone());
         state.set_some("owner", self.owner);
         state.set_some("group", self.group);
-        state.set_some("mode", wanted_mode(self.mode, found, false)?);
+        state.set_some("mode", wanted_mode(self.mode.as_ref(), found, false)?);
         if !there && self.mode.is_none() {
             state.set("mode", octal(0o644));
         }
@@ -102,12 +104,50 @@ impl Placement<'_> {
     }
 }
 
-/// Adds what a stat tells to a state.
-pub fn set_attributes(state: &mut State, stat: &Stat) {
+/// Adds what a stat tells to a state. Owner and group are named as in what is
+/// `asked`: by number if that is one, by name otherwise.
+pub fn set_attributes(
+    state: &mut State,
+    stat: &Stat,
+    asked: [Option<&str>; 2],
+    system: &dyn System,
+) -> Result<()> {
+    let [owner, group] = asked.map(|asked| asked.is_some_and(is_number));
     state.set("state", stat.kind.name());
-    state.set("owner", stat.owner.as_str());
-    state.set("group", stat.group.as_str());
+    state.set(
+        "owner",
+        match owner {
+            true => user_number(&stat.owner, system)?,
+            false => stat.owner.clone(),
+        },
+    );
+    state.set(
+        "group",
+        match group {
+            true => group_number(&stat.group, system)?,
+            false => stat.group.clone(),
+        },
+    );
     state.set("mode", octal(stat.mode));
+    Ok(())
+}
+
+fn is_number(text: &str) -> bool {
+    text.parse::<u32>().is_ok()
+}
+
+fn user_number(name: &str, system: &dyn System) -> Result<String> {
+    let users = system.users()?;
+    let uid = users.into_iter().find(|user| user.name == name);
+    let uid = uid.and_then(|user| user.uid);
+    Ok(uid.map_or(name.to_owned(), |uid| uid.to_string()))
+}
+
+fn group_number(name: &str, system: &dyn System) -> Result<String> {
+    let groups = system.groups()?;
+    let gid = groups.into_iter().find(|group| group.name == name);
+    let gid = gid.and_then(|group| group.gid);
+    Ok(gid.map_or(name.to_owned(), |gid| gid.to_string()))
 }
 
 /// The mode asked for as modules show it, given what was found.
@@ -151,6 +191,28 @@ pub fn follow(system: &dyn System, path: &Path) -> Result<PathBuf> {
         "{} has too many links",
         path.display()
     )))
+}
+
+/// The directories that are missing on the way to `path`, it included, outermost
+/// first.
+pub fn missing_directories(path: &Path, system: &dyn System) -> Result<Vec<PathBuf>> {
+    let mut missing = Vec::new();
+    for ancestor in path.ancestors() {
+        match system.stat(&follow(system, ancestor)?)? {
+            Found::Absent => missing.push(ancestor.to_owned()),
+            Found::Unknown(_) => break,
+            Found::Present(stat) if stat.kind == FileKind::Directory => break,
+            Found::Present(stat) => {
+                return Err(Failure::new(format!(
+                    "{} is a {}, not a directory",
+                    ancestor.display(),
+                    stat.kind.name()
+                )));
+            }
+        }
+    }
+    missing.reverse();
+    Ok(missing)
 }
 
 /// A path must say where it is by itself.

@@ -1,16 +1,17 @@
 //! systemd units: whether they run, start at boot, or may be started at all.
 
-use std::path::Path;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use self::names::{full_name, missing};
 use crate::effect::{Effect, Scope, UnitAction};
 use crate::module::{Module, Result};
 use crate::outcome::Failure;
 use crate::state::{Diff, State};
 use crate::system::{Found, System, Unit};
+
+mod names;
 
 /// Starts, stops, restarts, enables or masks a systemd unit.
 ///
@@ -75,24 +76,6 @@ enum ScopeName {
 
 const FILES: &str = "unit files";
 const RELOAD: &str = "reload unit files";
-
-/// The kinds of units there are (systemd.unit(5)).
-const SUFFIXES: [&str; 11] = [
-    ".service",
-    ".socket",
-    ".device",
-    ".mount",
-    ".automount",
-    ".swap",
-    ".target",
-    ".path",
-    ".timer",
-    ".slice",
-    ".scope",
-];
-
-/// How many letters a name may be away from the one that is suggested.
-const CLOSE: usize = 3;
 
 impl Module for Systemd {
     const NAME: &'static str = "systemd";
@@ -313,13 +296,6 @@ impl Systemd {
     }
 }
 
-fn full_name(name: &str) -> String {
-    match SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {
-        true => name.to_owned(),
-        false => format!("{name}.service"),
-    }
-}
-
 /// What a timer or socket starts is loaded with it, so a change of that file
 /// goes unnoticed too.
 fn triggered_needs_reload(name: &str, scope: &Scope, system: &dyn System) -> Result<bool> {
@@ -331,30 +307,6 @@ fn triggered_needs_reload(name: &str, scope: &Scope, system: &dyn System) -> Res
     };
     let triggered = system.unit(&format!("{stem}.service"), scope)?;
     Ok(triggered.present().is_some_and(|unit| unit.needs_reload))
-}
-
-fn missing(name: &str, scope: &Scope, system: &dyn System) -> Result<Failure> {
-    let manager = match scope {
-        Scope::System => "system",
-        Scope::User(_) | Scope::Global => "user",
-    };
-    let mut names = Vec::new();
-    for directory in ["/etc/systemd", "/usr/lib/systemd", "/lib/systemd"] {
-        names.extend(system.list(&Path::new(directory).join(manager))?);
-    }
-    names.retain(|known| full_name(known) == *known);
-    let close = names
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(known, name), known))
-        .filter(|(distance, _)| *distance <= CLOSE)
-        .min();
-    let failure = Failure::new(format!("the unit {name} does not exist"));
-    Ok(match close {
-        Some((_, close)) => failure.hint(format!("Did you mean {close}?")),
-        None => failure.hint(
-            "Install the package that brings it, or write its unit file, in a task before this one.",
-        ),
-    })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::arguments::{Mode, OneOrMany, SourceFile};
+use super::arguments::{Mode, SourceFile, Words};
 use super::tree::Tree;
 use crate::module::{Module, Result};
 use crate::state::{Diff, State};
@@ -42,7 +42,7 @@ pub struct Template {
     mode: Option<Mode>,
     /// A command that must accept the new file before it goes live; `%s`
     /// stands for its path.
-    validate: Option<OneOrMany<String>>,
+    validate: Option<Words>,
     /// Whether to keep a copy of the file that is replaced, beside it.
     #[serde(default)]
     backup: bool,

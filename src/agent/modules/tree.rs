@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::arguments::{Mode, SourceFile};
 use super::place::{self, Placement};
+use crate::content::Content;
 use crate::effect::Effect;
 use crate::module::Result;
 use crate::outcome::Failure;
@@ -45,7 +46,7 @@ impl Tree<'_> {
         for file in self.files {
             let path = self.path(file, system)?;
             let found = match &file.content {
-                Some(content) => self.placement(path, content).found(system)?,
+                Some(content) => self.placement(path, file, content).found(system)?,
                 None => found_directory(&path, system)?,
             };
             all.merge(&prefix(file), found);
@@ -66,7 +67,7 @@ impl Tree<'_> {
     fn wanted_file(&self, file: &SourceFile, found: &State) -> Result<State> {
         match &file.content {
             Some(content) => self
-                .placement(self.dest.join(&file.path), content)
+                .placement(self.dest.join(&file.path), file, content)
                 .wanted(found),
             None => Ok(State::new().with("state", "directory")),
         }
@@ -74,13 +75,16 @@ impl Tree<'_> {
 
     /// Puts in place what differs.
     pub fn fix(&self, system: &mut dyn System) -> Result<()> {
+        if self.dest.to_string_lossy().ends_with('/') {
+            self.make_parents(system)?;
+        }
         for file in self.files {
             let path = self.path(file, system)?;
             let Some(content) = &file.content else {
                 self.fix_directory(path, system)?;
                 continue;
             };
-            let placement = self.placement(path, content);
+            let placement = self.placement(path, file, content);
             let found = placement.found(system)?;
             let diff = Diff::between(&found, &placement.wanted(&found)?);
             if !diff.is_empty() {
@@ -88,6 +92,14 @@ impl Tree<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A destination that says it is a directory is made one, with all above.
+    fn make_parents(&self, system: &mut dyn System) -> Result<()> {
+        let missing = place::missing_directories(self.dest, system)?;
+        missing
+            .into_iter()
+            .try_for_each(|path| self.fix_directory(path, system))
     }
 
     fn fix_directory(&self, path: PathBuf, system: &mut dyn System) -> Result<()> {
@@ -108,14 +120,19 @@ impl Tree<'_> {
     fn placement<'b>(
         &'b self,
         path: PathBuf,
-        content: &'b crate::content::Content,
+        file: &SourceFile,
+        content: &'b Content,
     ) -> Placement<'b> {
+        let mode = match self.mode {
+            Some(Mode::Preserve) => Some(Mode::Octal(file.mode)),
+            mode => mode.cloned(),
+        };
         Placement {
             path,
             content,
             owner: self.owner,
             group: self.group,
-            mode: self.mode,
+            mode,
             force: self.force,
             backup: self.backup,
             validate: self.validate,

@@ -12,12 +12,19 @@ use super::place;
 use crate::effect::{Account, Effect};
 use crate::mark;
 use crate::module::{Module, Result};
-use crate::outcome::Failure;
 use crate::password::{HIDDEN, PasswordHash};
 use crate::state::{Attribute, Diff, State};
 use crate::system::{self, Found, Reads, System, skeleton};
 
+mod checks;
+
 mod expiry;
+
+mod groups;
+
+mod ssh_key;
+
+pub use self::checks::valid_name;
 
 /// Keeps an account: its number, groups, home directory, shell and password.
 ///
@@ -78,6 +85,21 @@ pub struct User {
     /// The last day of the account: `"2030-12-31"`, `"never"`, or a number of
     /// days (or seconds) since 1970.
     expires: Option<Expiry>,
+    /// Whether the user gets an SSH key without passphrase, unless there is one;
+    /// the result's `ssh_public_key` is its public half.
+    #[serde(default)]
+    generate_ssh_key: bool,
+    /// The kind of that key, such as `ed25519`.
+    #[serde(default = "rsa")]
+    ssh_key_type: String,
+    /// The bits of that key, where its kind has several sizes.
+    ssh_key_bits: Option<u32>,
+    /// The comment of that key; user and host if not given.
+    ssh_key_comment: Option<String>,
+    /// Where that key is, below the home directory; `.ssh/id_` and its kind if
+    /// not given.
+    #[schemars(extend("x-kind" = "path"))]
+    ssh_key_file: Option<PathBuf>,
     /// Whether the home directory goes with the user.
     #[serde(default)]
     remove: bool,
@@ -88,6 +110,11 @@ pub struct User {
 
 fn yes() -> bool {
     true
+}
+
+/// As Ansible has it: a host that it set up keeps its key.
+fn rsa() -> String {
+    "rsa".to_owned()
 }
 
 /// Whether a user shall be there.
@@ -146,6 +173,7 @@ impl Module for User {
             Some(uid) => state.set("uid", uid),
             None => state.set_unknown("uid", format!("the new user {}", self.name)),
         }
+        self.set_key(&mut state, &user, system)?;
         self.set_password(&mut state, user.password.as_ref());
         self.set_wanted_group(&mut state, &user.group, system)?;
         Ok(state)
@@ -170,6 +198,9 @@ impl Module for User {
         if self.create_home {
             wanted.set(HOME_DIRECTORY, "there");
         }
+        if self.generate_ssh_key {
+            wanted.set(ssh_key::KEY, "there");
+        }
         if self.password.is_some() && (new || self.update_password == UpdatePassword::Always) {
             wanted.set("password", SET);
         }
@@ -188,7 +219,8 @@ impl Module for User {
             return system.perform(effect).map(drop);
         }
         if diff.has("state") {
-            return self.add(system);
+            self.add(system)?;
+            return self.make_key(system);
         }
         let account = self.changes(diff, system)?;
         if account != Account::default() {
@@ -196,6 +228,7 @@ impl Module for User {
             system.perform(Effect::ChangeUser { name, account })?;
         }
         self.make_home(system)?;
+        self.make_key(system)?;
         if diff.has("password") || diff.has("password locked") {
             let account = Account {
                 password: diff.has("password").then(|| self.hash()).flatten(),
@@ -216,7 +249,7 @@ impl Module for User {
             };
             Some(((*name).to_owned(), value))
         };
-        ["uid", "group", "groups", "home", "shell"]
+        ["uid", "group", "groups", "home", "shell", ssh_key::PUBLIC]
             .iter()
             .filter_map(value)
             .collect()
@@ -227,37 +260,6 @@ impl User {
     fn account(&self, reads: &dyn System) -> Result<Option<system::User>> {
         let users = reads.users()?;
         Ok(users.into_iter().find(|user| user.name == self.name))
-    }
-
-    fn refuse_nonsense(&self) -> Result<()> {
-        valid_name("user", &self.name)?;
-        let lines = [self.comment.as_deref(), self.shell.as_deref()];
-        let home = self.home.as_deref().and_then(Path::to_str);
-        if let Some(text) = lines
-            .into_iter()
-            .chain([home])
-            .flatten()
-            .find(|text| text.contains([':', '\n']))
-        {
-            return Err(Failure::new(format!(
-                "`{text}` cannot be in an account: colons and line ends separate its fields"
-            )));
-        }
-        if let Some(home) = &self.home {
-            place::absolute(home)?;
-        }
-        if self.move_home && self.home.is_none() {
-            return Err(Failure::new("`move_home` needs `home`, where it moves to"));
-        }
-        match &self.password {
-            Some(password) if !is_hash(password) => {
-                let mut failure = Failure::new("`password` is not the hash of a password")
-                    .hint("Make one with `openssl passwd -6`; a password in clear would lock the user out.");
-                failure.argument = Some("password".to_owned());
-                Err(failure)
-            }
-            _ => Ok(()),
-        }
     }
 
     fn hash(&self) -> Option<PasswordHash> {
@@ -277,69 +279,6 @@ impl User {
             _ => found.has_lock(),
         });
         state.set("password locked", locked);
-    }
-
-    /// A primary group given by number is the same as its name.
-    fn set_wanted_group(&self, state: &mut State, found: &str, system: &dyn System) -> Result<()> {
-        let number = self
-            .group
-            .as_deref()
-            .and_then(|group| group.parse::<u32>().ok());
-        let Some(number) = number else {
-            return Ok(());
-        };
-        let groups = system.groups()?;
-        if groups
-            .iter()
-            .any(|group| group.name == found && group.gid == Some(number))
-        {
-            state.set("group", number.to_string());
-        }
-        Ok(())
-    }
-
-    /// The groups a user is in, but for the primary one.
-    fn other_groups(&self, user: &system::User, system: &dyn System) -> Result<Vec<String>> {
-        let is_in = |group: &system::Group| group.members.contains(&self.name);
-        let mut names: Vec<String> = system
-            .groups()?
-            .into_iter()
-            .filter(|group| is_in(group) && group.name != user.group)
-            .map(|group| group.name)
-            .collect();
-        names.sort();
-        Ok(names)
-    }
-
-    /// The groups asked for, but for the primary one: the user is in it.
-    fn wanted_groups(&self, found: &State) -> Option<Vec<String>> {
-        let primary = self.group.as_deref().or(found.text("group"));
-        let mut names = self.named_groups(found)?;
-        names.retain(|name| Some(name.as_str()) != primary);
-        Some(names)
-    }
-
-    /// The groups asked for, and with `append` those the user is in.
-    fn named_groups(&self, found: &State) -> Option<Vec<String>> {
-        let OneOrMany(given) = self.groups.as_ref()?;
-        let mut names: Vec<String> = given
-            .iter()
-            .flat_map(|names| names.split(','))
-            .map(|name| name.trim().to_owned())
-            .collect();
-        if self.append
-            && let Some(Value::Array(known)) = found.value("groups")
-        {
-            names.extend(
-                known
-                    .iter()
-                    .filter_map(|name| name.as_str().map(str::to_owned)),
-            );
-        }
-        names.retain(|name| !name.is_empty());
-        names.sort();
-        names.dedup();
-        Some(names)
     }
 
     fn add(&self, system: &mut dyn System) -> Result<()> {
@@ -407,25 +346,6 @@ fn home_directory(user: &system::User, system: &dyn System) -> Result<&'static s
         true => "missing",
         false => "there",
     })
-}
-
-/// Refuses what useradd or groupadd would refuse as a name (Debian's rules).
-pub fn valid_name(what: &str, name: &str) -> Result<()> {
-    let odd =
-        |letter: char| letter.is_whitespace() || letter.is_control() || ":,/".contains(letter);
-    let fine = !name.is_empty() && name.len() <= 32 && !name.starts_with(['-', '+', '~']);
-    match fine && !name.contains(odd) {
-        true => Ok(()),
-        false => Err(Failure::new(format!("`{name}` is not a {what}'s name"))),
-    }
-}
-
-/// Whether a text can be the hash of a password, or says that there is none.
-fn is_hash(text: &str) -> bool {
-    let hash = text.trim_start_matches('!');
-    let safe = !hash.contains([':', '\n', '\r']);
-    // A hash of traditional crypt has 13 letters.
-    safe && (matches!(hash, "" | "*" | "x") || hash.starts_with('$') || hash.len() == 13)
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ fn compare_numbers(one: &str, other: &str) -> Ordering {
     one.len().cmp(&other.len()).then_with(|| one.cmp(other))
 }
 
-/// Whether a version matches a pattern with `*`, `?` and `[…]`.
+/// Whether a version, or a file's name, matches a pattern with `*`, `?` and `[…]`.
 pub fn matches(pattern: &str, version: &str) -> bool {
     let Some(first) = pattern.chars().next() else {
         return version.is_empty();

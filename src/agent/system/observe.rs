@@ -404,6 +404,10 @@ fn restore_user(name: &str, home_removed: bool, before: &Before) -> Inverse {
         return Inverse::None(format!("The home directory of {name} is not kept."));
     }
     match before {
+        // It has a password that could be locked.
+        Before::User(account) if account.locked.is_some() => {
+            Inverse::None(format!("The password of {name} is not kept."))
+        }
         Before::User(account) => Inverse::Effects(vec![Effect::AddUser {
             name: name.to_owned(),
             account: account.clone(),

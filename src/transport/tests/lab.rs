@@ -22,7 +22,7 @@ fn lab_is_up() -> bool {
     let up = info.is_ok_and(|info| String::from_utf8_lossy(&info.stdout).contains("RUNNING"));
     if !up {
         assert!(
-            std::env::var_os("VEZA_REQUIRE_LAB").is_none(),
+            std::env::var_os("VEZA_REQUIRE_ALL").is_none(),
             "the lab is not up"
         );
         eprintln!("SKIPPED: the lab is not up; see tests/lab");
@@ -97,7 +97,7 @@ fn an_agent_starts_in_a_container_over_ssh() {
         return;
     }
     // A second checkout has no keys for the lab of the first.
-    if !keys.exists() && std::env::var_os("VEZA_REQUIRE_LAB").is_none() {
+    if !keys.exists() && std::env::var_os("VEZA_REQUIRE_ALL").is_none() {
         return;
     }
     let mut transport = connect(&Connection::Ssh(Ssh {

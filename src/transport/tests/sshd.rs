@@ -26,7 +26,7 @@ impl Sshd {
     pub fn start() -> Option<Self> {
         if !Path::new(PROGRAM).exists() {
             assert!(
-                std::env::var_os("VEZA_REQUIRE_LAB").is_none(),
+                std::env::var_os("VEZA_REQUIRE_ALL").is_none(),
                 "{PROGRAM} is not installed"
             );
             eprintln!("SKIPPED: {PROGRAM} is not installed; install openssh-server");

@@ -3,7 +3,8 @@ use serde_json::json;
 use super::*;
 use crate::modules::testing::{call, changes_once, effects, host, refusal, unchanged, write};
 use crate::outcome::Verdict;
-use crate::system::overlay::{Overlay, Pending};
+use crate::system::overlay::{Absence, Overlay, Pending};
+use crate::system::sandbox::Pristine;
 
 const FILE: &str = "/etc/systemd/system/app.service";
 const SERVICE: &str = "[Service]\nExecStart=/bin/app\n[Install]\nWantedBy=multi-user.target\n";
@@ -277,7 +278,7 @@ fn a_unit_that_is_not_there_is_an_error_with_a_suggestion() {
 fn a_unit_of_a_pending_package_works() {
     let mut pending = Pending::default();
     pending.opaque_packages.insert("haproxy".to_owned());
-    let mut host = host(pending);
+    let mut host = Overlay::new(Box::new(Pristine), Absence::Doubtful, pending);
     let arguments = json!({ "name": "haproxy", "enabled": true, "state": "started" });
     let outcome = call(&mut host, "systemd", arguments.clone());
     assert_eq!(outcome.verdict, Verdict::Unknown);
@@ -287,6 +288,15 @@ fn a_unit_of_a_pending_package_works() {
         outcome.assumptions
     );
     unchanged(&mut host, "systemd", arguments);
+}
+
+#[test]
+fn nobody_has_started_a_unit_of_a_virtual_hosts_package() {
+    let mut pending = Pending::default();
+    pending.opaque_packages.insert("haproxy".to_owned());
+    let mut host = host(pending);
+    let arguments = json!({ "name": "haproxy", "enabled": true, "state": "started" });
+    changes_once(&mut host, "systemd", arguments);
 }
 
 #[test]

@@ -267,6 +267,19 @@ fn a_user_goes_and_the_home_only_if_asked_to() {
 }
 
 #[test]
+fn a_key_is_made_once_and_known_after_apply() {
+    let mut host = pristine();
+    let call = json!({ "name": "app", "generate_ssh_key": true, "ssh_key_type": "ed25519" });
+    let outcome = changes_once(&mut host, "user", call);
+    assert_eq!(
+        effects(&outcome),
+        ["add_user", "make_directory", "run_command"]
+    );
+    let public = outcome.values["ssh_public_key"].as_str().expect("a mark");
+    assert_eq!(mark::show(public), "(known after apply)");
+}
+
+#[test]
 fn a_group_of_the_same_name_belongs_to_somebody_else() {
     let mut host = pristine();
     changes_once(&mut host, "group", json!({ "name": "app" }));

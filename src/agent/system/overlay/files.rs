@@ -352,9 +352,18 @@ impl Overlay {
         self.put(path, entry);
     }
 
-    /// A file that will be there without it being known what it holds.
+    /// A file that will be there without it being known what it holds. On a
+    /// virtual host it is there then, with the attributes of a new file.
     pub(super) fn expect_file(&mut self, path: &Path, origin: &str) {
-        let entry = Entry::new(FileKind::File, Attributes::default(), self.now());
+        let attributes = match self.absence {
+            Absence::Certain => Attributes {
+                owner: Some("root".to_owned()),
+                group: Some("root".to_owned()),
+                mode: Some(0o644),
+            },
+            Absence::Doubtful => Attributes::default(),
+        };
+        let entry = Entry::new(FileKind::File, attributes, self.now());
         self.put(
             path.to_owned(),
             Entry {
@@ -545,7 +554,9 @@ impl Entry {
     }
 
     fn stat(&self) -> Found<Stat> {
-        if let Some(origin) = &self.expected {
+        let Attributes { owner, group, mode } = &self.attributes;
+        let known = owner.is_some() && group.is_some() && mode.is_some();
+        if let (Some(origin), false) = (&self.expected, known) {
             return Found::Unknown(origin.clone());
         }
         Found::Present(Stat {

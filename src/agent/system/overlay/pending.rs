@@ -67,7 +67,8 @@ pub struct Entry {
     pub content: Option<Content>,
     /// What a link says.
     pub target: Option<PathBuf>,
-    /// Where it will come from, if that is all that is known of it.
+    /// Where its content will come from, if that is not known; without owner,
+    /// group and mode nothing else is known of it either.
     pub expected: Option<String>,
     /// A directory that hides what the base has below it.
     pub fresh: bool,

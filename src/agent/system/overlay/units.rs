@@ -2,37 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Overlay;
+use self::names::{DIRECTORIES, IN_HOME, brings, file_keys, inside_unit_directory, template};
 use super::pending::Node;
+use super::{Absence, Overlay};
 use crate::effect::{Scope, UnitAction};
 use crate::module::Result;
 use crate::outcome::Failure;
 use crate::system::{Found, Reads, Unit};
 
-/// Where unit files live, below the manager's own name: `system` or `user`
-/// (systemd.unit(5)).
-const DIRECTORIES: [&str; 5] = [
-    "/etc/systemd",
-    "/run/systemd",
-    "/usr/local/lib/systemd",
-    "/usr/lib/systemd",
-    "/lib/systemd",
-];
+mod names;
 
-/// Below a user's home directory.
-const IN_HOME: &str = ".config/systemd/user";
+pub(super) use self::names::key;
 
 /// What starts another unit of the same name.
 const TRIGGERS: [&str; 3] = ["timer", "socket", "path"];
-
-/// The name under which a unit's state is recorded.
-pub(super) fn key(unit: &str, scope: &Scope) -> String {
-    match scope {
-        Scope::System => unit.to_owned(),
-        Scope::Global => format!("global/{unit}"),
-        Scope::User(user) => format!("user/{user}/{unit}"),
-    }
-}
 
 /// The unit whose file is at `path`, if one is.
 pub(super) fn unit_of(path: &Path) -> Option<&str> {
@@ -52,7 +35,8 @@ impl Overlay {
                 Found::Absent => None,
             },
         };
-        let from_file = self.unit_from_file(name, scope)?;
+        let is_known = known.is_some();
+        let from_file = self.unit_from_file(name, scope, is_known)?;
         let reloaded = &self.pending.reloaded_managers;
         let mut unit = match (known, from_file) {
             (None, None) => return Ok(self.unit_of_package(name)),
@@ -68,16 +52,26 @@ impl Overlay {
             },
         };
         unit.needs_reload &= !reloaded.contains(&key("", scope));
-        unit.needs_reload |= self.changed(name, scope) && self.loaded(name, &unit, scope);
+        unit.needs_reload |=
+            self.changed(name, scope) && (is_known && used(&unit) || self.triggered(name, scope));
         Ok(Found::Present(unit))
     }
 
     fn unit_of_package(&self, name: &str) -> Found<Unit> {
         let packages = &self.pending.opaque_packages;
-        let package = packages.iter().find(|package| brings(package, name));
-        package.map_or(Found::Absent, |package| {
-            Found::Unknown(format!("package {package}"))
-        })
+        let Some(package) = packages.iter().find(|package| brings(package, name)) else {
+            return Found::Absent;
+        };
+        match self.absence {
+            // Nobody has started it on a virtual host.
+            Absence::Certain => Found::Present(Unit {
+                active_state: "inactive".to_owned(),
+                file_state: "disabled".to_owned(),
+                can_reload: None,
+                ..Unit::default()
+            }),
+            Absence::Doubtful => Found::Unknown(format!("package {package}")),
+        }
     }
 
     /// The base has no manager of a user who is not there yet, and that of one
@@ -86,19 +80,22 @@ impl Overlay {
         let Scope::User(user) = scope else {
             return self.base.unit(name, scope);
         };
-        if !self.base.users()?.iter().any(|known| known.name == *user) {
-            return Ok(Found::Absent);
+        let there = self.base.users()?.iter().any(|known| known.name == *user);
+        if there {
+            match self.base.unit(name, scope) {
+                Err(_) if !self.pending.is_empty() => {}
+                found => return found,
+            }
         }
-        match self.base.unit(name, scope) {
-            Err(_) if !self.pending.is_empty() => Ok(Found::Absent),
-            found => found,
-        }
+        self.assume(&format!("The systemd manager of {user} runs by then."));
+        Ok(Found::Absent)
     }
 
-    /// A unit whose file is recorded, but which nobody has used yet.
-    fn unit_from_file(&self, name: &str, scope: &Scope) -> Result<Option<Unit>> {
+    /// A unit as its file has it, which nobody has used yet. What the base
+    /// knows of a unit counts more than a file that was there before.
+    fn unit_from_file(&self, name: &str, scope: &Scope, known: bool) -> Result<Option<Unit>> {
         for path in self.unit_paths(name, scope)? {
-            if !self.pending.files.contains_key(&path) {
+            if known && !self.pending.files.contains_key(&path) {
                 continue;
             }
             let Found::Present(content) = self.content(&path)? else {
@@ -193,21 +190,21 @@ impl Overlay {
         }
     }
 
-    /// systemd reads the files of a unit nobody uses each time anew, so only
-    /// one that runs, starts at boot, failed, or is triggered can be out of
-    /// date.
-    fn loaded(&self, name: &str, unit: &Unit, scope: &Scope) -> bool {
-        let used = |unit: &Unit| {
-            unit.active || unit.file_state == "enabled" || unit.active_state == "failed"
-        };
+    /// Whether a timer or the like is used that starts the unit.
+    fn triggered(&self, name: &str, scope: &Scope) -> bool {
         let Some(stem) = name.strip_suffix(".service") else {
-            return used(unit);
+            return false;
         };
-        let triggered = TRIGGERS.iter().any(|kind| {
-            let trigger = self.unit(&format!("{stem}.{kind}"), scope);
-            matches!(trigger, Ok(Found::Present(trigger)) if used(&trigger))
-        });
-        used(unit) || triggered
+        // A trigger that only a file speaks of was never read by systemd.
+        let is_read = |trigger: &str| {
+            self.pending.units.contains_key(&key(trigger, scope))
+                || matches!(self.unit_of_base(trigger, scope), Ok(Found::Present(_)))
+        };
+        TRIGGERS.iter().any(|kind| {
+            let trigger = format!("{stem}.{kind}");
+            is_read(&trigger)
+                && matches!(self.unit(&trigger, scope), Ok(Found::Present(unit)) if used(&unit))
+        })
     }
 
     pub(super) fn change_unit(
@@ -218,7 +215,7 @@ impl Overlay {
     ) -> Result<()> {
         let mut unit = self.changeable(name, action, scope)?;
         refuse(name, action, &unit)?;
-        if !self.loaded(name, &unit, scope) {
+        if !unit.needs_reload {
             self.forget_change(name, scope);
         }
         match action {
@@ -314,23 +311,6 @@ impl Overlay {
     }
 }
 
-/// What a path is called inside a directory of unit files, with the prefix
-/// that tells users' units from those of the system.
-fn inside_unit_directory(path: &Path) -> Vec<(&'static str, PathBuf)> {
-    let mut found = Vec::new();
-    for directory in DIRECTORIES {
-        for (manager, prefix) in [("system", ""), ("user", "user/")] {
-            if let Ok(inside) = path.strip_prefix(Path::new(directory).join(manager)) {
-                found.push((prefix, inside.to_owned()));
-            }
-        }
-    }
-    if let Some((_, inside)) = path.to_str().and_then(|path| path.split_once(IN_HOME)) {
-        found.push(("user/", PathBuf::from(inside.trim_start_matches('/'))));
-    }
-    found
-}
-
 /// Refuses what systemd would refuse.
 fn refuse(name: &str, action: UnitAction, unit: &Unit) -> Result<()> {
     let starts = matches!(
@@ -353,6 +333,12 @@ fn refuse(name: &str, action: UnitAction, unit: &Unit) -> Result<()> {
     }
 }
 
+/// systemd reads the files of a unit nobody uses each time anew, so only one
+/// that runs, starts at boot, failed, or is triggered can be out of date.
+fn used(unit: &Unit) -> bool {
+    unit.active || unit.file_state == "enabled" || unit.active_state == "failed"
+}
+
 fn set_active(unit: &mut Unit, active: bool) {
     unit.active = active;
     unit.active_state = if active { "active" } else { "inactive" }.to_owned();
@@ -367,28 +353,4 @@ fn runs_once(text: &str) -> bool {
         .iter()
         .any(|yes| has_line(text, &format!("RemainAfterExit={yes}")));
     has_line(text, "Type=oneshot") && !stays
-}
-
-/// An instance `a@b.service` has the file `a@.service`.
-fn template(unit: &str) -> Option<String> {
-    let (prefix, _) = unit.split_once('@')?;
-    let (_, suffix) = unit.rsplit_once('.')?;
-    Some(format!("{prefix}@.{suffix}"))
-}
-
-/// The names under which changes of a unit's files are noted.
-fn file_keys(name: &str, scope: &Scope) -> Vec<String> {
-    let key = |name: String| match scope {
-        Scope::System => name,
-        Scope::User(_) | Scope::Global => format!("user/{name}"),
-    };
-    let names = [Some(name.to_owned()), template(name)];
-    names.into_iter().flatten().map(key).collect()
-}
-
-/// Whether a package of unknown contents may bring a unit: by its name, or as
-/// the only guess left.
-fn brings(package: &str, unit: &str) -> bool {
-    let stem = unit.split(['.', '@']).next().unwrap_or(unit);
-    package.contains(stem) || stem.contains(package)
 }

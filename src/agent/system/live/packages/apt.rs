@@ -38,8 +38,9 @@ const OPTIONS: [&str; 10] = [
     "APT::Color=0",
 ];
 
-/// How often fetching the package lists is tried.
-const ATTEMPTS: u32 = 4;
+/// How often fetching the package lists is tried; apt itself tries each file
+/// several times.
+const ATTEMPTS: u32 = 2;
 
 /// The words after `apt-get` that install packages.
 pub fn install_words(packages: &[PackageRequest], options: &InstallOptions) -> Vec<String> {

@@ -43,17 +43,18 @@ pub fn add(transaction: &mut Transaction, packages: &[Install], requests: &[Pack
         }
         Err(failure) => failure.message,
     };
-    let names: Vec<String> = left.iter().map(|package| package.name.clone()).collect();
+    // Nobody looks for what a library brings that came along.
+    let matters = |name: &String| {
+        !name.starts_with("lib") || requests.iter().any(|request| request.name == *name)
+    };
+    let names = left.iter().map(|package| package.name.clone());
+    let names: Vec<String> = names.filter(matters).collect();
     if !names.is_empty() {
         transaction.assumptions.push(format!(
             "What {} will bring is known only after apply: {reason}.",
             names.join(", ")
         ));
     }
-    // Nobody looks for what a library brings that came along.
-    let matters = |name: &String| {
-        !name.starts_with("lib") || requests.iter().any(|request| request.name == *name)
-    };
     transaction.opaque.extend(names);
     transaction.opaque.retain(matters);
 }

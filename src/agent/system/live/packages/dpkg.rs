@@ -48,12 +48,11 @@ impl Database {
                 gone.extend(files.into_iter().filter(goes));
                 continue;
             }
-            let units = files.iter().filter_map(|path| services::unit_name(path));
-            gone.extend(units.flat_map(services::links_to));
             gone.extend(entry.conffiles.iter().cloned());
             gone.extend(files);
-            let postrm = info(name, &status.native, "postrm")?;
-            wiped.extend(script::wiped_by(&postrm));
+            let purge = script::purge(&info(name, &status.native, "postrm")?);
+            gone.extend(purge.units.iter().flat_map(|unit| services::links_to(unit)));
+            wiped.extend(purge.paths);
         }
         // What is in a directory goes before the directory.
         transaction.gone = gone.into_iter().rev().collect();

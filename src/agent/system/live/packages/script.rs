@@ -86,19 +86,43 @@ pub fn follow(scripts: &[&str], files: &mut Vec<PackagedFile>) -> Deeds {
     deeds
 }
 
-/// The paths that a package's `postrm` removes when it is purged, with all that
-/// is in them.
-pub fn wiped_by(postrm: &str) -> Vec<PathBuf> {
+/// What a package's `postrm` does when it is purged.
+#[derive(Debug, Default, PartialEq)]
+pub struct Purge {
+    /// What it removes, with all that is in it.
+    pub paths: Vec<PathBuf>,
+    /// Units whose links it removes.
+    pub units: Vec<String>,
+}
+
+/// Follows a `postrm` through a purge.
+pub fn purge(postrm: &str) -> Purge {
     let exists = |path: &str| Path::new(path).exists();
-    shell::commands(postrm, "purge", &exists)
-        .into_iter()
-        .filter(|call| call.certain && call.words.first().is_some_and(|word| word == "rm"))
-        .flat_map(|call| call.words)
-        .filter(|word| word.starts_with('/') && !word.contains(['$', '`', '*', '?', '[']))
-        // Nothing above the second level belongs to one package.
-        .filter(|word| Path::new(word).components().count() > 2)
-        .map(PathBuf::from)
-        .collect()
+    let mut purge = Purge::default();
+    for call in shell::commands(postrm, "purge", &exists) {
+        let words: Vec<&str> = call.words.iter().map(String::as_str).collect();
+        match words[..] {
+            ["deb-systemd-helper", "purge", ref units @ ..] => {
+                purge
+                    .units
+                    .extend(units.iter().map(|&unit| unit.to_owned()));
+            }
+            ["rm", ref paths @ ..] if call.certain => {
+                let paths = paths.iter().filter(|path| is_own(path));
+                purge.paths.extend(paths.map(PathBuf::from));
+            }
+            _ => {}
+        }
+    }
+    purge
+}
+
+/// Whether a path is known, and may belong to one package alone: nothing
+/// above the second level does.
+fn is_own(path: &str) -> bool {
+    path.starts_with('/')
+        && !path.contains(['$', '`', '*', '?', '['])
+        && Path::new(path).components().count() > 2
 }
 
 fn understood(call: &Call, files: &mut Vec<PackagedFile>) -> bool {
@@ -111,7 +135,8 @@ fn understood(call: &Call, files: &mut Vec<PackagedFile>) -> bool {
         return true;
     };
     if HARMLESS.contains(program) {
-        return !call.writes;
+        let edits = *program == "sed" && given.iter().any(|word| word.starts_with("-i"));
+        return !call.writes && !edits;
     }
     if *program == "dpkg-statoverride" && !given.contains(&"--add") {
         return true;
@@ -130,52 +155,48 @@ fn understood(call: &Call, files: &mut Vec<PackagedFile>) -> bool {
     if !call.certain || !last_is_path {
         return false;
     }
+    done(program, &options, &names, files)
+}
+
+/// Does to the files what a command does to the host's; no if it does more.
+fn done(program: &str, options: &[&str], names: &[&str], files: &mut Vec<PackagedFile>) -> bool {
     let recursive = options.contains(&"-R") || options.contains(&"--recursive");
-    match (*program, &names[..]) {
-        ("chown" | "chgrp", [owner, paths @ ..]) => {
-            let owner = match *program {
-                "chgrp" => format!(":{owner}"),
-                _ => (*owner).to_owned(),
-            };
+    match (program, names) {
+        ("chown", [owner, paths @ ..]) => {
+            paths
+                .iter()
+                .for_each(|path| own(files, path, owner, recursive));
+        }
+        ("chgrp", [group, paths @ ..]) => {
+            let owner = format!(":{group}");
             paths
                 .iter()
                 .for_each(|path| own(files, path, &owner, recursive));
-            true
         }
-        ("chmod", [mode, paths @ ..]) => match u32::from_str_radix(mode, 8) {
-            Ok(mode) => {
-                paths
-                    .iter()
-                    .for_each(|path| allow(files, path, mode, recursive));
-                true
-            }
-            Err(_) => false,
-        },
-        ("mkdir", paths) => {
-            paths.iter().for_each(|path| make_directories(files, path));
-            true
+        ("chmod", [mode, paths @ ..]) => {
+            let Ok(mode) = u32::from_str_radix(mode, 8) else {
+                return false;
+            };
+            paths
+                .iter()
+                .for_each(|path| allow(files, path, mode, recursive));
         }
-        ("touch", paths) => {
-            paths.iter().for_each(|path| copy(files, None, path));
-            true
+        ("dpkg-statoverride", [owner, group, mode, path]) => {
+            let Ok(mode) = u32::from_str_radix(mode, 8) else {
+                return false;
+            };
+            own(files, path, &format!("{owner}:{group}"), false);
+            allow(files, path, mode, false);
         }
+        ("mkdir", paths) => paths.iter().for_each(|path| make_directories(files, path)),
+        ("touch", paths) => paths.iter().for_each(|path| copy(files, None, path)),
         ("ln", [target, path]) if options.iter().any(|option| option.contains('s')) => {
             files.push(link(path, target));
-            true
         }
-        ("cp" | "ucf", [source, path]) => {
-            copy(files, Some(source), path);
-            true
-        }
-        ("dpkg-statoverride", [owner, group, mode, path]) if options.contains(&"--add") => {
-            own(files, path, &format!("{owner}:{group}"), false);
-            if let Ok(mode) = u32::from_str_radix(mode, 8) {
-                allow(files, path, mode, false);
-            }
-            true
-        }
-        _ => false,
+        ("cp" | "ucf", [source, path]) => copy(files, Some(source), path),
+        _ => return false,
     }
+    true
 }
 
 fn own(files: &mut [PackagedFile], path: &str, owner: &str, recursive: bool) {
@@ -316,10 +337,13 @@ mod tests {
             case "$1" in
               purge)
                 rm -rf /var/log/app /etc "$UNKNOWN"
+                deb-systemd-helper purge 'app.service' >/dev/null || true
               ;;
             esac
         "#;
-        assert_eq!(wiped_by(script), [Path::new("/var/log/app")]);
+        let purge = purge(script);
+        assert_eq!(purge.paths, [Path::new("/var/log/app")]);
+        assert_eq!(purge.units, ["app.service"]);
     }
 
     #[test]
@@ -330,6 +354,7 @@ mod tests {
             "echo text > /etc/app/file",
             "chmod g+w /etc/app",
             "mv /etc/app/a /etc/app/b",
+            "sed -i s/a/b/ /etc/app/file",
         ] {
             assert!(followed(script).1, "{script}");
         }

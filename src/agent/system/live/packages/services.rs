@@ -37,6 +37,16 @@ impl Actions {
             (Some("deb-systemd-invoke"), [verb, units @ ..]) if starts(verb) => {
                 self.started.extend(units.iter().map(|unit| full(unit)));
             }
+            (Some("systemctl"), [verb, units @ ..]) => {
+                let units: Vec<String> = units.iter().map(|unit| full(unit)).collect();
+                let now = words.iter().any(|word| word == "--now");
+                if starts(verb) || (*verb == "enable" && now) {
+                    self.started.extend(units.clone());
+                }
+                if *verb == "enable" {
+                    self.enabled.extend(units);
+                }
+            }
             // debhelper's line for hosts without systemd starts no unit.
             (Some("invoke-rc.d"), [service, verb])
                 if starts(verb) && !words.iter().any(|word| word == "--skip-systemd-native") =>
@@ -150,7 +160,7 @@ fn unit_file(file: &PackagedFile) -> Option<(String, &PackagedFile)> {
 }
 
 /// The name of the unit whose file a package has at `path`, if it is one.
-pub fn unit_name(path: &Path) -> Option<&str> {
+fn unit_name(path: &Path) -> Option<&str> {
     let parent = path.parent()?.to_str()?;
     let suffix = path.extension()?.to_str()?;
     let is_unit = DIRECTORIES.contains(&parent) && SUFFIXES.contains(&suffix);
@@ -235,6 +245,13 @@ mod tests {
         let actions = actions(SCRIPT);
         assert_eq!(actions.enabled, ["web.service"]);
         assert_eq!(actions.started, ["web.service", "tidy.service"]);
+    }
+
+    #[test]
+    fn packages_that_call_systemctl_themselves_are_understood_too() {
+        let actions = actions("systemctl daemon-reload\nsystemctl enable --now app || true\n");
+        assert_eq!(actions.enabled, ["app.service"]);
+        assert_eq!(actions.started, ["app.service"]);
     }
 
     #[test]
