@@ -14,7 +14,9 @@ use std::thread;
 use std::time::Instant;
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
+use crate::content::hex;
 use crate::facts;
 use crate::module::Result;
 use crate::modules;
@@ -49,7 +51,7 @@ pub fn serve(
         )));
     }
     let cancelled = Arc::new(AtomicBool::new(false));
-    let (calls, contents) = read_requests(input, cancelled.clone());
+    let (calls, contents, reader) = read_requests(input, cancelled.clone());
     let source = Rc::new(Pieces {
         link: link.clone(),
         pieces: contents,
@@ -63,7 +65,9 @@ pub fn serve(
         version: VERSION,
         facts,
     })?;
-    answer(&calls, &link, &mut host, &cancelled)
+    answer(&calls, &link, &mut host, &cancelled)?;
+    // No more calls come, so the reader has ended; it knows why.
+    reader.join().unwrap_or(Ok(()))
 }
 
 fn answer(
@@ -88,11 +92,7 @@ fn answer(
                 let outcome = host.call(&module, arguments);
                 stopped = outcome.verdict == Verdict::Failed;
                 let milliseconds = started.elapsed().as_millis() as u64;
-                link.send(&Reply::Done {
-                    id,
-                    outcome: Box::new(outcome),
-                    milliseconds,
-                })?;
+                link.done(id, outcome, milliseconds)?;
             }
             Request::Resume => stopped = false,
             Request::TakePending => link.send(&Reply::Pending(Box::new(host.pending())))?,
@@ -109,21 +109,33 @@ fn answer(
 fn read_requests(
     mut input: impl Read + Send + 'static,
     cancelled: Arc<AtomicBool>,
-) -> (Receiver<Request>, Receiver<Request>) {
+) -> (Receiver<Request>, Receiver<Request>, Reader) {
     let (calls, called) = mpsc::channel();
     let (contents, fetched) = mpsc::channel();
-    thread::spawn(move || {
-        while let Ok(request) = read_frame::<Request>(&mut input) {
+    let reader = thread::spawn(move || {
+        loop {
+            let request = match read_frame::<Request>(&mut input) {
+                Ok(request) => request,
+                // The controller is gone, or nobody knows what it says:
+                // nothing more is begun, and what runs ends.
+                Err(error) => {
+                    cancel(&cancelled);
+                    return match error {
+                        FrameError::Closed => Ok(()),
+                        error => Err(error),
+                    };
+                }
+            };
             let bye = request == Request::Bye;
             if !sort(request, &calls, &contents, &cancelled) || bye {
-                return;
+                return Ok(());
             }
         }
-        // The controller is gone: nothing more is begun, and what runs ends.
-        cancel(&cancelled);
     });
-    (called, fetched)
+    (called, fetched, reader)
 }
+
+type Reader = thread::JoinHandle<std::result::Result<(), FrameError>>;
 
 fn sort(
     request: Request,
@@ -166,6 +178,25 @@ impl Link {
         Ok(output.flush()?)
     }
 
+    /// Tells how a call ended; without the details, where those do not fit.
+    fn done(
+        &self,
+        id: u64,
+        outcome: Outcome,
+        milliseconds: u64,
+    ) -> std::result::Result<(), FrameError> {
+        let reply = |outcome| Reply::Done {
+            id,
+            outcome: Box::new(outcome),
+            milliseconds,
+        };
+        let brief = outcome.brief();
+        match self.send(&reply(outcome)) {
+            Err(FrameError::TooLarge(_)) => self.send(&reply(brief)),
+            sent => sent,
+        }
+    }
+
     fn refuse(&self, failure: Failure) -> std::result::Result<(), FrameError> {
         self.send(&Reply::Refused {
             reason: failure.message,
@@ -188,6 +219,8 @@ impl ContentSource for Pieces {
                 sha256: sha256.to_owned(),
             })
             .map_err(|_| lost())?;
+        let mut digest = Sha256::new();
+        let mut written = Ok(());
         while let Ok(Request::Content {
             sha256: sent,
             bytes,
@@ -199,13 +232,28 @@ impl ContentSource for Pieces {
                     "the controller sent {sent} for {sha256}"
                 )));
             }
-            sink.write_all(&bytes)
-                .map_err(|error| Failure::new(format!("cannot write a file: {error}")))?;
+            digest.update(&bytes);
+            // What cannot be kept is still taken off the line: the next
+            // content comes behind it.
+            if written.is_ok() {
+                written = sink.write_all(&bytes);
+            }
             if last {
-                return Ok(());
+                written.map_err(|error| Failure::new(format!("cannot write a file: {error}")))?;
+                return unchanged(&hex(&digest.finalize()), sha256);
             }
         }
         Err(lost())
+    }
+}
+
+fn unchanged(sent: &str, wanted: &str) -> Result<()> {
+    match sent == wanted {
+        true => Ok(()),
+        false => Err(
+            Failure::new("the file was changed on the controller while the run went on")
+                .hint("Run again: nothing of it was put in place."),
+        ),
     }
 }
 
