@@ -109,9 +109,21 @@ impl Pending {
         (0, highest.map_or(1, |(_, inode)| inode + 1))
     }
 
-    /// Whether a word of a command names something that changed.
+    /// Whether a word of a command, be it a whole script, names a path that
+    /// changed, or one that something changed below.
     pub fn mentions(&self, word: &str) -> bool {
-        self.files.contains_key(Path::new(word))
+        const AROUND_PATHS: &str = "=:,;|&<>()\"'`";
+        word.split(|part: char| part.is_whitespace() || AROUND_PATHS.contains(part))
+            .filter_map(|part| Some(Path::new(&part[part.find('/')?..])))
+            .filter(|path| path.parent().is_some())
+            .any(|path| self.changes_below(path))
+    }
+
+    fn changes_below(&self, path: &Path) -> bool {
+        let mut after = self.files.range(path.to_owned()..);
+        after
+            .next()
+            .is_some_and(|(known, _)| known.starts_with(path))
     }
 
     /// Whether the base's view of `path` is hidden by a recorded ancestor.
