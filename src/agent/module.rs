@@ -138,9 +138,9 @@ fn call<M: DeserializeOwned>(
     run: fn(&M, &mut dyn System) -> Result<Answer>,
 ) -> Outcome {
     let origin = unknown_argument(&arguments);
-    let module: M = match (parse(arguments), origin) {
+    let module: M = match (parse(arguments), &origin) {
         (Ok(module), _) => module,
-        (Err(_), Some(origin)) => return Outcome::unknown("", &origin),
+        (Err(_), Some(origin)) => return Outcome::unknown("", origin),
         (Err(failure), None) => return Outcome::failed(String::new(), failure),
     };
     let title = title(&module);
@@ -149,8 +149,8 @@ fn call<M: DeserializeOwned>(
     }
     let answer = run(&module, system);
     let (effects, assumptions) = system.take_records();
-    let mut outcome = match answer {
-        Ok(answer) => Outcome {
+    let mut outcome = match (answer, origin) {
+        (Ok(answer), _) => Outcome {
             title,
             verdict: answer.verdict,
             changes: answer.changes,
@@ -159,10 +159,12 @@ fn call<M: DeserializeOwned>(
             values: answer.values,
             failure: None,
         },
-        Err(failure) => Outcome::failed(title, failure),
+        // What is not known yet may be all it failed for.
+        (Err(_), Some(origin)) => Outcome::unknown(&title, &origin),
+        (Err(failure), None) => Outcome::failed(title, failure),
     };
     outcome.effects = effects;
-    outcome.assumptions = assumptions;
+    outcome.assumptions.extend(assumptions);
     outcome
 }
 

@@ -40,6 +40,23 @@ impl Outcome {
         }
     }
 
+    /// The outcome without the details, which can be of any size.
+    pub fn brief(&self) -> Self {
+        let failure = self.failure.as_ref();
+        Self {
+            title: self.title.clone(),
+            verdict: self.verdict,
+            changes: Vec::new(),
+            effects: Vec::new(),
+            assumptions: vec!["What it changes is too much to be told.".to_owned()],
+            values: Map::new(),
+            failure: failure.map(|failure| Failure {
+                values: Map::new(),
+                ..failure.clone()
+            }),
+        }
+    }
+
     /// The outcome of a task whose arguments are known only after apply.
     pub fn unknown(title: &str, origin: &str) -> Self {
         Self {

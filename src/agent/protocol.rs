@@ -27,8 +27,13 @@ pub const VERSION: u32 = 1;
 /// The agent's option for a [`Request::Hello`] in JSON, which is then not sent.
 pub const HELLO_ARGUMENT: &str = "--hello";
 
-/// The largest frame either side accepts, in bytes.
-pub const MAX_FRAME: usize = 16 * 1024 * 1024;
+/// The largest frame either side accepts, in bytes. All that a command may
+/// print fits in one, and so does a directory of small files.
+pub const MAX_FRAME: usize = 64 * 1024 * 1024;
+
+/// How deep values in a frame may be nested, as in JSON texts: each level takes
+/// a part of the reader's stack.
+const MAX_DEPTH: usize = 128;
 
 /// The largest piece of a content, in bytes.
 pub const PIECE: usize = 256 * 1024;
@@ -197,7 +202,9 @@ pub fn read_frame<T: DeserializeOwned>(source: &mut dyn Read) -> Result<T, Frame
         return Err(FrameError::Broken(io::ErrorKind::UnexpectedEof.into()));
     }
     let mut left = bytes.as_slice();
-    let message = rmp_serde::from_read(&mut left)
+    let mut deserializer = rmp_serde::Deserializer::new(&mut left);
+    deserializer.set_max_depth(MAX_DEPTH);
+    let message = T::deserialize(&mut deserializer)
         .map_err(|error| FrameError::Malformed(error.to_string()))?;
     match left.len() {
         0 => Ok(message),

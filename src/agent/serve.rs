@@ -54,7 +54,7 @@ pub fn serve(
         ));
     }
     let cancelled = Arc::new(AtomicBool::new(false));
-    let (calls, contents) = read_requests(input, cancelled.clone());
+    let (calls, contents, reader) = read_requests(input, cancelled.clone());
     let source = Rc::new(Pieces {
         link: link.clone(),
         pieces: contents,
@@ -68,7 +68,9 @@ pub fn serve(
         version: VERSION,
         facts,
     })?;
-    answer(&calls, &link, &mut host, &cancelled)
+    answer(&calls, &link, &mut host, &cancelled)?;
+    // No more calls come, so the reader has ended; it knows why.
+    reader.join().unwrap_or(Ok(()))
 }
 
 fn answer(
@@ -94,11 +96,7 @@ fn answer(
                 outcome.shorten();
                 stopped = outcome.verdict == Verdict::Failed;
                 let milliseconds = started.elapsed().as_millis() as u64;
-                link.send(&Reply::Done {
-                    id,
-                    outcome: Box::new(outcome),
-                    milliseconds,
-                })?;
+                link.done(id, outcome, milliseconds)?;
             }
             Request::Resume => stopped = false,
             Request::TakePending => link.send(&Reply::Pending(Box::new(host.pending())))?,
@@ -115,21 +113,33 @@ fn answer(
 fn read_requests(
     mut input: impl Read + Send + 'static,
     cancelled: Arc<AtomicBool>,
-) -> (Receiver<Request>, Receiver<Request>) {
+) -> (Receiver<Request>, Receiver<Request>, Reader) {
     let (calls, called) = mpsc::channel();
     let (contents, fetched) = mpsc::channel();
-    thread::spawn(move || {
-        while let Ok(request) = read_frame::<Request>(&mut input) {
+    let reader = thread::spawn(move || {
+        loop {
+            let request = match read_frame::<Request>(&mut input) {
+                Ok(request) => request,
+                // The controller is gone, or nobody knows what it says:
+                // nothing more is begun, and what runs ends.
+                Err(error) => {
+                    cancel(&cancelled);
+                    return match error {
+                        FrameError::Closed => Ok(()),
+                        error => Err(error),
+                    };
+                }
+            };
             let bye = request == Request::Bye;
             if !sort(request, &calls, &contents, &cancelled) || bye {
-                return;
+                return Ok(());
             }
         }
-        // The controller is gone: nothing more is begun, and what runs ends.
-        cancel(&cancelled);
     });
-    (called, fetched)
+    (called, fetched, reader)
 }
+
+type Reader = thread::JoinHandle<std::result::Result<(), FrameError>>;
 
 fn sort(
     request: Request,
@@ -170,6 +180,25 @@ impl Link {
         let mut output = self.output.borrow_mut();
         write_frame(&mut **output, reply)?;
         Ok(output.flush()?)
+    }
+
+    /// Tells how a call ended; without the details, where those do not fit.
+    fn done(
+        &self,
+        id: u64,
+        outcome: Outcome,
+        milliseconds: u64,
+    ) -> std::result::Result<(), FrameError> {
+        let reply = |outcome| Reply::Done {
+            id,
+            outcome: Box::new(outcome),
+            milliseconds,
+        };
+        let brief = outcome.brief();
+        match self.send(&reply(outcome)) {
+            Err(FrameError::TooLarge(_)) => self.send(&reply(brief)),
+            sent => sent,
+        }
     }
 
     fn refuse(&self, failure: Failure) -> std::result::Result<(), FrameError> {

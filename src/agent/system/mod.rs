@@ -27,6 +27,9 @@ mod observe;
 
 pub mod skeleton;
 
+#[cfg(test)]
+mod differential;
+
 /// What a read finds.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Found<T> {

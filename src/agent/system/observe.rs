@@ -163,12 +163,24 @@ fn crontab(user: &str, reads: &dyn Reads) -> Result<Before> {
 
 fn inverse(effect: &Effect, before: &Before, reads: &dyn Reads) -> Result<Inverse> {
     Ok(match effect {
-        Effect::WriteFile { path, .. } | Effect::Remove { path } | Effect::Link { path, .. } => {
-            restore_file(path, before, reads)?
+        Effect::Remove { .. } if *before == Before::Absent => Inverse::Nothing,
+        Effect::WriteFile {
+            path,
+            backup: Some(backup),
+            ..
+        } if *before != Before::Absent => {
+            let kept = restore_file(backup, &file(backup, reads)?, reads)?;
+            both(restore_file(path, before, reads)?, kept)
         }
-        Effect::MakeDirectory { path, .. } | Effect::HardLink { path, .. } => {
-            Inverse::Effects(vec![Effect::Remove { path: path.clone() }])
-        }
+        Effect::WriteFile { path, .. }
+        | Effect::Remove { path }
+        | Effect::Link { path, .. }
+        | Effect::HardLink { path, .. } => restore_file(path, before, reads)?,
+        // What is there already is not replaced: the effect fails.
+        Effect::MakeDirectory { path, .. } => match before {
+            Before::Absent => Inverse::Effects(vec![Effect::Remove { path: path.clone() }]),
+            _ => Inverse::Nothing,
+        },
         Effect::SetAttributes { path, .. } => match before {
             Before::File { attributes, .. } => Inverse::Effects(vec![Effect::SetAttributes {
                 path: path.clone(),
@@ -230,6 +242,18 @@ fn inverse(effect: &Effect, before: &Before, reads: &dyn Reads) -> Result<Invers
     })
 }
 
+/// One after the other; there is a way back only if both have one.
+fn both(first: Inverse, second: Inverse) -> Inverse {
+    match (first, second) {
+        (Inverse::Effects(mut effects), Inverse::Effects(more)) => {
+            effects.extend(more);
+            Inverse::Effects(effects)
+        }
+        (Inverse::None(reason), _) | (_, Inverse::None(reason)) => Inverse::None(reason),
+        (Inverse::Nothing, other) | (other, Inverse::Nothing) => other,
+    }
+}
+
 fn restore_group(effect: &Effect, name: &str, gid: u32) -> Effect {
     match effect {
         Effect::RemoveGroup { .. } => Effect::AddGroup {
@@ -272,10 +296,19 @@ fn restore_file(path: &Path, before: &Before, reads: &dyn Reads) -> Result<Inver
                 path.display()
             )),
         },
-        ("link", Some(target)) => Inverse::Effects(vec![Effect::Link {
-            path: path.to_owned(),
-            target: target.clone(),
-        }]),
+        ("link", Some(target)) => Inverse::Effects(vec![
+            Effect::Link {
+                path: path.to_owned(),
+                target: target.clone(),
+            },
+            Effect::SetAttributes {
+                path: path.to_owned(),
+                attributes: Attributes {
+                    mode: None,
+                    ..attributes.clone()
+                },
+            },
+        ]),
         ("directory", _) => restore_directory(path, &reads.list(path)?, attributes),
         _ => Inverse::None(format!(
             "{} is neither a file, a link nor a directory.",

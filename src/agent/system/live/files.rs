@@ -5,13 +5,15 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{
-    DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, lchown,
-    symlink,
+    DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, symlink,
 };
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW};
+use rustix::process::{Gid, Uid};
 use sha2::{Digest, Sha256};
 
 use super::accounts::Accounts;
@@ -56,8 +58,14 @@ fn plain(error: &io::Error) -> String {
     }
 }
 
+/// A path without the slash that would make the kernel follow a link there.
+fn bare(path: &Path) -> PathBuf {
+    path.components().collect()
+}
+
 /// What is at `path`, without following a link.
 pub fn stat(path: &Path, accounts: &Accounts) -> Result<Found<Stat>> {
+    let path = &bare(path);
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if is_absence(&error) => return Ok(Found::Absent),
@@ -104,7 +112,12 @@ fn kind_of(kind: fs::FileType) -> FileKind {
 
 /// The content of the regular file at `path`, links followed.
 pub fn content(path: &Path) -> Result<Found<Content>> {
-    let file = match File::open(path) {
+    // A pipe without a writer would be waited for.
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits() as i32)
+        .open(path);
+    let file = match opened {
         Ok(file) => file,
         Err(error) if is_absence(&error) => return Ok(Found::Absent),
         Err(error) => return Err(failed("read", path)(error)),
@@ -256,14 +269,42 @@ fn complete(asked: &Attributes, replaced: Option<&fs::Metadata>) -> Attributes {
     }
 }
 
+/// Keeps what is at `path` as `backup` too. A link that somebody put there is
+/// replaced, never followed.
 fn keep(path: &Path, backup: &Path) -> Result<()> {
-    match fs::hard_link(path, backup) {
-        Ok(()) => Ok(()),
-        Err(error) if is_absence(&error) => Ok(()),
-        Err(_) => fs::copy(path, backup)
-            .map(drop)
-            .map_err(failed("keep a backup as", backup)),
+    let metadata = match fs::symlink_metadata(path) {
+        Err(error) if is_absence(&error) => return Ok(()),
+        metadata => metadata.map_err(failed("look at", path))?,
+    };
+    if metadata.is_dir() {
+        return Err(is_directory("replace", path));
     }
+    let linked = make_temporary(backup, "keep a backup as", |new| fs::hard_link(path, new));
+    match linked {
+        Ok((temporary, ())) => place(&temporary, backup, "keep a backup as"),
+        Err(failure) if !metadata.is_file() => Err(failure),
+        // Not every file system has hard links, nor every user the right.
+        Err(_) => keep_copy(path, &metadata, backup),
+    }
+}
+
+fn keep_copy(path: &Path, metadata: &fs::Metadata, backup: &Path) -> Result<()> {
+    let copy = Temporary::beside(backup)?;
+    let source = File::open(path).map_err(failed("read", path))?;
+    copy_hashing(&source, &mut &copy.file).map_err(failed("keep a backup as", backup))?;
+    fchown(&copy.file, Some(metadata.uid()), Some(metadata.gid()))
+        .and_then(|()| copy.file.set_permissions(metadata.permissions()))
+        .and_then(|()| copy.file.sync_all())
+        .map_err(failed("keep a backup as", backup))?;
+    copy.become_file(backup)
+}
+
+/// Gives what was made under another name its own, in one step.
+fn place(temporary: &Path, path: &Path, action: &str) -> Result<()> {
+    let placed = fs::rename(temporary, path).map_err(failed(action, path));
+    // If both are names of one file already, `rename` leaves both.
+    let _ = fs::remove_file(temporary);
+    placed.and_then(|()| sync_parent(path))
 }
 
 /// A file under a name of its own, in the directory where it will live. It is
@@ -276,20 +317,11 @@ struct Temporary {
 
 impl Temporary {
     fn beside(path: &Path) -> Result<Self> {
-        let temporary = temporary_name(path)?;
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temporary)
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => Failure::new(format!(
-                    "cannot write {}: its directory does not exist",
-                    path.display()
-                ))
-                .hint("Make the directory first, with `file(PATH, #{ state: \"directory\" })`."),
-                _ => failed("write", path)(error),
-            })?;
+        let create = |new: &Path| {
+            let mut options = OpenOptions::new();
+            options.write(true).create_new(true).mode(0o600).open(new)
+        };
+        let (temporary, file) = make_temporary(path, "write", create)?;
         Ok(Self {
             path: temporary,
             file,
@@ -331,6 +363,51 @@ fn sync_parent(path: &Path) -> Result<()> {
         .map_err(failed("sync", parent))
 }
 
+/// Makes something beside `path`, under a name that nothing has.
+fn make_temporary<T>(
+    path: &Path,
+    action: &str,
+    make: impl Fn(&Path) -> io::Result<T>,
+) -> Result<(PathBuf, T)> {
+    need_parent(path, action)?;
+    loop {
+        let temporary = temporary_name(path)?;
+        match make(&temporary) {
+            // An agent of the same number was killed here, or somebody guesses.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => {
+                let made = made.map_err(failed(action, path))?;
+                return Ok((temporary, made));
+            }
+        }
+    }
+}
+
+fn need_parent(path: &Path, action: &str) -> Result<()> {
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    match fs::metadata(parent) {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => Err(Failure::new(format!(
+            "cannot {action} {}: {} is not a directory",
+            path.display(),
+            parent.display()
+        ))),
+        Err(error) if is_absence(&error) => Err(Failure::new(format!(
+            "cannot {action} {}: its directory does not exist",
+            path.display()
+        ))
+        .hint("Make the directory first, with `file(PATH, #{ state: \"directory\" })`.")),
+        Err(error) => Err(failed(action, path)(error)),
+    }
+}
+
+fn is_directory(action: &str, path: &Path) -> Failure {
+    Failure::new(format!(
+        "cannot {action} {}: is a directory",
+        path.display()
+    ))
+}
+
 fn temporary_name(path: &Path) -> Result<PathBuf> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let name = path
@@ -343,28 +420,45 @@ fn temporary_name(path: &Path) -> Result<PathBuf> {
     Ok(path.with_file_name(temporary))
 }
 
-/// Changes owner, group and mode of what is there, never through a link.
+/// Changes owner, group and mode of what is there, never through a link: not
+/// even one that takes the name while this looks.
 pub fn set_attributes(path: &Path, wanted: &Attributes, accounts: &Accounts) -> Result<()> {
+    let path = &bare(path);
     let (uid, gid) = accounts.ids(wanted)?;
-    let metadata = fs::symlink_metadata(path).map_err(failed("look at", path))?;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let held: File = rustix::fs::open(path, flags, Mode::empty())
+        .map_err(|error| absent(error.into()))
+        .map_err(failed("set the mode of", path))?
+        .into();
+    let metadata = held.metadata().map_err(failed("look at", path))?;
     // The owner comes first: changing it clears setuid and setgid.
     if uid.is_some() || gid.is_some() {
-        lchown(path, uid, gid).map_err(failed("set the owner of", path))?;
+        let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
+        rustix::fs::chownat(&held, "", uid, gid, AtFlags::EMPTY_PATH)
+            .map_err(|error| failed("set the owner of", path)(error.into()))?;
     }
-    let mode = wanted.mode.unwrap_or(metadata.mode() & 0o7777);
     if metadata.is_symlink() {
         return Ok(());
     }
-    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed("set the mode of", path))
+    // Only this name leads to what is held (proc_pid_fd(5)).
+    let name = format!("/proc/self/fd/{}", held.as_raw_fd());
+    let mode = wanted.mode.unwrap_or(metadata.mode() & 0o7777);
+    fs::set_permissions(name, Permissions::from_mode(mode)).map_err(failed("set the mode of", path))
+}
+
+/// That a parent is not a directory is one way of not being there.
+fn absent(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::NotADirectory => rustix::io::Errno::NOENT.into(),
+        _ => error,
+    }
 }
 
 /// Makes one directory, with its final owner and mode before it has its name.
 pub fn make_directory(path: &Path, wanted: &Attributes, accounts: &Accounts) -> Result<()> {
-    let temporary = temporary_name(path)?;
-    fs::DirBuilder::new()
-        .mode(0o700)
-        .create(&temporary)
-        .map_err(failed("make the directory", path))?;
+    const ACTION: &str = "make the directory";
+    let create = |new: &Path| fs::DirBuilder::new().mode(0o700).create(new);
+    let (temporary, ()) = make_temporary(path, ACTION, create)?;
     let defaulted = Attributes {
         mode: wanted.mode.or(Some(0o755)),
         ..wanted.clone()
@@ -374,19 +468,27 @@ pub fn make_directory(path: &Path, wanted: &Attributes, accounts: &Accounts) -> 
     if placed.is_err() {
         let _ = fs::remove_dir(&temporary);
     }
-    placed
+    placed.and_then(|()| sync_parent(path))
 }
 
-/// `rename` would replace an empty directory: somebody else's, then.
+/// A plain `rename` would replace an empty directory: somebody else's, then.
 fn rename_directory(temporary: &Path, path: &Path) -> Result<()> {
-    if fs::symlink_metadata(path).is_ok() {
-        return Err(Failure::new(format!("{} is there already", path.display())));
+    let taken = || Failure::new(format!("{} is there already", path.display()));
+    match rustix::fs::renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::EXIST) => Err(taken()),
+        // Some file systems cannot; then looking first has to do.
+        Err(rustix::io::Errno::INVAL) if fs::symlink_metadata(path).is_ok() => Err(taken()),
+        Err(rustix::io::Errno::INVAL) => {
+            fs::rename(temporary, path).map_err(failed("make the directory", path))
+        }
+        Err(error) => Err(failed("make the directory", path)(error.into())),
     }
-    fs::rename(temporary, path).map_err(failed("make the directory", path))
 }
 
 /// Removes a file, a link, or a directory with all that is in it.
 pub fn remove(path: &Path) -> Result<()> {
+    let path = &bare(path);
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if is_absence(&error) => return Ok(()),
@@ -401,31 +503,37 @@ pub fn remove(path: &Path) -> Result<()> {
 
 /// Puts a symbolic link in place, atomically.
 pub fn link(path: &Path, target: &Path) -> Result<()> {
-    let temporary = temporary_name(path)?;
-    symlink(target, &temporary).map_err(failed("make the link", path))?;
-    let placed = fs::rename(&temporary, path).map_err(failed("make the link", path));
-    if placed.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    placed
+    let (temporary, ()) = make_temporary(path, "make the link", |new| symlink(target, new))?;
+    place(&temporary, path, "make the link")
 }
 
 /// Gives the file `target` the second name `path`, atomically.
 pub fn hard_link(path: &Path, target: &Path) -> Result<()> {
-    let temporary = temporary_name(path)?;
-    fs::hard_link(target, &temporary).map_err(failed("make the hard link", path))?;
-    let placed = fs::rename(&temporary, path).map_err(failed("make the hard link", path));
-    if placed.is_err() {
-        let _ = fs::remove_file(&temporary);
+    const ACTION: &str = "make the hard link";
+    need_parent(path, ACTION)?;
+    let metadata = fs::symlink_metadata(target)
+        .map_err(absent)
+        .map_err(failed("make a hard link to", target))?;
+    if metadata.is_dir() {
+        return Err(is_directory("make a hard link to", target));
     }
-    placed
+    let (temporary, ()) = make_temporary(path, ACTION, |new| fs::hard_link(target, new))?;
+    place(&temporary, path, ACTION)
 }
 
-/// Sets the times of a file to now.
+/// Sets the times of a file to now. It is not opened: that would wait for the
+/// other end of a pipe.
 pub fn touch(path: &Path) -> Result<()> {
-    let now = std::time::SystemTime::now();
-    File::open(path)
-        .and_then(|file| file.set_times(fs::FileTimes::new().set_accessed(now).set_modified(now)))
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: UTIME_NOW,
+    };
+    let times = Timestamps {
+        last_access: now,
+        last_modification: now,
+    };
+    rustix::fs::utimensat(CWD, path, &times, AtFlags::empty())
+        .map_err(|error| absent(error.into()))
         .map_err(failed("touch", path))
 }
 
@@ -440,11 +548,9 @@ impl PrivateCopy {
     /// Makes the copy, named like `path`.
     pub fn new(content: &Content, path: &Path, contents: &dyn ContentSource) -> Result<Self> {
         let name = path.file_name().unwrap_or(std::ffi::OsStr::new("file"));
-        let directory = temporary_name(&std::env::temp_dir().join("check"))?;
-        fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&directory)
-            .map_err(failed("make the directory", &directory))?;
+        let place = std::env::temp_dir().join("check");
+        let create = |new: &Path| fs::DirBuilder::new().mode(0o700).create(new);
+        let (directory, ()) = make_temporary(&place, "make the directory", create)?;
         let copy = Self {
             path: directory.join(name),
             directory,

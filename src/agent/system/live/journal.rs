@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use super::files::failed;
-use crate::effect::{Before, Effect, Inverse, Record};
+use crate::effect::{Effect, Inverse, Record};
 use crate::module::Result;
 use crate::outcome::Failure;
 
@@ -75,6 +75,10 @@ impl Journal {
             time,
             record,
         })?;
+        // It must outlive a crash in the middle of the effect.
+        self.file
+            .sync_data()
+            .map_err(failed("write the journal", &self.path))?;
         Ok(number)
     }
 
@@ -82,6 +86,11 @@ impl Journal {
     pub fn end(&self, number: u64, failure: Option<&Failure>) -> Result<()> {
         let failure = failure.map(|failure| failure.message.as_str());
         self.write(&Line::End { number, failure })
+    }
+
+    /// Where a content with this digest is kept, if it is.
+    pub fn kept(&self, sha256: &str) -> PathBuf {
+        self.directory.join(sha256)
     }
 
     fn write(&self, line: &Line) -> Result<()> {
@@ -96,27 +105,24 @@ impl Journal {
     /// Keeps the bytes of a file that is about to go, where the inverse names
     /// them by digest only.
     fn keep_contents(&self, record: &Record) -> Result<()> {
-        let (
-            Before::File {
-                sha256: Some(sha256),
-                ..
-            },
-            Inverse::Effects(effects),
-        ) = (&record.before, &record.inverse)
-        else {
+        let Inverse::Effects(effects) = &record.inverse else {
             return Ok(());
         };
         for effect in effects {
             if let Effect::WriteFile { path, content, .. } = effect
                 && content.text.is_none()
             {
-                let kept = self.directory.join(sha256);
+                let kept = self.kept(&content.sha256);
+                if kept.exists() {
+                    continue;
+                }
                 let copy = kept.with_extension("part");
                 std::fs::copy(path, &copy).map_err(failed("keep a copy of", path))?;
                 std::fs::set_permissions(
                     &copy,
                     std::os::unix::fs::PermissionsExt::from_mode(0o600),
                 )
+                .and_then(|()| File::open(&copy)?.sync_all())
                 .and_then(|()| std::fs::rename(&copy, &kept))
                 .map_err(failed("keep a copy as", &kept))?;
             }

@@ -149,7 +149,10 @@ impl Live {
 impl ContentSource for Live {
     fn fetch(&self, sha256: &str, sink: &mut dyn Write) -> Result<()> {
         let seen = self.seen.borrow().get(sha256).cloned();
-        match seen {
+        let kept = self.journal.as_ref().map(|journal| journal.kept(sha256));
+        // What was there when it was seen may have been replaced since.
+        let holds = |path: &PathBuf| matches!(files::content(path), Ok(Found::Present(content)) if content.sha256 == sha256);
+        match seen.into_iter().chain(kept).find(holds) {
             Some(path) => files::copy_to(&path, sha256, sink),
             None => self.contents.fetch(sha256, sink),
         }

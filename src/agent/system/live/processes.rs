@@ -21,6 +21,9 @@ use crate::system::Output;
 /// frame, where a byte that is not UTF-8 takes three.
 const KEPT: usize = 2 * 1024 * 1024;
 
+/// How many pieces of output may wait to be sent.
+const WAITING: usize = 64;
+
 /// Which stream a piece of output came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -160,7 +163,8 @@ fn as_user(command: &Command) -> Vec<String> {
 }
 
 fn follow(child: &mut Child, command: &Command, sink: &OutputSink) -> io::Result<Output> {
-    let (sender, pieces) = mpsc::channel();
+    // A command that prints faster than the connection carries has to wait.
+    let (sender, pieces) = mpsc::sync_channel(WAITING);
     let readers = [
         child
             .stdout
@@ -219,7 +223,7 @@ fn kill(child: &Child) {
     }
 }
 
-type Pieces = mpsc::Sender<(Stream, Vec<u8>)>;
+type Pieces = mpsc::SyncSender<(Stream, Vec<u8>)>;
 
 fn reader(
     mut stream: impl Read + Send + 'static,

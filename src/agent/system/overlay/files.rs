@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::pending::{Entry, Node};
+use super::pending::{Entry, Inode, Node, inode_name};
 use super::{Absence, Overlay};
 use crate::content::Content;
 use crate::effect::Attributes;
@@ -35,6 +35,26 @@ impl Overlay {
 
     /// What is at a path whose parent holds no links.
     fn look(&self, path: &Path) -> Result<Found<Stat>> {
+        Ok(self.look_by_name(path)?.map(|stat| self.by_inode(stat)))
+    }
+
+    /// What was changed under one name of a file shows under all.
+    fn by_inode(&self, stat: Stat) -> Stat {
+        let inodes = &self.pending.inodes;
+        let identity = stat.identity.filter(|_| !inodes.is_empty());
+        match identity.and_then(|identity| inodes.get(&inode_name(identity))) {
+            Some(inode) => Stat {
+                mode: inode.attributes.mode.unwrap_or(stat.mode),
+                owner: inode.attributes.owner.clone().unwrap_or(stat.owner),
+                group: inode.attributes.group.clone().unwrap_or(stat.group),
+                modified: inode.modified,
+                ..stat
+            },
+            None => stat,
+        }
+    }
+
+    fn look_by_name(&self, path: &Path) -> Result<Found<Stat>> {
         match self.pending.files.get(path) {
             Some(Node::Removed) => Ok(Found::Absent),
             Some(Node::Present(entry)) => Ok(entry.stat()),
@@ -59,9 +79,16 @@ impl Overlay {
     }
 
     pub(super) fn content_pending(&self, path: &Path) -> Result<Found<Content>> {
+        let shown = path;
         let path = self.real(path)?;
         match self.pending.files.get(&path) {
             Some(Node::Removed) => Ok(Found::Absent),
+            Some(Node::Present(entry))
+                if entry.kind != FileKind::File && entry.expected.is_none() =>
+            {
+                let shown = shown.display();
+                Err(Failure::new(format!("{shown} is not a regular file")))
+            }
             Some(Node::Present(entry)) => Ok(match (&entry.content, &entry.expected) {
                 (_, Some(origin)) => Found::Unknown(origin.clone()),
                 (Some(content), None) => Found::Present(content.clone()),
@@ -167,67 +194,110 @@ impl Overlay {
         attributes: &Attributes,
         backup: Option<&Path>,
     ) -> Result<()> {
+        let shown = path;
         let path = self.real_parent(path)?;
-        self.need_parent(&path, "write")?;
+        self.need_parent(shown, "write")?;
         self.need_accounts(attributes)?;
+        self.refuse_directory(shown, "replace")?;
         let replaced = self.look(&path)?;
-        if let Found::Present(stat) = &replaced
-            && stat.kind == FileKind::Directory
-        {
-            return Err(Failure::new(format!(
-                "cannot replace {}: is a directory",
-                path.display()
-            )));
-        }
         if let Some(backup) = backup
             && let Found::Present(stat) = &replaced
         {
+            let content = match stat.kind {
+                FileKind::File => self.content_pending(&path)?.present(),
+                _ => None,
+            };
             let kept = Entry {
-                content: self.content_pending(&path)?.present(),
+                content,
                 ..Entry::of(stat)
             };
-            self.put(backup.to_owned(), kept);
+            self.put(self.real_parent(backup)?, kept);
         }
-        let defaults = self.defaults(&replaced, 0o644)?;
+        let defaults = self.defaults(&path, &replaced, 0o644)?;
+        let attributes = self.named(attributes)?.or(defaults);
         let entry = Entry {
             content: Some(content.clone()),
-            ..Entry::new(FileKind::File, attributes.or(defaults), self.now())
+            ..Entry::new(FileKind::File, attributes, self.now())
         };
         self.put(path, entry);
         Ok(())
     }
 
+    /// Nothing takes a directory's place but what removes it first.
+    fn refuse_directory(&self, path: &Path, action: &str) -> Result<()> {
+        match self.stat_pending(path)? {
+            Found::Present(stat) if stat.kind == FileKind::Directory => {
+                let path = path.display();
+                Err(Failure::new(format!(
+                    "cannot {action} {path}: is a directory"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Names instead of numbers, as a later look shows them.
+    fn named(&self, attributes: &Attributes) -> Result<Attributes> {
+        let mut named = attributes.clone();
+        let number = |text: &Option<String>| text.as_ref()?.parse::<u32>().ok();
+        if let Some(uid) = number(&named.owner) {
+            let known = self.users()?.into_iter().find(|user| user.uid == Some(uid));
+            named.owner = Some(known.map_or(uid.to_string(), |user| user.name));
+        }
+        if let Some(gid) = number(&named.group) {
+            let known = self.groups()?;
+            let known = known.into_iter().find(|group| group.gid == Some(gid));
+            named.group = Some(known.map_or(gid.to_string(), |group| group.name));
+        }
+        Ok(named)
+    }
+
     /// What a new file gets where nothing is asked for: what the file it
     /// replaces has, or else the agent's own.
-    fn defaults(&self, replaced: &Found<Stat>, mode: u32) -> Result<Attributes> {
+    fn defaults(&self, path: &Path, replaced: &Found<Stat>, mode: u32) -> Result<Attributes> {
         if let Found::Present(stat) = replaced
             && stat.kind == FileKind::File
         {
             return Ok(stat.attributes());
         }
         let me = self.me()?;
+        let group = match self.look(path.parent().unwrap_or(Path::new("/")))? {
+            // What is made in a directory with the setgid bit gets its group.
+            Found::Present(parent) if parent.mode & 0o2000 != 0 => parent.group,
+            _ => me.group,
+        };
         Ok(Attributes {
             owner: Some(me.name),
-            group: Some(me.group),
+            group: Some(group),
             mode: Some(mode),
         })
     }
 
     pub(super) fn set_attributes(&mut self, path: &Path, attributes: &Attributes) -> Result<()> {
         self.need_accounts(attributes)?;
-        let path = self.real_parent(path)?;
-        let mut entry = self.entry(&path, "set the mode of")?;
-        entry.attributes = attributes.or(entry.attributes);
-        self.put(path, entry);
+        let real = self.real_parent(path)?;
+        let mut entry = self.entry(&real, path, "set the mode of")?;
+        let kept = entry.attributes.clone();
+        entry.attributes = self.named(attributes)?.or(entry.attributes);
+        if entry.kind == FileKind::Link {
+            entry.attributes.mode = kept.mode;
+        }
+        self.put_changed(real, entry);
         Ok(())
     }
 
     pub(super) fn make_directory(&mut self, path: &Path, attributes: &Attributes) -> Result<()> {
+        self.need_parent(path, "make the directory")?;
+        let shown = path;
         let path = self.real_parent(path)?;
-        self.need_parent(&path, "make the directory")?;
         self.need_accounts(attributes)?;
-        let defaults = self.defaults(&Found::Absent, 0o755)?;
-        let entry = Entry::new(FileKind::Directory, attributes.or(defaults), self.now());
+        if let Found::Present(_) = self.look(&path)? {
+            let shown = shown.display();
+            return Err(Failure::new(format!("{shown} is there already")));
+        }
+        let defaults = self.defaults(&path, &Found::Absent, 0o755)?;
+        let attributes = self.named(attributes)?.or(defaults);
+        let entry = Entry::new(FileKind::Directory, attributes, self.now());
         self.put(
             path,
             Entry {
@@ -248,9 +318,10 @@ impl Overlay {
     }
 
     pub(super) fn link(&mut self, path: &Path, target: &Path) -> Result<()> {
+        self.need_parent(path, "make the link")?;
+        self.refuse_directory(path, "make the link")?;
         let path = self.real_parent(path)?;
-        self.need_parent(&path, "make the link")?;
-        let defaults = self.defaults(&Found::Absent, 0o777)?;
+        let defaults = self.defaults(&path, &Found::Absent, 0o777)?;
         let entry = Entry::new(FileKind::Link, defaults, self.now());
         self.put(
             path,
@@ -263,20 +334,37 @@ impl Overlay {
     }
 
     pub(super) fn hard_link(&mut self, path: &Path, target: &Path) -> Result<()> {
-        let path = self.real_parent(path)?;
-        self.need_parent(&path, "make the hard link")?;
-        let mut entry = self.entry(&self.real(target)?, "make a hard link to")?;
-        entry.content = self.content_pending(target)?.present();
-        self.put(path, entry);
+        self.need_parent(path, "make the hard link")?;
+        let source = self.real_parent(target)?;
+        let mut entry = self.entry(&source, target, "make a hard link to")?;
+        self.refuse_directory(target, "make a hard link to")?;
+        self.refuse_directory(path, "make the hard link")?;
+        if entry.identity.is_none() {
+            entry.identity = Some(self.pending.new_identity());
+            self.put(source, entry.clone());
+        }
+        self.put(self.real_parent(path)?, entry);
         Ok(())
     }
 
     pub(super) fn touch(&mut self, path: &Path) -> Result<()> {
-        let path = self.real(path)?;
-        let mut entry = self.entry(&path, "touch")?;
+        let real = self.real(path)?;
+        let mut entry = self.entry(&real, path, "touch")?;
         entry.modified = i64::try_from(self.now()).unwrap_or(i64::MAX);
-        self.put(path, entry);
+        self.put_changed(real, entry);
         Ok(())
+    }
+
+    /// Puts what was changed where it is: its other names show it too.
+    fn put_changed(&mut self, path: PathBuf, entry: Entry) {
+        if let Some(identity) = entry.identity {
+            let inode = Inode {
+                attributes: entry.attributes.clone(),
+                modified: entry.modified,
+            };
+            self.pending.inodes.insert(inode_name(identity), inode);
+        }
+        self.put(path, entry);
     }
 
     /// A file that will be there without it being known what it holds. On a
@@ -316,11 +404,16 @@ impl Overlay {
     }
 
     /// What is at `path` as an entry of its own, to be changed.
-    fn entry(&self, path: &Path, action: &str) -> Result<Entry> {
+    fn entry(&self, path: &Path, shown: &Path, action: &str) -> Result<Entry> {
+        let found = self.look(path)?;
         if let Some(Node::Present(entry)) = self.pending.files.get(path) {
-            return Ok(entry.clone());
+            let mut entry = entry.clone();
+            if let Found::Present(stat) = found {
+                (entry.attributes, entry.modified) = (stat.attributes(), stat.modified);
+            }
+            return Ok(entry);
         }
-        match self.look(path)? {
+        match found {
             Found::Present(stat) => {
                 let content = match stat.kind {
                     FileKind::File => self.base.content(path)?.present(),
@@ -340,23 +433,24 @@ impl Overlay {
             }
             Found::Absent => Err(Failure::new(format!(
                 "cannot {action} {}: no such file or directory",
-                path.display()
+                shown.display()
             ))),
         }
     }
 
     /// Refuses what the host would refuse: a parent that is not there.
     fn need_parent(&mut self, path: &Path, action: &str) -> Result<()> {
-        let Some(parent) = path.parent() else {
+        let (Some(shown), Some(parent)) = (path.parent(), path.parent()) else {
             return Ok(());
         };
+        let parent = &self.real(parent)?;
         match self.look(parent)? {
             Found::Present(stat) if stat.kind == FileKind::Directory => return Ok(()),
             Found::Present(_) => {
                 return Err(Failure::new(format!(
                     "cannot {action} {}: {} is not a directory",
                     path.display(),
-                    parent.display()
+                    shown.display()
                 )));
             }
             Found::Absent | Found::Unknown(_) => {}
@@ -456,6 +550,7 @@ impl Entry {
             target: None,
             expected: None,
             fresh: false,
+            identity: None,
             modified: i64::try_from(now).unwrap_or(i64::MAX),
         }
     }
@@ -468,12 +563,15 @@ impl Entry {
             target: stat.target.clone(),
             expected: None,
             fresh: false,
+            identity: stat.identity,
             modified: stat.modified,
         }
     }
 
     fn stat(&self) -> Found<Stat> {
-        if let (Some(origin), None) = (&self.expected, self.attributes.mode) {
+        let Attributes { owner, group, mode } = &self.attributes;
+        let known = owner.is_some() && group.is_some() && mode.is_some();
+        if let (Some(origin), false) = (&self.expected, known) {
             return Found::Unknown(origin.clone());
         }
         Found::Present(Stat {
@@ -481,10 +579,14 @@ impl Entry {
             mode: self.attributes.mode.unwrap_or_default(),
             owner: self.attributes.owner.clone().unwrap_or_default(),
             group: self.attributes.group.clone().unwrap_or_default(),
-            size: self.content.as_ref().map_or(0, |content| content.size),
+            size: match (&self.content, &self.target) {
+                (Some(content), _) => content.size,
+                (None, Some(target)) => target.as_os_str().len() as u64,
+                (None, None) => 0,
+            },
             modified: self.modified,
             target: self.target.clone(),
-            identity: None,
+            identity: self.identity,
         })
     }
 }

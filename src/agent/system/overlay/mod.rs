@@ -17,6 +17,7 @@ use crate::content::Content;
 use crate::effect::{
     Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
 };
+use crate::mark;
 use crate::module::Result;
 
 mod accounts;
@@ -33,6 +34,9 @@ mod units;
 
 #[cfg(test)]
 pub mod fake;
+
+#[cfg(test)]
+mod unknowns;
 
 pub use pending::Pending;
 
@@ -262,6 +266,11 @@ impl Reads for Overlay {
     }
 
     fn query(&self, command: &Command) -> Result<Found<Output>> {
+        let texts = command.argv.iter().chain(command.environment.values());
+        let mut texts = texts.chain(&command.input);
+        if let Some(origin) = texts.find_map(|text| mark::unknown_origin(text)) {
+            return Ok(Found::Unknown(origin.to_owned()));
+        }
         if let Some(word) = command.argv.iter().find(|word| self.pending.mentions(word)) {
             return Ok(Found::Unknown(format!("the pending change of {word}")));
         }

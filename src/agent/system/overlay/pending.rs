@@ -16,6 +16,8 @@ use crate::system::{FileKind, Group, Unit, User};
 pub struct Pending {
     /// Files that came, changed or went, by absolute path.
     pub files: BTreeMap<PathBuf, Node>,
+    /// What changed of files that may have several names, by [`inode_name`].
+    pub inodes: BTreeMap<String, Inode>,
     /// Versions of packages that came, or `None` for those that went.
     pub packages: BTreeMap<String, Option<String>>,
     /// Packages that came without it being known what they bring.
@@ -65,13 +67,30 @@ pub struct Entry {
     pub content: Option<Content>,
     /// What a link says.
     pub target: Option<PathBuf>,
-    /// Where its content will come from, if that is not known; without a mode
-    /// nothing else is known of it either.
+    /// Where its content will come from, if that is not known; without owner,
+    /// group and mode nothing else is known of it either.
     pub expected: Option<String>,
     /// A directory that hides what the base has below it.
     pub fresh: bool,
     /// Last change of the content, in seconds since 1970.
     pub modified: i64,
+    /// Which file it is, where it is one of the base or has a second name.
+    #[serde(default)]
+    pub identity: Option<(u64, u64)>,
+}
+
+/// What a file has under all its names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Inode {
+    /// Owner, group and mode.
+    pub attributes: Attributes,
+    /// Last change of the content, in seconds since 1970.
+    pub modified: i64,
+}
+
+/// An identity as a key of JSON.
+pub fn inode_name((device, inode): (u64, u64)) -> String {
+    format!("{device}:{inode}")
 }
 
 impl Pending {
@@ -80,9 +99,31 @@ impl Pending {
         *self == Self::default()
     }
 
-    /// Whether a word of a command names something that changed.
+    /// An identity that no file has, on a device that does not exist.
+    pub fn new_identity(&self) -> (u64, u64) {
+        let inode = |node: &Node| match node {
+            Node::Present(entry) => entry.identity.filter(|(device, _)| *device == 0),
+            Node::Removed => None,
+        };
+        let highest = self.files.values().filter_map(inode).max();
+        (0, highest.map_or(1, |(_, inode)| inode + 1))
+    }
+
+    /// Whether a word of a command, be it a whole script, names a path that
+    /// changed, or one that something changed below.
     pub fn mentions(&self, word: &str) -> bool {
-        self.files.contains_key(Path::new(word))
+        const AROUND_PATHS: &str = "=:,;|&<>()\"'`";
+        word.split(|part: char| part.is_whitespace() || AROUND_PATHS.contains(part))
+            .filter_map(|part| Some(Path::new(&part[part.find('/')?..])))
+            .filter(|path| path.parent().is_some())
+            .any(|path| self.changes_below(path))
+    }
+
+    fn changes_below(&self, path: &Path) -> bool {
+        let mut after = self.files.range(path.to_owned()..);
+        after
+            .next()
+            .is_some_and(|(known, _)| known.starts_with(path))
     }
 
     /// Whether the base's view of `path` is hidden by a recorded ancestor.

@@ -1,0 +1,409 @@
+//! The promise itself, tested: what a dry run says of effects on files is what
+//! the host then shows, and the inverses lead back.
+//!
+//! Each case runs a sequence of effects twice from the same start: predicted
+//! over the untouched directory, then performed on it. Results, failures,
+//! records and everything that can be read afterwards must be the same.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File, FileTimes};
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::live::{ContentSource, Journal, Live, OutputSink};
+use super::overlay::{Absence, Overlay, Pending};
+use super::{FileKind, Found, Reads, System};
+use crate::content::{Content, INLINE_LIMIT};
+use crate::effect::{Attributes, Effect, Inverse, Record};
+use crate::module::Result;
+use crate::outcome::Failure;
+
+/// When everything in the directory was last changed, before the effects.
+const LONG_AGO: u64 = 1_000_000_000;
+
+/// A directory with one of everything, and the journal of what is done to it.
+struct Scene {
+    root: tempfile::TempDir,
+    journal: tempfile::TempDir,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let scene = Self {
+            root: tempfile::tempdir().unwrap(),
+            journal: tempfile::tempdir().unwrap(),
+        };
+        for directory in ["directory", "directory/sub", "empty", "shared"] {
+            fs::create_dir(scene.at(directory)).unwrap();
+        }
+        for (name, bytes, mode) in [
+            ("file", &b"old\n"[..], 0o640),
+            ("setuid", b"program", 0o4755),
+            ("binary", b"\xff\x00\xfe", 0o600),
+            ("large", &large(b'o'), 0o644),
+            ("twin-a", b"twins", 0o644),
+            ("directory/inside", b"inside", 0o644),
+            ("directory/sub/deep", b"deep", 0o400),
+        ] {
+            fs::write(scene.at(name), bytes).unwrap();
+            fs::set_permissions(scene.at(name), fs::Permissions::from_mode(mode)).unwrap();
+            let then = UNIX_EPOCH + Duration::from_secs(LONG_AGO);
+            let times = FileTimes::new().set_accessed(then).set_modified(then);
+            let file = File::options().read(true).open(scene.at(name)).unwrap();
+            file.set_times(times).unwrap();
+        }
+        fs::hard_link(scene.at("twin-a"), scene.at("twin-b")).unwrap();
+        for (name, target) in [
+            ("link", "file"),
+            ("link-dir", "directory"),
+            ("dangling", "nowhere"),
+            ("loop", "loop"),
+        ] {
+            symlink(target, scene.at(name)).unwrap();
+        }
+        rustix::fs::mkfifoat(
+            rustix::fs::CWD,
+            scene.at("fifo"),
+            rustix::fs::Mode::from_raw_mode(0o600),
+        )
+        .unwrap();
+        if is_root() {
+            chown(scene.at("shared"), None, Some(1)).unwrap();
+            chown(scene.at("directory/inside"), Some(1), Some(1)).unwrap();
+            std::os::unix::fs::lchown(scene.at("dangling"), Some(1), None).unwrap();
+        }
+        let shared = fs::Permissions::from_mode(0o2775);
+        fs::set_permissions(scene.at("shared"), shared).unwrap();
+        scene
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    fn dry_run(&self) -> Overlay {
+        let base = Live::new(Rc::new(Sent::new()), OutputSink::silent(), None);
+        Overlay::new(Box::new(base), Absence::Doubtful, Pending::default())
+    }
+
+    fn live(&self, contents: Sent, run: &str) -> Live {
+        let journal = Journal::open(self.journal.path(), run).unwrap();
+        Live::new(Rc::new(contents), OutputSink::silent(), Some(journal))
+    }
+
+    /// Predicts and performs the effects; both must tell the same.
+    fn compare(&self, effects: &[Effect]) {
+        let start = snapshot(&self.dry_run(), self.root.path());
+        let mut predicted = self.dry_run();
+        let mut performed = self.live(Sent::of_tests(), "apply");
+        let predictions = run(&mut predicted, effects);
+        let expected = snapshot(&predicted, self.root.path());
+        let results = run(&mut performed, effects);
+        let story = story(effects, &results);
+        assert_eq!(predictions, results, "failures differ after\n{story}");
+        let seen = snapshot(&performed, self.root.path());
+        assert_same(&expected, &seen, &story);
+        let expected = predicted.take_records().0;
+        let records = performed.take_records().0;
+        for (expected, record) in expected.iter().zip(&records) {
+            assert_eq!(expected, record, "records differ after\n{story}");
+        }
+        assert_eq!(expected.len(), records.len());
+        self.take_back(&records, &start, &story);
+        self.assert_no_leftovers();
+    }
+
+    /// Performs the inverses, with nothing but the journal to take from.
+    fn take_back(&self, records: &[Record], start: &Snapshot, story: &str) {
+        let mut host = self.live(Sent::new(), "undo");
+        for record in records.iter().rev() {
+            match &record.inverse {
+                Inverse::Effects(effects) => {
+                    for effect in effects {
+                        let undone = host.perform(effect.clone());
+                        let undone = undone.map_err(|failure| failure.message);
+                        assert!(undone.is_ok(), "{effect:?}: {undone:?} after\n{story}");
+                    }
+                }
+                Inverse::Nothing => {}
+                Inverse::None(_) => return,
+            }
+        }
+        let mut start = start.clone();
+        let mut end = snapshot(&host, self.root.path());
+        // The time of the last change is not kept, nor second names; what was
+        // changed under one of them stays so under the other.
+        for seen in start.values_mut().chain(end.values_mut()) {
+            seen.recent = None;
+            seen.same_as.clear();
+        }
+        for twin in ["twin-a", "twin-b"] {
+            for snapshot in [&mut start, &mut end] {
+                if let Some(seen) = snapshot.get_mut(&self.at(twin)) {
+                    seen.attributes = Attributes::default();
+                }
+            }
+        }
+        assert_same(&start, &end, &format!("taken back:\n{story}"));
+    }
+
+    fn assert_no_leftovers(&self) {
+        let names = fs::read_dir(self.root.path()).unwrap();
+        for name in names {
+            let name = name.unwrap().file_name().into_string().unwrap();
+            assert!(!name.contains(".veza-"), "{name} was left behind");
+        }
+    }
+}
+
+fn is_root() -> bool {
+    rustix::process::getuid().is_root()
+}
+
+fn large(byte: u8) -> Vec<u8> {
+    vec![byte; INLINE_LIMIT as usize + 1]
+}
+
+/// What the controller holds.
+struct Sent(HashMap<String, Vec<u8>>);
+
+impl Sent {
+    fn new() -> Self {
+        Self(HashMap::new())
+    }
+
+    fn of_tests() -> Self {
+        let contents = [b"\x00\xff".to_vec(), large(b'n')];
+        Self(
+            contents
+                .map(|bytes| (Content::of(&bytes).sha256, bytes))
+                .into(),
+        )
+    }
+}
+
+impl ContentSource for Sent {
+    fn fetch(&self, sha256: &str, sink: &mut dyn Write) -> Result<()> {
+        let bytes = self.0.get(sha256);
+        let bytes = bytes.ok_or_else(|| Failure::new("the controller has no such content"))?;
+        sink.write_all(bytes)
+            .map_err(|error| Failure::new(error.to_string()))
+    }
+}
+
+type Snapshot = BTreeMap<PathBuf, Seen>;
+
+#[derive(Clone, Debug, PartialEq)]
+struct Seen {
+    kind: FileKind,
+    attributes: Attributes,
+    size: Option<u64>,
+    target: Option<PathBuf>,
+    /// The content, links followed; an error if it cannot be read.
+    content: Option<std::result::Result<Found<Content>, ()>>,
+    /// Whether the content was changed or touched.
+    recent: Option<bool>,
+    same_as: Vec<PathBuf>,
+}
+
+/// All that can be read below a directory.
+fn snapshot(reads: &dyn Reads, root: &Path) -> Snapshot {
+    let mut all = Snapshot::new();
+    let mut identities: BTreeMap<(u64, u64), Vec<PathBuf>> = BTreeMap::new();
+    let mut left = vec![root.to_owned()];
+    while let Some(directory) = left.pop() {
+        for name in reads.list(&directory).unwrap() {
+            let path = directory.join(name);
+            let Found::Present(stat) = reads.stat(&path).unwrap() else {
+                panic!("{} is listed, but not there", path.display());
+            };
+            let is_file = stat.kind == FileKind::File;
+            let readable = is_file || stat.kind == FileKind::Link;
+            if let (true, Some(identity)) = (is_file, stat.identity) {
+                identities.entry(identity).or_default().push(path.clone());
+            }
+            let seen = Seen {
+                kind: stat.kind,
+                attributes: stat.attributes(),
+                size: readable.then_some(stat.size),
+                target: stat.target,
+                content: readable.then(|| reads.content(&path).map_err(drop)),
+                recent: is_file.then_some(stat.modified > LONG_AGO as i64),
+                same_as: Vec::new(),
+            };
+            if stat.kind == FileKind::Directory {
+                left.push(path.clone());
+            }
+            all.insert(path, seen);
+        }
+    }
+    for names in identities.into_values().filter(|names| names.len() > 1) {
+        for name in &names {
+            if let Some(seen) = all.get_mut(name) {
+                seen.same_as = names.clone();
+            }
+        }
+    }
+    all
+}
+
+fn assert_same(expected: &Snapshot, seen: &Snapshot, story: &str) {
+    for (path, expected) in expected {
+        let seen = seen.get(path);
+        assert_eq!(Some(expected), seen, "{} after\n{story}", path.display());
+    }
+    for path in seen.keys() {
+        assert!(
+            expected.contains_key(path),
+            "{} is unexpected after\n{story}",
+            path.display()
+        );
+    }
+}
+
+/// What the kernel says of links that lead round.
+const LOOP: &str = ": too many levels of symbolic links";
+
+type Results = Vec<std::result::Result<(), String>>;
+
+fn run(system: &mut dyn System, effects: &[Effect]) -> Results {
+    let perform = |effect: &Effect| {
+        let performed = system.perform(effect.clone());
+        performed
+            .map(drop)
+            .map_err(|failure| failure.message.replace(LOOP, "has too many links"))
+    };
+    effects.iter().map(perform).collect()
+}
+
+fn story(effects: &[Effect], results: &Results) -> String {
+    effects
+        .iter()
+        .zip(results)
+        .map(|(effect, result)| format!("{}: {result:?}\n", brief(effect)))
+        .collect()
+}
+
+/// An effect without the bytes it carries.
+fn brief(effect: &Effect) -> String {
+    let mut effect = effect.clone();
+    if let Effect::WriteFile { content, .. } = &mut effect {
+        content.text = None;
+    }
+    format!("{effect:?}")
+}
+
+/// The same numbers each time, so that a failure can be looked at again.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, count: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % count
+    }
+
+    fn pick<T: Clone>(&mut self, among: &[T]) -> T {
+        among[self.below(among.len())].clone()
+    }
+
+    fn attributes(&mut self) -> Attributes {
+        let accounts = ["0", "1", "root", "daemon", "54321"];
+        let mut account = || {
+            let account = self.pick(&accounts).to_owned();
+            (is_root() && self.below(3) == 0).then_some(account)
+        };
+        let (owner, group) = (account(), account());
+        let mode = self.pick(&[None, Some(0o600), Some(0o755), Some(0o4711), Some(0o2770)]);
+        Attributes { owner, group, mode }
+    }
+
+    fn effect(&mut self, scene: &Scene) -> Effect {
+        let name = self.pick(&NAMES);
+        let path = scene.at(name);
+        match self.below(9) {
+            0 | 1 => Effect::WriteFile {
+                path,
+                content: Content::of(&self.pick(&[
+                    b"new\n".to_vec(),
+                    Vec::new(),
+                    b"\x00\xff".to_vec(),
+                    large(b'n'),
+                ])),
+                attributes: self.attributes(),
+                backup: (self.below(3) == 0).then(|| scene.at(&format!("{name}~"))),
+                validate: None,
+            },
+            2 => Effect::SetAttributes {
+                path,
+                attributes: self.attributes(),
+            },
+            3 => Effect::MakeDirectory {
+                path,
+                attributes: self.attributes(),
+            },
+            4 | 5 => Effect::Remove { path },
+            6 => Effect::Link {
+                path,
+                target: self.pick(&TARGETS).into(),
+            },
+            7 => Effect::HardLink {
+                path,
+                target: scene.at(self.pick(&NAMES)),
+            },
+            _ => Effect::Touch { path },
+        }
+    }
+}
+
+const NAMES: [&str; 22] = [
+    "file",
+    "setuid",
+    "binary",
+    "large",
+    "twin-a",
+    "twin-b",
+    "directory",
+    "directory/inside",
+    "directory/sub",
+    "directory/sub/deep",
+    "empty",
+    "empty/new",
+    "shared/new",
+    "link",
+    "link-dir",
+    "link-dir/inside",
+    "link-dir/new",
+    "dangling",
+    "fifo",
+    "new",
+    "new/below",
+    "missing/new",
+];
+
+const TARGETS: [&str; 5] = ["file", "directory", "nowhere", "../new", "link"];
+
+#[test]
+fn a_dry_run_foretells_every_single_effect() {
+    let mut dice = Dice(1);
+    for _ in 0..300 {
+        let scene = Scene::new();
+        let effect = dice.effect(&scene);
+        scene.compare(&[effect]);
+    }
+}
+
+#[test]
+fn a_dry_run_foretells_sequences_of_effects() {
+    for seed in 0..120 {
+        let mut dice = Dice(seed);
+        let scene = Scene::new();
+        let effects: Vec<Effect> = (0..6).map(|_| dice.effect(&scene)).collect();
+        scene.compare(&effects);
+    }
+}

@@ -1,0 +1,70 @@
+//! Tests: what a dry run cannot know is said, never tried nor guessed.
+
+use std::path::Path;
+use std::rc::Rc;
+
+use serde_json::json;
+
+use super::{Absence, Overlay, Pending};
+use crate::effect::{Attributes, Command, Effect};
+use crate::mark;
+use crate::modules;
+use crate::outcome::Verdict;
+use crate::system::live::{ContentSource, Live, OutputSink};
+use crate::system::{Found, Reads, System};
+
+struct Nothing;
+
+impl ContentSource for Nothing {
+    fn fetch(&self, _: &str, _: &mut dyn std::io::Write) -> crate::module::Result<()> {
+        Ok(())
+    }
+}
+
+fn dry_run() -> Overlay {
+    let host = Live::new(Rc::new(Nothing), OutputSink::silent(), None);
+    Overlay::new(Box::new(host), Absence::Doubtful, Pending::default())
+}
+
+#[test]
+fn a_question_with_an_unknown_part_is_not_asked() {
+    let origin = "stdout of `id`";
+    let mut command = Command::new(["echo".to_owned(), mark::unknown(origin)]);
+    let answer = dry_run().query(&command).unwrap();
+    assert_eq!(answer, Found::Unknown(origin.to_owned()));
+    command.argv.pop();
+    command.input = Some(mark::unknown(origin));
+    let answer = dry_run().query(&command).unwrap();
+    assert_eq!(answer, Found::Unknown(origin.to_owned()));
+}
+
+#[test]
+fn a_question_about_what_changes_is_not_answered_by_what_was() {
+    let mut host = dry_run();
+    let path = std::env::temp_dir().join("veza-pending");
+    let attributes = Attributes::default();
+    host.perform(Effect::MakeDirectory { path, attributes })
+        .unwrap();
+    let directory = std::env::temp_dir();
+    let script = format!("test -e '{}/veza-pending'", directory.display());
+    for words in [
+        vec!["ls".to_owned(), directory.display().to_string()],
+        vec!["sh".to_owned(), "-c".to_owned(), script],
+    ] {
+        let answer = host.query(&Command::new(words.clone())).unwrap();
+        assert!(matches!(answer, Found::Unknown(_)), "{words:?}: {answer:?}");
+    }
+    let answer = host.query(&Command::new(["ls", "/"])).unwrap();
+    assert!(matches!(answer, Found::Present(_)));
+}
+
+#[test]
+fn a_failure_for_an_unknown_argument_is_no_failure() {
+    let module = modules::find("file").unwrap();
+    let path = Path::new("/").join("veza-no-such-link");
+    let source = mark::unknown("stdout of `id`");
+    let arguments = json!({ "path": path, "state": "link", "src": source });
+    let outcome = (module.call)(arguments, &mut dry_run());
+    assert_eq!(outcome.verdict, Verdict::Unknown, "{:?}", outcome.failure);
+    assert!(outcome.assumptions[0].contains("stdout of `id`"));
+}
