@@ -8,9 +8,9 @@ use super::{Refusal, catalog, show};
 use crate::exit::Exit;
 use crate::schema::{Field, Kind, Schema, closest};
 use crate::script::catalog::common_options;
+use crate::script::declaration_schemas;
 use crate::script::describe::{self, FunctionDoc, RoleDoc};
 use crate::script::project::Project;
-use crate::script::declaration_schemas;
 
 /// Shows one module or role, or the list of all.
 pub fn run(name: Option<&str>, project: &Path) -> Result<Exit, Refusal> {
