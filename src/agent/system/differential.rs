@@ -389,6 +389,58 @@ const NAMES: [&str; 22] = [
 const TARGETS: [&str; 5] = ["file", "directory", "nowhere", "../new", "link"];
 
 #[test]
+fn what_a_killed_agent_left_is_swept_away() {
+    let scene = Scene::new();
+    let age = |name: &str, seconds| {
+        fs::write(scene.at(name), b"half").unwrap();
+        let file = File::options().write(true).open(scene.at(name)).unwrap();
+        file.set_modified(UNIX_EPOCH + Duration::from_secs(seconds))
+            .unwrap();
+    };
+    let now = scene.dry_run().now();
+    age(".file.veza-77-0", LONG_AGO);
+    age(".other.veza-77-0", now);
+    age(".file.veza-mine", LONG_AGO);
+    let path = scene.at("new");
+    let target = "file".into();
+    let mut host = scene.live(Sent::new(), "apply");
+    host.perform(Effect::Link { path, target }).unwrap();
+    assert!(!scene.at(".file.veza-77-0").exists());
+    assert!(scene.at(".other.veza-77-0").exists());
+    assert!(scene.at(".file.veza-mine").exists());
+}
+
+#[test]
+fn a_name_that_a_killed_agent_left_is_not_in_the_way() {
+    let scene = Scene::new();
+    let process = std::process::id();
+    for count in 0..5_000 {
+        fs::write(scene.at(&format!(".new.veza-{process}-{count}")), b"").unwrap();
+    }
+    let path = scene.at("new");
+    let attributes = Attributes::default();
+    let mut host = scene.live(Sent::new(), "apply");
+    let made = host.perform(Effect::MakeDirectory { path, attributes });
+    assert!(made.is_ok(), "{made:?}");
+}
+
+#[test]
+fn a_link_at_a_backups_name_is_replaced_and_never_followed() {
+    let scene = Scene::new();
+    let backup = scene.at("link");
+    let effect = Effect::WriteFile {
+        path: scene.at("setuid"),
+        content: Content::of(b"new"),
+        attributes: Attributes::default(),
+        backup: Some(backup.clone()),
+        validate: None,
+    };
+    scene.live(Sent::new(), "apply").perform(effect).unwrap();
+    assert_eq!(fs::read(scene.at("file")).unwrap(), b"old\n");
+    assert_eq!(fs::read(backup).unwrap(), b"program");
+}
+
+#[test]
 fn a_dry_run_foretells_every_single_effect() {
     let mut dice = Dice(1);
     for _ in 0..300 {

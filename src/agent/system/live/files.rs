@@ -2,7 +2,8 @@
 //! file is complete, checked and has its final owner and mode before it takes
 //! the name.
 
-use std::ffi::OsString;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
@@ -11,6 +12,8 @@ use std::os::unix::fs::{
 };
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW};
 use rustix::process::{Gid, Uid};
@@ -22,6 +25,9 @@ use crate::effect::Attributes;
 use crate::module::Result;
 use crate::outcome::Failure;
 use crate::system::{FileKind, Found, Stat};
+
+/// How old a temporary file is before it is taken for a killed agent's.
+const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Gives the bytes of contents that the controller holds.
 pub trait ContentSource {
@@ -370,6 +376,7 @@ fn make_temporary<T>(
     make: impl Fn(&Path) -> io::Result<T>,
 ) -> Result<(PathBuf, T)> {
     need_parent(path, action)?;
+    sweep(path.parent().unwrap_or(Path::new("/")));
     loop {
         let temporary = temporary_name(path)?;
         match make(&temporary) {
@@ -399,6 +406,47 @@ fn need_parent(path: &Path, action: &str) -> Result<()> {
         .hint("Make the directory first, with `file(PATH, #{ state: \"directory\" })`.")),
         Err(error) => Err(failed(action, path)(error)),
     }
+}
+
+/// Removes what agents that were killed left in a directory, once a process.
+/// What cannot be removed does no harm where it is.
+fn sweep(directory: &Path) {
+    static SWEPT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    let mut swept = SWEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if !swept.insert(directory.to_owned()) {
+        return;
+    }
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let abandoned = is_temporary(&entry.file_name()) && is_abandoned(&entry.path());
+        if abandoned && remove(&entry.path()).is_err() {
+            return;
+        }
+    }
+}
+
+/// Whether a name is one of [`temporary_name`]'s.
+fn is_temporary(name: &OsStr) -> bool {
+    let parts = || {
+        let (_, numbers) = name.to_str()?.strip_prefix('.')?.rsplit_once(".veza-")?;
+        let (process, count) = numbers.split_once('-')?;
+        Some(process.parse::<u32>().is_ok() && count.parse::<u64>().is_ok())
+    };
+    parts().unwrap_or(false)
+}
+
+/// Whether something is ours and older than any effect takes.
+fn is_abandoned(path: &Path) -> bool {
+    let Ok(metadata) = fs::symlink_metadata(path) else {
+        return false;
+    };
+    let age = metadata
+        .modified()
+        .ok()
+        .and_then(|time| time.elapsed().ok());
+    metadata.uid() == rustix::process::geteuid().as_raw() && age.is_some_and(|age| age > ABANDONED)
 }
 
 fn is_directory(action: &str, path: &Path) -> Failure {
