@@ -20,12 +20,15 @@ use crate::transport::Unreachable;
 /// would be more than a frame holds; the rest is asked for by digest.
 const INLINE_TOTAL: u64 = 1024 * 1024;
 
+/// The files of one `src`, shared by all hosts.
+type Sources = Arc<Vec<SourceFile>>;
+
 /// Everything a run may send, by digest.
 #[derive(Default)]
 pub struct Contents {
     places: Mutex<HashMap<String, Place>>,
     /// By path, and whether only what the directory holds was asked for.
-    read: Mutex<HashMap<(PathBuf, bool), Arc<Vec<SourceFile>>>>,
+    read: Mutex<HashMap<(PathBuf, bool), Sources>>,
 }
 
 #[derive(Clone)]
