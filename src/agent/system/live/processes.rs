@@ -162,6 +162,9 @@ fn as_user(command: &Command) -> Vec<String> {
     }
 }
 
+/// How often a silent command is looked at.
+const TICK: Duration = Duration::from_millis(100);
+
 fn follow(child: &mut Child, command: &Command, sink: &OutputSink) -> io::Result<Output> {
     // A command that prints faster than the connection carries has to wait.
     let (sender, pieces) = mpsc::sync_channel(WAITING);
@@ -188,31 +191,39 @@ fn follow(child: &mut Child, command: &Command, sink: &OutputSink) -> io::Result
         .map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let mut kept = Kept::default();
     let mut timed_out = false;
+    let mut left_open = false;
     loop {
-        let piece = match deadline.filter(|_| !timed_out) {
-            None => pieces
-                .recv()
-                .map_err(|_| mpsc::RecvTimeoutError::Disconnected),
-            Some(deadline) => {
-                pieces.recv_timeout(deadline.saturating_duration_since(Instant::now()))
-            }
+        let patience = match deadline.filter(|_| !timed_out) {
+            None => TICK,
+            Some(deadline) => TICK.min(deadline.saturating_duration_since(Instant::now())),
         };
-        match piece {
+        match pieces.recv_timeout(patience) {
             Ok((stream, bytes)) => {
                 (sink.0)(stream, &bytes);
                 kept.add(stream, &bytes);
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {
-                timed_out = true;
-                kill(child);
+                // A daemon that the command left behind may hold its output
+                // open for ever.
+                left_open = child.try_wait()?.is_some();
+                if left_open {
+                    break;
+                }
+                if !timed_out && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                    timed_out = true;
+                    kill(child);
+                }
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => break,
         }
     }
     let status = child.wait()?;
+    // The threads only move bytes; they do not panic. Those of a stream that
+    // is still open end with it.
     for thread in readers.into_iter().flatten().chain(writer) {
-        // The threads only move bytes; they do not panic.
-        drop(thread.join());
+        if !left_open {
+            drop(thread.join());
+        }
     }
     Ok(kept.into_output(status, timed_out))
 }
@@ -291,6 +302,14 @@ mod tests {
         let started = Instant::now();
         assert!(output(&command).expect("sh runs").timed_out);
         assert!(started.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn a_daemon_that_keeps_the_output_open_is_not_waited_for() {
+        let started = Instant::now();
+        let output = output(&shell("sleep 20 & echo started")).expect("sh runs");
+        assert_eq!((output.code, output.stdout.as_str()), (0, "started\n"));
+        assert!(started.elapsed() < Duration::from_secs(10));
     }
 
     #[test]
