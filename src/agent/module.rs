@@ -93,8 +93,7 @@ pub struct ModuleInfo {
     pub name: &'static str,
     /// Arguments that may be written without their name, in order.
     pub positional: &'static [&'static str],
-    /// The JSON schema of the arguments. Only the controller calls it, so it
-    /// is not part of the agent.
+    /// The JSON schema of the arguments. Only the controller calls it.
     pub schema: fn() -> schemars::Schema,
     /// Carries out one call.
     pub call: fn(Value, &mut dyn System) -> Outcome,
