@@ -311,6 +311,9 @@ pub struct Package {
     pub state: PackageState,
     /// Whether an administrator keeps it from changing (`apt-mark hold`).
     pub held: bool,
+    /// Whether it came as a dependency, and goes once nothing needs it
+    /// (`apt-mark auto`).
+    pub automatic: bool,
 }
 
 /// How far a package is there.
