@@ -22,6 +22,8 @@ mod place;
 
 mod shell;
 
+mod slurp;
+
 mod stat;
 
 mod systemd;
@@ -48,6 +50,7 @@ pub const ALL: &[ModuleInfo] = &[
     module::<group::Group>(),
     module::<package::PackageSet>(),
     action::<shell::Shell>(),
+    action::<slurp::Slurp>(),
     action::<stat::Stat>(),
     module::<systemd::Systemd>(),
     module::<template::Template>(),
