@@ -14,7 +14,7 @@ pub struct Function {
 }
 
 /// All of them, in the order in which one meets them.
-pub const ALL: [Function; 13] = [
+pub const ALL: [Function; 14] = [
     Function {
         name: "host",
         summary: "The host that the play runs on: `name`, `address`, `groups`.",
@@ -65,6 +65,16 @@ pub const ALL: [Function; 13] = [
               connection. A handler that is defined inside runs at the end of the play, as the \
               user of the play.",
         example: "let version = as_user(\"postgres\", || command(\"psql --version\", #{ read_only: true }).stdout);",
+    },
+    Function {
+        name: "retry",
+        summary: "Runs its closure until it does not fail, and gives back its value.",
+        doc: "With `until`, that closure is given the value and says whether it is the one hoped \
+              for. The last failure is passed on; those before it are told. Inside, each task is \
+              waited for, as in `try`. A mistake of the script is not tried again. A dry run makes \
+              one attempt and waits for nothing: what only a later attempt could bring is assumed, \
+              the plan says so, and the value is then not known.",
+        example: "retry(#{ times: 10, delay: \"1s\", backoff: 2, max_delay: \"30s\", until: |it| it.stdout == \"ready\" },\n    || command(\"app status\", #{ read_only: true }));",
     },
     Function {
         name: "log",

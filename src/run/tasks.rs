@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use veza_agent::outcome::{Outcome, Verdict};
@@ -16,11 +18,14 @@ use super::host::RunHost;
 use super::prepare::Unprepared;
 use super::session::{Answer, Session};
 use crate::play::{Body, Play};
-use crate::report::event::{Event, Site};
+use crate::report::event::{Event, Mode, Site};
 use crate::schema::closest;
 use crate::script::Closure;
 use crate::script::tasks::{Call, Stop, TaskFailure, TaskId, Tasks, View};
 use crate::transport::Unreachable;
+
+/// How soon one that waits notices that the run was cancelled.
+const TICK: Duration = Duration::from_millis(50);
 
 /// A play on one host.
 pub struct HostTasks {
@@ -438,6 +443,23 @@ impl Tasks for HostTasks {
             module: stopped.module.clone(),
             site: stopped.site.clone(),
         });
+    }
+
+    fn is_dry_run(&self) -> bool {
+        self.shared.options.mode == Mode::Check
+    }
+
+    fn pause(&self, time: Duration) -> Result<(), Stop> {
+        // What was said before must not wait too.
+        self.settle()?;
+        let begun = Instant::now();
+        loop {
+            self.check_cancelled()?;
+            match time.saturating_sub(begun.elapsed()) {
+                Duration::ZERO => return Ok(()),
+                left => thread::sleep(left.min(TICK)),
+            }
+        }
     }
 
     fn log(&self, text: &str, site: Site) {

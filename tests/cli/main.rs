@@ -14,6 +14,8 @@ mod flow;
 
 mod batches;
 
+mod waiting;
+
 mod output;
 
 mod commands;
