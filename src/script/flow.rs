@@ -6,13 +6,15 @@
 
 use std::sync::LazyLock;
 
-use rhai::{Dynamic, Engine, FnPtr, ImmutableString, Map, NativeCallContext};
+use rhai::{Dynamic, Engine, EvalAltResult, FnPtr, ImmutableString, Map, NativeCallContext};
 use serde_json::Value;
+use veza_agent::outcome::Failure;
 
 use super::calls;
 use super::context::{self, Running, running, site};
-use super::error::{Failed, fail_script};
+use super::error::{Failed, Place, fail_script, stop_of};
 use super::retry;
+use super::tasks::{Stop, TaskFailure};
 use super::value::{self, Refused};
 use crate::schema::check::{Part, Shape};
 use crate::schema::{Field, Kind, Schema};
@@ -30,6 +32,7 @@ pub fn schemas() -> &'static [Schema] {
                     ..Field::new("user", Kind::String)
                 })],
             ),
+            of("once", &[], Vec::new()),
             retry::schema(),
         ]
     });
@@ -55,6 +58,7 @@ fn required(field: Field) -> Field {
 /// Registers all of them.
 pub(super) fn register(engine: &mut Engine) {
     engine.register_fn("as_user", as_user);
+    engine.register_fn("once", once);
 }
 
 fn as_user(
@@ -65,6 +69,72 @@ fn as_user(
     let running = running(&context)?;
     let _inside = running.as_user(&user);
     body.call_within_context(&context, ())
+}
+
+fn once(context: NativeCallContext, body: FnPtr) -> Result<Dynamic, Failed> {
+    let running = running(&context)?;
+    let at = site(&context, &running.library);
+    let mut own = None;
+    let ended = running.tasks.once(&at, &mut || {
+        let value = plain_value(&context, &running, &body);
+        value.map_err(|error| {
+            let stop = stop_of_block(&running, &error);
+            own = Some(error);
+            stop
+        })
+    });
+    match (ended, own) {
+        (Ok(value), _) => Ok(value::from_json(&value)),
+        (Err(_), Some(error)) => Err(error),
+        (Err(stop), None) => Err(context::stop(&context, &running, stop)),
+    }
+}
+
+/// The value of a closure, as one that other hosts can be given, once all its
+/// tasks are done.
+fn plain_value(
+    context: &NativeCallContext,
+    running: &Running,
+    body: &FnPtr,
+) -> Result<Value, Failed> {
+    let ended = body.call_within_context::<Dynamic>(context, ());
+    let stopped = |stop| context::stop(context, running, stop);
+    running.tasks.settle().map_err(stopped)?;
+    match value::to_json(&ended?, Some(running.tasks.view())) {
+        Ok(value) => Ok(value),
+        Err(Refused::Stop(stop)) => Err(stopped(stop)),
+        Err(Refused::Type(got)) => {
+            let at = site(context, &running.library);
+            let message = format!("`once` cannot hand {got} to the other hosts");
+            let problem =
+                running
+                    .library
+                    .problem_at("wrong_type", message, &at, "in this call".into());
+            let help = "Its closure may give a value, a list, a map or the result of a task.";
+            Err(fail_script(problem.help(help), context.call_position()))
+        }
+    }
+}
+
+/// Why a block was left, for those who hear of it elsewhere; the error itself
+/// goes on.
+fn stop_of_block(running: &Running, error: &EvalAltResult) -> Stop {
+    if matches!(error, EvalAltResult::Exit(..)) {
+        let failure = Failure::new("the script ended there with `exit`");
+        return Stop::Task(Box::new(TaskFailure {
+            host: running.tasks.view().name.clone(),
+            module: "exit".into(),
+            failure,
+            site: Place::of(error, &running.library).site,
+        }));
+    }
+    let raised = running.take_raised();
+    let host = &running.tasks.view().name;
+    let stop = stop_of(error, &running.library, raised, host);
+    if let Stop::Task(failure) = &stop {
+        running.raised(failure);
+    }
+    stop.with_origin(running.last_unknown().origin())
 }
 
 /// What the options of the called function hold, as data; refused if its

@@ -39,6 +39,14 @@ pub trait Tasks: Send + Sync {
     /// Tells that the script caught a failure and goes on.
     fn caught(&self, stopped: &TaskFailure);
 
+    /// Runs a block that is run once in a play, or waits for the host that
+    /// does; its value, or why it has none. `site` is where it is written.
+    fn once(
+        &self,
+        site: &Site,
+        run: &mut dyn FnMut() -> Result<Value, Stop>,
+    ) -> Result<Value, Stop>;
+
     /// Whether effects are predicted only.
     fn is_dry_run(&self) -> bool;
 

@@ -14,6 +14,8 @@ mod flow;
 
 mod batches;
 
+mod once;
+
 mod waiting;
 
 mod output;

@@ -66,3 +66,15 @@ fn the_delay_of_a_retry() {
     let said = interrupted_at(&project, "attempt 1 of 3: not yet").join("\n");
     assert!(!said.contains("never"), "{said}");
 }
+
+#[test]
+fn the_host_that_runs_a_once() {
+    let project = three_hosts(
+        r#"play("p", "all", || {
+               once(|| retry(#{ delay: "1h" }, || fail("not yet")));
+               log("never");
+           });"#,
+    );
+    let said = interrupted_at(&project, "attempt 1 of 3: not yet").join("\n");
+    assert!(!said.contains("never"), "{said}");
+}

@@ -203,6 +203,10 @@ impl Tasks for FakeTasks {
         self.answers.lock().expect("not poisoned").clear();
     }
 
+    fn once(&self, _: &Site, run: &mut dyn FnMut() -> Result<Value, Stop>) -> Result<Value, Stop> {
+        run()
+    }
+
     fn is_dry_run(&self) -> bool {
         self.dry
     }
