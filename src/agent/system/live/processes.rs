@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::effect::Command;
+use crate::mark;
 use crate::module::Result;
 use crate::outcome::Failure;
 use crate::system::Output;
@@ -298,11 +299,16 @@ impl Kept {
         let signal = status.signal().map(|signal| 128 + signal);
         Output {
             code: status.code().or(signal).unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&self.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&self.stderr).into_owned(),
+            stdout: text(&self.stdout),
+            stderr: text(&self.stderr),
             timed_out,
         }
     }
+}
+
+/// What a program printed, which is never taken for a mark.
+fn text(bytes: &[u8]) -> String {
+    mark::defused(&String::from_utf8_lossy(bytes)).into_owned()
 }
 
 #[cfg(test)]
