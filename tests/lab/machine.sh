@@ -168,6 +168,24 @@ wait_until() {
     done
 }
 
+# --- Kernel limits ----------------------------------------------------------
+
+# Each unit that systemd starts gets a session key, and the kernel counts those
+# of all containers' root as one user's: 200 by default, which some 15
+# containers use up. Units then fail with "Required key not available".
+MAX_KEYS=5000
+MAX_KEY_BYTES=1000000
+
+raise_key_quota() {
+    raise_limit /proc/sys/kernel/keys/maxkeys "$MAX_KEYS"
+    raise_limit /proc/sys/kernel/keys/maxbytes "$MAX_KEY_BYTES"
+}
+
+raise_limit() {
+    local file=$1 wanted=$2
+    [ "$(cat "$file")" -ge "$wanted" ] || printf '%s\n' "$wanted" >"$file"
+}
+
 # --- Bridge, storage pool, profile ------------------------------------------
 
 # The profile comes last in the preseed: where it is, the rest is.
