@@ -170,19 +170,18 @@ wait_until() {
 
 # --- Kernel limits ----------------------------------------------------------
 
-# Each unit that systemd starts gets a session key, and the kernel counts those
-# of all containers' root as one user's: 200 by default, which some 15
-# containers use up. Units then fail with "Required key not available".
-MAX_KEYS=5000
-MAX_KEY_BYTES=1000000
-
-raise_key_quota() {
-    raise_limit /proc/sys/kernel/keys/maxkeys "$MAX_KEYS"
-    raise_limit /proc/sys/kernel/keys/maxbytes "$MAX_KEY_BYTES"
+# The kernel counts what root of any container uses as one user's. Some 15
+# containers use up its session keys, one for each unit that systemd starts, and
+# its inotify instances: units then fail with "Required key not available" or
+# "Too many open files".
+raise_limits() {
+    raise_limit kernel/keys/maxkeys 5000
+    raise_limit kernel/keys/maxbytes 1000000
+    raise_limit fs/inotify/max_user_instances 8192
 }
 
 raise_limit() {
-    local file=$1 wanted=$2
+    local file=/proc/sys/$1 wanted=$2
     [ "$(cat "$file")" -ge "$wanted" ] || printf '%s\n' "$wanted" >"$file"
 }
 
