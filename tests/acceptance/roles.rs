@@ -76,7 +76,6 @@ fn every_role_keeps_its_promise_on_a_clean_host() {
         return;
     }
     for case in CASES {
-        println!("role {}", case.role);
         case.keeps_its_promise();
     }
 }
