@@ -213,6 +213,59 @@ fn a_host_that_is_down_is_told_apart_and_the_others_go_on() {
 }
 
 #[test]
+fn what_a_user_may_not_do_is_refused_by_the_dry_run_in_the_same_words() {
+    let Some(lab) = Lab::clean() else { return };
+    inside("veza-backend-api-2", "echo root > /tmp/roots");
+    let refused = [
+        r#"copy("/etc/veza", #{ content: "x", become: false });"#,
+        r#"copy("/tmp/roots", #{ content: "x", become: false });"#,
+        r#"file("/etc/veza.d", #{ state: "directory", become: false });"#,
+        r#"file("/etc/passwd", #{ mode: "0600", become: false });"#,
+        r#"file("/etc/motd", #{ state: "absent", become: false });"#,
+        r#"copy("/home/deploy/given", #{ content: "x", owner: "root", become: false });"#,
+        r#"package("socat", #{ become: false });"#,
+        r#"user("veza", #{ become: false });"#,
+        r#"group("veza", #{ become: false });"#,
+    ];
+    for call in refused {
+        lab.play("deploy", call);
+        let message = |options: &[&str]| {
+            let ran = lab.run(&[options, &["--output", "json"]].concat());
+            let mut events = ran.ended_with(3).events().into_iter();
+            let failed = events.find(|event| event["event"] == "host_failed");
+            failed.expect("a host fails")["failure"]["message"].clone()
+        };
+        assert_eq!(message(&["--check"]), message(&[]), "{call}");
+    }
+    lab.play(
+        "deploy",
+        r#"file("/srv/deploys", #{ state: "directory", owner: "deploy" });
+           copy("/srv/deploys/file", #{ content: "x", become: false });
+           copy("/home/deploy/file", #{ content: "x", become: false });"#,
+    )
+    .keeps_its_promise();
+}
+
+#[test]
+fn accounts_of_a_name_service_may_own_files() {
+    let Some(lab) = Lab::clean() else { return };
+    let prepare = "apt-get install -qq -y libnss-extrausers >&2 &&
+        sed -i '/^\\(passwd\\|group\\):/s/$/ extrausers/' /etc/nsswitch.conf &&
+        echo 'remote:x:7001:7002::/home/remote:/bin/sh' > /var/lib/extrausers/passwd &&
+        echo 'remotes:x:7002:' > /var/lib/extrausers/group && getent passwd remote";
+    assert_ne!(lab.inside("veza-haproxy", prepare), "");
+    lab.play(
+        "incus",
+        r#"copy("/srv/file", #{ content: "x", owner: "remote", group: "remotes" });"#,
+    )
+    .keeps_its_promise();
+    assert_eq!(
+        lab.inside("veza-haproxy", "stat -c %U:%G /srv/file").trim(),
+        "remote:remotes"
+    );
+}
+
+#[test]
 fn a_changed_host_key_is_refused() {
     let Some(lab) = Lab::clean() else { return };
     let known = std::fs::read_to_string(checkout().join(".lab/known_hosts")).expect("known hosts");

@@ -22,6 +22,8 @@ mod place;
 
 mod shell;
 
+mod slurp;
+
 mod stat;
 
 mod systemd;
@@ -37,7 +39,7 @@ mod version;
 #[cfg(test)]
 mod testing;
 
-pub use arguments::SourceFile;
+pub use arguments::{Mode, SourceFile};
 
 /// Every module, by name.
 pub const ALL: &[ModuleInfo] = &[
@@ -48,6 +50,7 @@ pub const ALL: &[ModuleInfo] = &[
     module::<group::Group>(),
     module::<package::PackageSet>(),
     action::<shell::Shell>(),
+    action::<slurp::Slurp>(),
     action::<stat::Stat>(),
     module::<systemd::Systemd>(),
     module::<template::Template>(),
