@@ -6,7 +6,7 @@
     reason = "each test program uses the part of it that it needs"
 )]
 
-pub mod twin;
+pub mod lab;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -39,7 +39,7 @@ mod version;
 #[cfg(test)]
 mod testing;
 
-pub use arguments::SourceFile;
+pub use arguments::{Mode, SourceFile};
 
 /// Every module, by name.
 pub const ALL: &[ModuleInfo] = &[

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{
-    Available, Found, Group, Output, Package, Performed, Reads, Stat, System, Transaction, Unit,
-    User, observe,
+    AccountKind, Available, Found, Group, Output, Package, Performed, Reads, Stat, System,
+    Transaction, Unit, User, observe, privilege,
 };
 use crate::content::Content;
 use crate::effect::{
@@ -29,6 +29,8 @@ mod files;
 mod packages;
 
 pub mod pending;
+
+mod permissions;
 
 mod units;
 
@@ -96,6 +98,7 @@ impl Overlay {
             Effect::SetAttributes { path, attributes } => self.set_attributes(path, attributes),
             Effect::MakeDirectory { path, attributes } => self.make_directory(path, attributes),
             Effect::Remove { path } => {
+                self.need_removable(path)?;
                 self.remove(path);
                 Ok(())
             }
@@ -285,6 +288,14 @@ impl Reads for Overlay {
         self.base.accepts(validate, content, path)
     }
 
+    fn refusal(&self, directory: &Path) -> Option<std::io::Error> {
+        self.base.refusal(directory)
+    }
+
+    fn name_service_knows(&self, account: &str, kind: AccountKind) -> Result<bool> {
+        self.base.name_service_knows(account, kind)
+    }
+
     fn now(&self) -> u64 {
         self.base.now()
     }
@@ -303,6 +314,7 @@ impl Reads for Overlay {
 
 impl System for Overlay {
     fn perform(&mut self, effect: Effect) -> Result<Performed> {
+        privilege::check(&effect, self)?;
         let record = observe::record(effect, self)?;
         self.predict(&record.effect)?;
         let performed = match record.effect {
