@@ -107,7 +107,12 @@ fn shows(cell: &str, default: &str) -> bool {
     match default {
         "" | "[]" | "{}" => cell.is_empty() || cell.contains("empty") || cell.contains('–'),
         list if list.starts_with(['[', '{']) => {
-            cell.is_empty() || list.split('"').skip(1).step_by(2).all(|item| cell.contains(item))
+            cell.is_empty()
+                || list
+                    .split('"')
+                    .skip(1)
+                    .step_by(2)
+                    .all(|item| cell.contains(item))
         }
         value => cell.contains(value),
     }
@@ -115,10 +120,10 @@ fn shows(cell: &str, default: &str) -> bool {
 
 /// One host that is in every group an example names.
 fn inventory(example: &str) -> String {
-    let of_groups = example
-        .split("groups.")
-        .skip(1)
-        .filter_map(|rest| rest.split(|next: char| !next.is_alphanumeric() && next != '_').next());
+    let of_groups = example.split("groups.").skip(1).filter_map(|rest| {
+        rest.split(|next: char| !next.is_alphanumeric() && next != '_')
+            .next()
+    });
     let of_plays = example
         .split("play(\"")
         .skip(1)
