@@ -1,15 +1,18 @@
 //! Commands on the live host. Each runs in a process group of its own, so
 //! that a timeout or a cancelled run ends its children too.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{self, Child, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::effect::Command;
@@ -21,8 +24,8 @@ use crate::system::Output;
 /// frame, where a byte that is not UTF-8 takes three.
 const KEPT: usize = 2 * 1024 * 1024;
 
-/// How many pieces of output may wait to be sent.
-const WAITING: usize = 64;
+/// More than a pipe holds, in bytes.
+const PIPE: usize = 1024 * 1024;
 
 /// Which stream a piece of output came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -166,18 +169,7 @@ fn as_user(command: &Command) -> Vec<String> {
 const TICK: Duration = Duration::from_millis(100);
 
 fn follow(child: &mut Child, command: &Command, sink: &OutputSink) -> io::Result<Output> {
-    // A command that prints faster than the connection carries has to wait.
-    let (sender, pieces) = mpsc::sync_channel(WAITING);
-    let readers = [
-        child
-            .stdout
-            .take()
-            .map(|stream| reader(stream, Stream::Stdout, sender.clone())),
-        child
-            .stderr
-            .take()
-            .map(|stream| reader(stream, Stream::Stderr, sender)),
-    ];
+    let mut streams = open_streams(child)?;
     let writer = child
         .stdin
         .take()
@@ -191,64 +183,96 @@ fn follow(child: &mut Child, command: &Command, sink: &OutputSink) -> io::Result
         .map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let mut kept = Kept::default();
     let mut timed_out = false;
-    let mut left_open = false;
-    loop {
+    let mut ended = false;
+    while !ended && !streams.is_empty() {
         let patience = match deadline.filter(|_| !timed_out) {
             None => TICK,
             Some(deadline) => TICK.min(deadline.saturating_duration_since(Instant::now())),
         };
-        match pieces.recv_timeout(patience) {
-            Ok((stream, bytes)) => {
-                (sink.0)(stream, &bytes);
-                kept.add(stream, &bytes);
-            }
-            Err(mpsc::RecvTimeoutError::Timeout) => {
-                // A daemon that the command left behind may hold its output
-                // open for ever.
-                left_open = child.try_wait()?.is_some();
-                if left_open {
-                    break;
-                }
-                if !timed_out && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                    timed_out = true;
-                    kill(child);
-                }
-            }
-            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+        wait_for_output(&streams, patience)?;
+        // A daemon that the command left behind may hold its output open for
+        // ever. This is asked before reading: all that a command printed which
+        // has ended is there to be read.
+        ended = child.try_wait()?.is_some();
+        let mut failure = None;
+        streams.retain_mut(|(kind, stream)| {
+            let open = take(stream, |bytes| {
+                (sink.0)(*kind, bytes);
+                kept.add(*kind, bytes);
+            });
+            open.unwrap_or_else(|error| {
+                failure = Some(error);
+                false
+            })
+        });
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        if !ended && !timed_out && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            timed_out = true;
+            kill(child);
         }
     }
     let status = child.wait()?;
-    // The threads only move bytes; they do not panic. Those of a stream that
-    // is still open end with it.
-    for thread in readers.into_iter().flatten().chain(writer) {
-        if !left_open {
-            drop(thread.join());
-        }
+    // The thread only moves bytes; it does not panic. What a daemon that was
+    // left behind does not read, it goes on offering.
+    if let Some(writer) = writer.filter(|_| streams.is_empty()) {
+        drop(writer.join());
     }
     Ok(kept.into_output(status, timed_out))
+}
+
+/// Our ends of a command's output, which reading never waits for.
+fn open_streams(child: &mut Child) -> io::Result<Vec<(Stream, File)>> {
+    let stdout = child.stdout.take().map(OwnedFd::from);
+    let stderr = child.stderr.take().map(OwnedFd::from);
+    let mut streams = Vec::new();
+    for (kind, end) in [(Stream::Stdout, stdout), (Stream::Stderr, stderr)] {
+        if let Some(end) = end {
+            fcntl_setfl(&end, OFlags::NONBLOCK)?;
+            streams.push((kind, File::from(end)));
+        }
+    }
+    Ok(streams)
+}
+
+/// Waits until a stream has something to read or is closed, or for so long.
+fn wait_for_output(streams: &[(Stream, File)], patience: Duration) -> io::Result<()> {
+    let mut waiting: Vec<PollFd<'_>> = streams
+        .iter()
+        .map(|(_, stream)| PollFd::new(stream, PollFlags::IN))
+        .collect();
+    let timeout = Timespec::try_from(patience).map_err(io::Error::other)?;
+    match poll(&mut waiting, Some(&timeout)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Takes all that a stream holds now, and says whether it is still open.
+fn take(stream: &mut File, mut each: impl FnMut(&[u8])) -> io::Result<bool> {
+    let mut buffer = [0; 16 * 1024];
+    let mut taken = 0;
+    // A command that prints without end must not keep us from its deadline.
+    while taken < PIPE {
+        match stream.read(&mut buffer) {
+            Ok(0) => return Ok(false),
+            Ok(count) => {
+                each(&buffer[..count]);
+                taken += count;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
 }
 
 fn kill(child: &Child) {
     if let Some(group) = Pid::from_raw(child.id() as i32) {
         let _ = kill_process_group(group, Signal::KILL);
     }
-}
-
-type Pieces = mpsc::SyncSender<(Stream, Vec<u8>)>;
-
-fn reader(
-    mut stream: impl Read + Send + 'static,
-    kind: Stream,
-    pieces: Pieces,
-) -> thread::JoinHandle<()> {
-    thread::spawn(move || {
-        let mut buffer = [0; 16 * 1024];
-        while let Ok(count @ 1..) = stream.read(&mut buffer) {
-            if pieces.send((kind, buffer[..count].to_vec())).is_err() {
-                return;
-            }
-        }
-    })
 }
 
 #[derive(Default)]
@@ -310,6 +334,23 @@ mod tests {
         let output = output(&shell("sleep 20 & echo started")).expect("sh runs");
         assert_eq!((output.code, output.stdout.as_str()), (0, "started\n"));
         assert!(started.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn the_last_words_of_a_command_are_kept_however_busy_the_machine_is() {
+        // A command that ends in the moment in which it is looked at, many times.
+        let threads: Vec<_> = (0..60)
+            .map(|_| {
+                thread::spawn(|| {
+                    let mut command = Command::new(["sh", "-c", "sleep 0.1; echo last words"]);
+                    command.timeout = Some(60);
+                    output(&command).expect("sh runs").stdout
+                })
+            })
+            .collect();
+        for thread in threads {
+            assert_eq!(thread.join().expect("no panic"), "last words\n");
+        }
     }
 
     #[test]
