@@ -1,41 +1,27 @@
 //! Commands on the live host. Each runs in a process group of its own, so
 //! that a timeout or a cancelled run ends its children too.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::io::{self, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{self, Child, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::effect::Command;
+use crate::mark;
 use crate::module::Result;
 use crate::outcome::Failure;
 use crate::system::Output;
 
+use super::streams::{Stream, Streams};
+
 /// How much of each stream of a command is kept, in bytes. Both travel in one
 /// frame, where a byte that is not UTF-8 takes three.
 const KEPT: usize = 2 * 1024 * 1024;
-
-/// More than a pipe holds, in bytes.
-const PIPE: usize = 1024 * 1024;
-
-/// Which stream a piece of output came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
 
 /// Takes what running commands print, while they run.
 pub struct OutputSink(Box<Take>);
@@ -54,24 +40,22 @@ impl OutputSink {
     }
 }
 
-/// The process group of the command that runs now, or 0.
-static RUNNING: AtomicI32 = AtomicI32::new(0);
+/// How long a command may take to end once it was asked to: package managers
+/// bring what they have begun to an end.
+const GRACE: Duration = Duration::from_secs(10);
 
-/// Ends the command that runs now, if one does, with its children.
+static CANCELLED: AtomicBool = AtomicBool::new(false);
+
+/// Ends the command that runs now, if one does, with its children, and each
+/// that is started later.
 pub fn cancel() {
-    if let Some(group) = Pid::from_raw(RUNNING.load(Ordering::SeqCst)) {
-        // It may have ended by itself in the meantime.
-        let _ = kill_process_group(group, Signal::TERM);
-    }
+    CANCELLED.store(true, Ordering::SeqCst);
 }
 
 /// Runs a command to its end, whatever its exit code.
 pub fn run(command: &Command, sink: &OutputSink) -> Result<Output> {
     let mut child = start(command)?;
-    let group = child.id() as i32;
-    RUNNING.store(group, Ordering::SeqCst);
     let output = follow(&mut child, command, sink);
-    RUNNING.store(0, Ordering::SeqCst);
     output.map_err(|error| Failure::new(format!("cannot run {}: {error}", name(command))))
 }
 
@@ -169,7 +153,7 @@ fn as_user(command: &Command) -> Vec<String> {
 const TICK: Duration = Duration::from_millis(100);
 
 fn follow(child: &mut Child, command: &Command, sink: &OutputSink) -> io::Result<Output> {
-    let mut streams = open_streams(child)?;
+    let mut streams = Streams::of(child)?;
     let writer = child
         .stdin
         .take()
@@ -184,94 +168,65 @@ fn follow(child: &mut Child, command: &Command, sink: &OutputSink) -> io::Result
     let mut kept = Kept::default();
     let mut timed_out = false;
     let mut ended = false;
-    while !ended && !streams.is_empty() {
+    let mut ending = Ending::default();
+    // A daemon that the command left behind may hold its output open for ever.
+    while !ended && !streams.are_closed() {
+        if CANCELLED.load(Ordering::SeqCst) {
+            ending.go_on(child);
+        }
         let patience = match deadline.filter(|_| !timed_out) {
             None => TICK,
             Some(deadline) => TICK.min(deadline.saturating_duration_since(Instant::now())),
         };
-        wait_for_output(&streams, patience)?;
-        // A daemon that the command left behind may hold its output open for
-        // ever. This is asked before reading: all that a command printed which
-        // has ended is there to be read.
+        streams.wait(patience)?;
+        // Asked before reading: all that an ended command printed is there.
         ended = child.try_wait()?.is_some();
-        let mut failure = None;
-        streams.retain_mut(|(kind, stream)| {
-            let open = take(stream, |bytes| {
-                (sink.0)(*kind, bytes);
-                kept.add(*kind, bytes);
-            });
-            open.unwrap_or_else(|error| {
-                failure = Some(error);
-                false
-            })
-        });
-        if let Some(error) = failure {
-            return Err(error);
-        }
+        streams.take(|stream, bytes| {
+            (sink.0)(stream, bytes);
+            kept.add(stream, bytes);
+        })?;
         if !ended && !timed_out && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             timed_out = true;
-            kill(child);
+            signal(child, Signal::KILL);
         }
     }
     let status = child.wait()?;
-    // The thread only moves bytes; it does not panic. What a daemon that was
-    // left behind does not read, it goes on offering.
-    if let Some(writer) = writer.filter(|_| streams.is_empty()) {
+    // The thread only moves bytes; it does not panic. A daemon that was left
+    // behind may never read what it is offered.
+    if let Some(writer) = writer.filter(|_| streams.are_closed()) {
         drop(writer.join());
     }
     Ok(kept.into_output(status, timed_out))
 }
 
-/// Our ends of a command's output, which reading never waits for.
-fn open_streams(child: &mut Child) -> io::Result<Vec<(Stream, File)>> {
-    let stdout = child.stdout.take().map(OwnedFd::from);
-    let stderr = child.stderr.take().map(OwnedFd::from);
-    let mut streams = Vec::new();
-    for (kind, end) in [(Stream::Stdout, stdout), (Stream::Stderr, stderr)] {
-        if let Some(end) = end {
-            fcntl_setfl(&end, OFlags::NONBLOCK)?;
-            streams.push((kind, File::from(end)));
-        }
-    }
-    Ok(streams)
+/// How a cancelled command is brought to its end: asked first, then killed.
+#[derive(Default)]
+struct Ending {
+    asked: Option<Instant>,
+    killed: bool,
 }
 
-/// Waits until a stream has something to read or is closed, or for so long.
-fn wait_for_output(streams: &[(Stream, File)], patience: Duration) -> io::Result<()> {
-    let mut waiting: Vec<PollFd<'_>> = streams
-        .iter()
-        .map(|(_, stream)| PollFd::new(stream, PollFlags::IN))
-        .collect();
-    let timeout = Timespec::try_from(patience).map_err(io::Error::other)?;
-    match poll(&mut waiting, Some(&timeout)) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Takes all that a stream holds now, and says whether it is still open.
-fn take(stream: &mut File, mut each: impl FnMut(&[u8])) -> io::Result<bool> {
-    let mut buffer = [0; 16 * 1024];
-    let mut taken = 0;
-    // A command that prints without end must not keep us from its deadline.
-    while taken < PIPE {
-        match stream.read(&mut buffer) {
-            Ok(0) => return Ok(false),
-            Ok(count) => {
-                each(&buffer[..count]);
-                taken += count;
+impl Ending {
+    fn go_on(&mut self, child: &Child) {
+        match self.asked {
+            None => {
+                signal(child, Signal::TERM);
+                self.asked = Some(Instant::now());
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Some(asked) if !self.killed && asked.elapsed() >= GRACE => {
+                signal(child, Signal::KILL);
+                self.killed = true;
+            }
+            Some(_) => {}
         }
     }
-    Ok(true)
 }
 
-fn kill(child: &Child) {
+/// Signals a command and its children, which may have ended by themselves in
+/// the meantime.
+fn signal(child: &Child, signal: Signal) {
     if let Some(group) = Pid::from_raw(child.id() as i32) {
-        let _ = kill_process_group(group, Signal::KILL);
+        let _ = kill_process_group(group, signal);
     }
 }
 
@@ -295,11 +250,16 @@ impl Kept {
         let signal = status.signal().map(|signal| 128 + signal);
         Output {
             code: status.code().or(signal).unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&self.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&self.stderr).into_owned(),
+            stdout: text(&self.stdout),
+            stderr: text(&self.stderr),
             timed_out,
         }
     }
+}
+
+/// What a program printed, which is never taken for a mark.
+fn text(bytes: &[u8]) -> String {
+    mark::defused(&String::from_utf8_lossy(bytes)).into_owned()
 }
 
 #[cfg(test)]
