@@ -53,6 +53,17 @@ const CASES: &[Case] = &[
         ],
         files: &["/etc/veza/backend-api.env"],
     },
+    Case {
+        role: "pgbouncer",
+        before: "",
+        given: r#"databases: #{ "*": #{ host: "/var/run/postgresql" } }, users: [#{ user: "shop", password: "x" }]"#,
+        change: "default_pool_size: 20",
+        tasks: &[
+            "template /etc/pgbouncer/pgbouncer.ini",
+            "systemd pgbouncer.service (reloaded)",
+        ],
+        files: &["/etc/pgbouncer/pgbouncer.ini"],
+    },
 ];
 
 #[test]

@@ -33,6 +33,8 @@ mod packages;
 
 mod processes;
 
+mod streams;
+
 mod reveal;
 
 mod units;
@@ -40,7 +42,8 @@ mod units;
 pub use files::ContentSource;
 pub(super) use files::failed;
 pub use journal::Journal;
-pub use processes::{OutputSink, Stream, cancel};
+pub use processes::{OutputSink, cancel};
+pub use streams::Stream;
 
 /// The host this agent runs on.
 pub struct Live {
