@@ -20,6 +20,12 @@ mod package;
 
 mod place;
 
+mod postgresql;
+
+mod postgresql_database;
+
+mod postgresql_user;
+
 mod shell;
 
 mod stat;
@@ -47,6 +53,8 @@ pub const ALL: &[ModuleInfo] = &[
     module::<file::File>(),
     module::<group::Group>(),
     module::<package::PackageSet>(),
+    module::<postgresql_database::PostgresqlDatabase>(),
+    module::<postgresql_user::PostgresqlUser>(),
     action::<shell::Shell>(),
     action::<stat::Stat>(),
     module::<systemd::Systemd>(),

@@ -34,7 +34,7 @@ mod units;
 
 pub use files::ContentSource;
 pub use journal::Journal;
-pub use processes::{OutputSink, Stream, cancel};
+pub use processes::{OutputSink, Stream, cancel, failed};
 
 /// The host this agent runs on.
 pub struct Live {
@@ -137,6 +137,9 @@ impl Live {
             } => accounts::change_group(name, *gid, *non_unique),
             Effect::RemoveGroup { name, force } => accounts::remove_group(name, *force),
             Effect::WriteCrontab { user, content } => crontabs::write(user, content.as_deref()),
+            Effect::ChangeResource(change) => {
+                processes::succeed_with(&change.revealed(), &self.output)
+            }
             Effect::RunCommand { command, .. } => {
                 return processes::run(command, &self.output).map(Performed::Ran);
             }
