@@ -99,7 +99,10 @@ fn digested(password: &str) -> String {
     let (open, secret) = password.split_at(secret);
     match secret.starts_with(DIGEST) {
         true => password.to_owned(),
-        false => format!("{open}{DIGEST}{}", crate::content::digest(secret.as_bytes())),
+        false => format!(
+            "{open}{DIGEST}{}",
+            crate::content::digest(secret.as_bytes())
+        ),
     }
 }
 

@@ -168,10 +168,25 @@ fn argument(field: &Field) -> String {
         facts.push(format!("also `{}`", field.aliases.join("`, `")));
     }
     let doc = field.doc.replace('\n', "\n  ");
-    let mut text = format!("- `{}` ({})\n  {doc}\n", field.name, facts.join("; "));
+    let mut text = format!("- `{}` ({})\n", field.name, facts.join("; "));
+    if !doc.is_empty() {
+        text += &format!("  {doc}\n");
+    }
     if let Kind::Choice(words) = &field.kind {
         let documented = words.iter().filter(|(_, doc)| !doc.is_empty());
         text.extend(documented.map(|(word, doc)| format!("  - `\"{word}\"`: {doc}\n")));
     }
+    for key in keys(&field.kind) {
+        text.extend(argument(key).lines().map(|line| format!("  {line}\n")));
+    }
     text
+}
+
+/// The keys of a map, or of each map of a list.
+fn keys(kind: &Kind) -> &[Field] {
+    match kind {
+        Kind::Record(fields) => fields,
+        Kind::List(item) | Kind::Map(item) | Kind::OneOrMany(item) => keys(item),
+        _ => &[],
+    }
 }

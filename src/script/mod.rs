@@ -44,6 +44,8 @@ mod calls;
 
 mod functions;
 
+mod flow;
+
 mod unknown;
 
 mod value;
@@ -64,6 +66,7 @@ use rhai::Engine;
 use serde_json::{Map, Value};
 
 pub use closure::Closure;
+pub use flow::schemas as flow_schemas;
 pub use signatures::schemas as declaration_schemas;
 
 use crate::inventory::Inventory;

@@ -6,6 +6,8 @@
     reason = "each test program uses the part of it that it needs"
 )]
 
+pub mod lab;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

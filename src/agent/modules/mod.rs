@@ -24,9 +24,13 @@ mod postgresql;
 
 mod postgresql_database;
 
+mod postgresql_pg_hba;
+
 mod postgresql_user;
 
 mod shell;
+
+mod slurp;
 
 mod stat;
 
@@ -43,7 +47,7 @@ mod version;
 #[cfg(test)]
 mod testing;
 
-pub use arguments::SourceFile;
+pub use arguments::{Mode, SourceFile};
 
 /// Every module, by name.
 pub const ALL: &[ModuleInfo] = &[
@@ -54,8 +58,10 @@ pub const ALL: &[ModuleInfo] = &[
     module::<group::Group>(),
     module::<package::PackageSet>(),
     module::<postgresql_database::PostgresqlDatabase>(),
+    module::<postgresql_pg_hba::PostgresqlPgHba>(),
     module::<postgresql_user::PostgresqlUser>(),
     action::<shell::Shell>(),
+    action::<slurp::Slurp>(),
     action::<stat::Stat>(),
     module::<systemd::Systemd>(),
     module::<template::Template>(),

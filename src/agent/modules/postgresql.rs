@@ -157,7 +157,9 @@ fn clearer(failure: Failure) -> Failure {
         let (_, rest) = said.split_once(word)?;
         let ends = ["DETAIL:", "HINT:", "CONTEXT:", "LINE ", "STATEMENT:"];
         let end = ends.iter().filter_map(|end| rest.find(end)).min();
-        let text: Vec<_> = rest[..end.unwrap_or(rest.len())].split_whitespace().collect();
+        let text: Vec<_> = rest[..end.unwrap_or(rest.len())]
+            .split_whitespace()
+            .collect();
         Some(text.join(" "))
     };
     let words = ["ERROR:", "FATAL:", "psql: error:"];

@@ -133,7 +133,11 @@ impl Module for PostgresqlDatabase {
             },
             (DatabaseState::Present, before) => {
                 self.need_owner(diff, system)?;
-                self.change(before)
+                let change = self.change(before);
+                if change.before == change.after {
+                    return Ok(());
+                }
+                change
             }
         };
         self.server.change(self.resource(), change, system)
@@ -199,8 +203,11 @@ impl PostgresqlDatabase {
             literal(owner)
         );
         match self.server.read(&role, &question, understand, system)? {
-            Found::Absent => Err(Failure::new(format!("the role {owner} does not exist"))
-                .hint(format!("Add it first, with `postgresql_user(\"{owner}\")`."))),
+            Found::Absent => Err(
+                Failure::new(format!("the role {owner} does not exist")).hint(format!(
+                    "Add it first, with `postgresql_user(\"{owner}\")`."
+                )),
+            ),
             Found::Present(_) | Found::Unknown(_) => Ok(()),
         }
     }

@@ -157,6 +157,9 @@ impl Module for PostgresqlUser {
             },
             (RoleState::Present, before) => self.change(diff, before)?,
         };
+        if change.before == change.after && change.secret.is_none() {
+            return Ok(());
+        }
         self.server.change(self.resource(), change, system)
     }
 

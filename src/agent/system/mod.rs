@@ -26,6 +26,8 @@ pub mod sandbox;
 
 mod observe;
 
+mod privilege;
+
 pub mod skeleton;
 
 #[cfg(test)]
@@ -89,6 +91,18 @@ pub trait Reads {
     /// All groups, in the order of /etc/group.
     fn groups(&self) -> Result<Vec<Group>>;
 
+    /// Whether an account that the files in /etc do not list is known to the
+    /// host's name service (LDAP, systemd).
+    fn name_service_knows(&self, _account: &str, _kind: AccountKind) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Why the agent's user may not add to, or remove from, a directory of the
+    /// host; nothing if it may, or if the directory is not there.
+    fn refusal(&self, _directory: &Path) -> Option<std::io::Error> {
+        None
+    }
+
     /// What is known of each package that is installed, left its
     /// configuration, or is provided by another.
     fn packages(&self, names: &[String]) -> Result<BTreeMap<String, Package>>;
@@ -145,7 +159,7 @@ pub trait Reads {
     /// comes before it in a dry run may be all that it fails for.
     fn answer(&self, command: &Command) -> Result<Found<Output>> {
         match self.query(command)? {
-            Found::Present(output) if output.code != 0 => Err(live::failed(command, &output)),
+            Found::Present(output) if output.code != 0 => Err(live::unsuccessful(command, &output)),
             answer => Ok(answer),
         }
     }
@@ -262,6 +276,15 @@ impl FileKind {
     }
 }
 
+/// What kind of account a name is looked for among.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountKind {
+    /// Users.
+    User,
+    /// Groups.
+    Group,
+}
+
 /// An account.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct User {
@@ -304,6 +327,9 @@ pub struct Package {
     pub state: PackageState,
     /// Whether an administrator keeps it from changing (`apt-mark hold`).
     pub held: bool,
+    /// Whether it came as a dependency, and goes once nothing needs it
+    /// (`apt-mark auto`).
+    pub automatic: bool,
 }
 
 /// How far a package is there.

@@ -126,7 +126,11 @@ mod tests {
 
     #[test]
     fn what_only_looks_like_a_verifier_is_a_password() {
-        for text in ["SCRAM-SHA-256$x", "md5", "md5493afa54bbcfbd270705f1fa49681fdX"] {
+        for text in [
+            "SCRAM-SHA-256$x",
+            "md5",
+            "md5493afa54bbcfbd270705f1fa49681fdX",
+        ] {
             let kept = keep(text).expect("kept");
             assert!(is_of(&kept, text, "app") && kept.reveal() != text, "{text}");
         }

@@ -50,7 +50,10 @@ pub fn create(name: &str, template: Option<&str>, wanted: &Properties) -> String
 pub fn alter(name: &str, from: &Properties, to: &Properties) -> String {
     let database = identifier(name);
     let text = |properties: &Properties, name: &str| {
-        properties.get(name).and_then(Value::as_str).map(str::to_owned)
+        properties
+            .get(name)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
     };
     let mut statements = vec!["BEGIN;".to_owned()];
     if let Some(owner) = text(to, "owner").filter(|_| from.get("owner") != to.get("owner")) {

@@ -46,7 +46,11 @@ fn a_database_gets_the_role_of_an_earlier_task_as_owner() {
          COMMENT ON DATABASE \"app\" IS 'it''s';"
     );
     assert!(change(&outcome).undo.is_some());
-    unchanged(&mut host, DATABASE, json!({ "name": "app", "encoding": "utf8" }));
+    unchanged(
+        &mut host,
+        DATABASE,
+        json!({ "name": "app", "encoding": "utf8" }),
+    );
     let limited = json!({ "name": "app", "connection_limit": 5, "comment": "" });
     assert_eq!(
         sql(&changes_once(&mut host, DATABASE, limited)),
@@ -61,23 +65,42 @@ fn a_database_gets_the_role_of_an_earlier_task_as_owner() {
 #[test]
 fn an_owner_that_nobody_made_is_refused() {
     let mut host = host(Pending::default());
-    let refused = refusal(&mut host, DATABASE, json!({ "name": "app", "owner": "app" }));
+    let refused = refusal(
+        &mut host,
+        DATABASE,
+        json!({ "name": "app", "owner": "app" }),
+    );
     assert!(refused.contains("the role app does not exist"), "{refused}");
 }
 
 #[test]
 fn what_a_database_cannot_change_is_refused() {
     let mut host = with_role("app");
-    changes_once(&mut host, DATABASE, json!({ "name": "app", "encoding": "LATIN1" }));
-    let refused = refusal(&mut host, DATABASE, json!({ "name": "app", "encoding": "UTF8" }));
-    assert!(refused.contains("has the encoding LATIN1, not UTF8"), "{refused}");
+    changes_once(
+        &mut host,
+        DATABASE,
+        json!({ "name": "app", "encoding": "LATIN1" }),
+    );
+    let refused = refusal(
+        &mut host,
+        DATABASE,
+        json!({ "name": "app", "encoding": "UTF8" }),
+    );
+    assert!(
+        refused.contains("has the encoding LATIN1, not UTF8"),
+        "{refused}"
+    );
 }
 
 #[test]
 fn what_was_left_to_the_server_is_not_guessed() {
     let mut host = with_role("app");
     changes_once(&mut host, DATABASE, json!({ "name": "app" }));
-    let outcome = call(&mut host, DATABASE, json!({ "name": "app", "encoding": "UTF8" }));
+    let outcome = call(
+        &mut host,
+        DATABASE,
+        json!({ "name": "app", "encoding": "UTF8" }),
+    );
     assert_eq!(outcome.verdict, Verdict::Unknown, "{outcome:?}");
     host.take_records();
 }

@@ -156,7 +156,8 @@ pub fn flags(words: &str) -> Result<Properties> {
     words
         .map(|word| {
             let upper = word.to_uppercase();
-            let known = |(_, flag): &&(&str, &str)| upper.strip_prefix("NO").unwrap_or(&upper) == *flag;
+            let known =
+                |(_, flag): &&(&str, &str)| upper.strip_prefix("NO").unwrap_or(&upper) == *flag;
             match FLAGS.iter().find(known) {
                 Some((name, flag)) => Ok(((*name).to_owned(), (upper == *flag).into())),
                 None => Err(Failure::new(format!("`{word}` is not a right of a role"))

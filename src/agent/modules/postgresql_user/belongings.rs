@@ -41,7 +41,9 @@ impl PostgresqlUser {
                 self.name,
                 held.join(", ")
             ))
-            .hint("Give that to another role first (`REASSIGN OWNED`, `DROP OWNED`), or remove it.")),
+            .hint(
+                "Give that to another role first (`REASSIGN OWNED`, `DROP OWNED`), or remove it.",
+            )),
         }
     }
 

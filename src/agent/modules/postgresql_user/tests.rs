@@ -72,7 +72,11 @@ fn a_role_is_made_once_and_then_changed_as_asked() {
          COMMIT;"
     );
     unchanged(&mut host, USER, json!({ "name": "it's" }));
-    changes_once(&mut host, USER, json!({ "name": "it's", "state": "absent" }));
+    changes_once(
+        &mut host,
+        USER,
+        json!({ "name": "it's", "state": "absent" }),
+    );
 }
 
 #[test]
@@ -81,9 +85,15 @@ fn a_password_is_set_once_and_shown_nowhere() {
     let arguments = json!({ "name": "app", "password": "s3cret" });
     let made = changes_once(&mut host, USER, arguments.clone());
     let told = serde_json::to_string(&made).expect("json");
-    assert!(!told.contains("s3cret") && !told.contains("SCRAM"), "{told}");
+    assert!(
+        !told.contains("s3cret") && !told.contains("SCRAM"),
+        "{told}"
+    );
     let revealed = change(&made).revealed().input.expect("SQL");
-    assert!(revealed.contains("PASSWORD 'SCRAM-SHA-256$4096:"), "{revealed}");
+    assert!(
+        revealed.contains("PASSWORD 'SCRAM-SHA-256$4096:"),
+        "{revealed}"
+    );
     assert!(!revealed.contains("s3cret"));
     // As it is handed to another agent, and kept in a sandbox.
     let kept = serde_json::to_string(host.pending()).expect("json");

@@ -9,8 +9,8 @@ use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{
-    Available, Found, Group, Output, Package, Performed, Reads, Stat, System, Transaction, Unit,
-    User, observe,
+    AccountKind, Available, Found, Group, Output, Package, Performed, Reads, Stat, System,
+    Transaction, Unit, User, observe, privilege,
 };
 use crate::content::Content;
 use crate::effect::{
@@ -33,8 +33,9 @@ mod processes;
 mod units;
 
 pub use files::ContentSource;
+pub(super) use files::failed;
 pub use journal::Journal;
-pub use processes::{OutputSink, Stream, cancel, failed};
+pub use processes::{OutputSink, Stream, cancel, unsuccessful};
 
 /// The host this agent runs on.
 pub struct Live {
@@ -244,6 +245,14 @@ impl Reads for Live {
         processes::validate(validate, copy.path()).map(Found::Present)
     }
 
+    fn name_service_knows(&self, account: &str, kind: AccountKind) -> Result<bool> {
+        self.accounts.name_service_knows(account, kind)
+    }
+
+    fn refusal(&self, directory: &Path) -> Option<std::io::Error> {
+        files::refusal(directory)
+    }
+
     fn now(&self) -> u64 {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -261,6 +270,7 @@ impl Reads for Live {
 
 impl System for Live {
     fn perform(&mut self, effect: Effect) -> Result<Performed> {
+        privilege::check(&effect, self)?;
         let record = observe::record(effect, self)?;
         let Some(journal) = &self.journal else {
             return Err(crate::outcome::Failure::new(

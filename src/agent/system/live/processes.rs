@@ -87,12 +87,12 @@ pub fn succeed_with(command: &Command, sink: &OutputSink) -> Result<()> {
     let output = run(command, sink)?;
     match output.code {
         0 => Ok(()),
-        _ => Err(failed(command, &output)),
+        _ => Err(unsuccessful(command, &output)),
     }
 }
 
 /// The failure of this command, which did not exit with 0.
-pub fn failed(command: &Command, output: &Output) -> Failure {
+pub fn unsuccessful(command: &Command, output: &Output) -> Failure {
     ended_badly(name(command), output.code, output)
 }
 

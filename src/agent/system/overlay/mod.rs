@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{
-    Available, Found, Group, Output, Package, Performed, Reads, Stat, System, Transaction, Unit,
-    User, observe,
+    AccountKind, Available, Found, Group, Output, Package, Performed, Reads, Stat, System,
+    Transaction, Unit, User, observe, privilege,
 };
 use crate::content::Content;
 use crate::effect::{
@@ -32,6 +32,8 @@ mod packages;
 mod resources;
 
 pub mod pending;
+
+mod permissions;
 
 mod units;
 
@@ -99,6 +101,7 @@ impl Overlay {
             Effect::SetAttributes { path, attributes } => self.set_attributes(path, attributes),
             Effect::MakeDirectory { path, attributes } => self.make_directory(path, attributes),
             Effect::Remove { path } => {
+                self.need_removable(path)?;
                 self.remove(path);
                 Ok(())
             }
@@ -300,6 +303,14 @@ impl Reads for Overlay {
         self.base.accepts(validate, content, path)
     }
 
+    fn refusal(&self, directory: &Path) -> Option<std::io::Error> {
+        self.base.refusal(directory)
+    }
+
+    fn name_service_knows(&self, account: &str, kind: AccountKind) -> Result<bool> {
+        self.base.name_service_knows(account, kind)
+    }
+
     fn now(&self) -> u64 {
         self.base.now()
     }
@@ -318,6 +329,7 @@ impl Reads for Overlay {
 
 impl System for Overlay {
     fn perform(&mut self, effect: Effect) -> Result<Performed> {
+        privilege::check(&effect, self)?;
         let record = observe::record(effect, self)?;
         self.predict(&record.effect)?;
         let performed = match record.effect {

@@ -21,6 +21,9 @@ pub struct Pending {
     pub inodes: BTreeMap<String, Inode>,
     /// Versions of packages that came, or `None` for those that went.
     pub packages: BTreeMap<String, Option<String>>,
+    /// Packages that were asked for by name, so that they stay when nothing
+    /// else needs them.
+    pub requested: BTreeSet<String>,
     /// Packages that came without it being known what they bring.
     pub opaque_packages: BTreeSet<String>,
     /// Packages that went and left their configuration.

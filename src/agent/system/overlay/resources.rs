@@ -4,7 +4,7 @@ use super::Overlay;
 use crate::effect::Command;
 use crate::module::Result;
 use crate::resource::{Known, Resource, ResourceChange};
-use crate::system::live::failed;
+use crate::system::live::unsuccessful;
 use crate::system::{Found, Output, Reads};
 
 impl Overlay {
@@ -28,15 +28,13 @@ impl Overlay {
 
     pub(super) fn answer_pending(&self, command: &Command) -> Result<Found<Output>> {
         let failure = match self.query(command) {
-            Ok(Found::Present(output)) if output.code != 0 => failed(command, &output),
+            Ok(Found::Present(output)) if output.code != 0 => unsuccessful(command, &output),
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,
         };
         match self.pending.is_empty() {
             true => Err(failure),
-            false => Ok(Found::Unknown(
-                "the changes that come before it".to_owned(),
-            )),
+            false => Ok(Found::Unknown("the changes that come before it".to_owned())),
         }
     }
 }
