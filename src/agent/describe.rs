@@ -11,6 +11,7 @@ use crate::effect::{
     Account, Attributes, Command, Effect, InstallOptions, PackageRequest, Scope, UnitAction,
 };
 use crate::mark;
+use crate::resource::ResourceChange;
 
 impl Effect {
     /// The effect as one line, such as `write /etc/motd (12 B, root:root 0644)`.
@@ -74,6 +75,7 @@ impl Effect {
             Self::ChangeGroup { name, gid, .. } => format!("change group {name} to gid {gid}"),
             Self::RemoveGroup { name, .. } => format!("remove group {name}"),
             Self::WriteCrontab { user, content } => write_crontab(user, content.as_deref()),
+            Self::ChangeResource(change) => change_resource(change),
             Self::RunCommand { command, .. } => command.describe(),
         }
     }
@@ -320,6 +322,16 @@ fn write_crontab(user: &str, content: Option<&str>) -> String {
             lines => format!("write the crontab of {user} ({lines} lines)"),
         },
     }
+}
+
+fn change_resource(change: &ResourceChange) -> String {
+    let verb = match (&change.before, &change.after) {
+        (_, None) => "remove",
+        (None, Some(_)) => "add",
+        (Some(_), Some(_)) => "change",
+    };
+    let notes = Notes::default().add(change.command.describe());
+    format!("{verb} {}{notes}", change.resource)
 }
 
 #[cfg(test)]

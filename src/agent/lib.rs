@@ -19,6 +19,8 @@ pub mod password;
 
 pub mod effect;
 
+pub mod resource;
+
 pub mod describe;
 
 pub mod content;

@@ -20,6 +20,14 @@ mod package;
 
 mod place;
 
+mod postgresql;
+
+mod postgresql_database;
+
+mod postgresql_pg_hba;
+
+mod postgresql_user;
+
 mod shell;
 
 mod slurp;
@@ -49,6 +57,9 @@ pub const ALL: &[ModuleInfo] = &[
     module::<file::File>(),
     module::<group::Group>(),
     module::<package::PackageSet>(),
+    module::<postgresql_database::PostgresqlDatabase>(),
+    module::<postgresql_pg_hba::PostgresqlPgHba>(),
+    module::<postgresql_user::PostgresqlUser>(),
     action::<shell::Shell>(),
     action::<slurp::Slurp>(),
     action::<stat::Stat>(),

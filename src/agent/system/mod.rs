@@ -17,6 +17,7 @@ use crate::effect::{
 };
 use crate::module::Result;
 use crate::password::PasswordHash;
+use crate::resource::{Known, Resource};
 use crate::secrets::Table;
 
 pub mod live;
@@ -157,6 +158,21 @@ pub trait Reads {
 
     /// The output of a command that is declared to change nothing.
     fn query(&self, command: &Command) -> Result<Found<Output>>;
+
+    /// The output of a command that changes nothing and must succeed. What
+    /// comes before it in a dry run may be all that it fails for.
+    fn answer(&self, command: &Command) -> Result<Found<Output>> {
+        match self.query(command)? {
+            Found::Present(output) if output.code != 0 => Err(live::unsuccessful(command, &output)),
+            answer => Ok(answer),
+        }
+    }
+
+    /// What a dry run recorded, or a virtual host keeps, of a resource; `None`
+    /// if the host itself has to be asked.
+    fn resource(&self, _resource: &Resource) -> Option<Found<Known>> {
+        None
+    }
 
     /// Whether a command accepts `content` as a file; `%s` in it stands for the
     /// path of a private copy named like `path`.

@@ -112,6 +112,10 @@ fn before(effect: &Effect, reads: &dyn Reads) -> Result<Before> {
             Ok(Before::Unknown("Older package lists are not kept.".into()))
         }
         Effect::ReloadUnitFiles { .. } => Ok(Before::Absent),
+        Effect::ChangeResource(change) => Ok(match &change.before {
+            Some(properties) => Before::Resource(properties.clone()),
+            None => Before::Absent,
+        }),
         Effect::RunCommand { .. } => Ok(Before::Unknown(
             "What a command changes is not known.".into(),
         )),
@@ -288,6 +292,10 @@ fn inverse(effect: &Effect, before: &Before, reads: &dyn Reads) -> Result<Invers
                 _ => None,
             },
         }]),
+        Effect::ChangeResource(change) => match change.inverse() {
+            Some(inverse) => Inverse::Effects(vec![Effect::ChangeResource(inverse)]),
+            None => Inverse::None(format!("What {} was like is not kept.", change.resource)),
+        },
         Effect::RunCommand { .. } => {
             Inverse::None("What a command changes is not known.".to_owned())
         }

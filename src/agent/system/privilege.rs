@@ -45,6 +45,7 @@ fn needs_root(effect: &Effect) -> Option<&'static str> {
         | Effect::ChangeUnit { .. }
         | Effect::ReloadUnitFiles { .. }
         | Effect::WriteCrontab { .. }
+        | Effect::ChangeResource(_)
         | Effect::RunCommand { .. } => None,
     }
 }

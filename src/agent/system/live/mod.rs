@@ -42,7 +42,7 @@ mod units;
 pub use files::ContentSource;
 pub(super) use files::failed;
 pub use journal::Journal;
-pub use processes::{OutputSink, cancel};
+pub use processes::{OutputSink, cancel, unsuccessful};
 pub use streams::Stream;
 
 /// The host this agent runs on.
@@ -153,6 +153,9 @@ impl Live {
             } => accounts::change_group(name, *gid, *non_unique),
             Effect::RemoveGroup { name, force } => accounts::remove_group(name, *force),
             Effect::WriteCrontab { user, content } => crontabs::write(user, content.as_deref()),
+            Effect::ChangeResource(change) => {
+                processes::succeed_with(&change.revealed(), &self.output)
+            }
             Effect::RunCommand { command, .. } => {
                 return processes::run(command, &self.output).map(Performed::Ran);
             }

@@ -74,8 +74,13 @@ pub fn succeed_with(command: &Command, sink: &OutputSink) -> Result<()> {
     let output = run(command, sink)?;
     match output.code {
         0 => Ok(()),
-        code => Err(ended_badly(name(command), code, &output)),
+        _ => Err(unsuccessful(command, &output)),
     }
+}
+
+/// The failure of this command, which did not exit with 0.
+pub fn unsuccessful(command: &Command, output: &Output) -> Failure {
+    ended_badly(name(command), output.code, output)
 }
 
 /// The failure of a command that did not exit with 0.

@@ -20,6 +20,7 @@ use crate::effect::{
 };
 use crate::mark;
 use crate::module::Result;
+use crate::resource::{Known, Resource};
 use crate::secrets::Table;
 
 mod accounts;
@@ -29,6 +30,8 @@ mod crontabs;
 mod files;
 
 mod packages;
+
+mod resources;
 
 pub mod pending;
 
@@ -141,6 +144,10 @@ impl Overlay {
             } => self.change_group(name, *gid, *non_unique),
             Effect::RemoveGroup { name, force } => self.remove_group(name, *force),
             Effect::WriteCrontab { user, content } => self.write_crontab(user, content.as_deref()),
+            Effect::ChangeResource(change) => {
+                self.change_resource(change);
+                Ok(())
+            }
             Effect::RunCommand {
                 creates,
                 removes,
@@ -287,6 +294,14 @@ impl Reads for Overlay {
         }
     }
 
+    fn answer(&self, command: &Command) -> Result<Found<Output>> {
+        self.answer_pending(command)
+    }
+
+    fn resource(&self, resource: &Resource) -> Option<Found<Known>> {
+        self.resource_pending(resource)
+    }
+
     fn accepts(&self, validate: &[String], content: &Content, path: &Path) -> Result<Found<()>> {
         self.base.accepts(validate, content, path)
     }
@@ -325,7 +340,7 @@ impl System for Overlay {
         let record = observe::record(effect, self)?;
         self.predict(&record.effect)?;
         let performed = match record.effect {
-            Effect::RunCommand { .. } => Performed::Predicted,
+            Effect::RunCommand { .. } | Effect::ChangeResource(_) => Performed::Predicted,
             _ => Performed::Done,
         };
         self.records.push(record);
