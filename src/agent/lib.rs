@@ -25,6 +25,8 @@ pub mod content;
 
 pub mod mark;
 
+pub mod python;
+
 #[expect(
     clippy::disallowed_types,
     clippy::disallowed_methods,

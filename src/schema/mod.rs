@@ -106,6 +106,8 @@ pub enum Kind {
     Path,
     /// File permissions: `"0644"`, `"u+x"` or `0o644`.
     Mode,
+    /// A regular expression, as hosts understand it.
+    Pattern,
     /// A span of time: seconds, or `"5s"`, `"2m"`, `"1h"`.
     Duration,
     /// One of these words, each with its documentation.
@@ -147,6 +149,7 @@ impl Kind {
             Self::String => "a string".into(),
             Self::Path => "a path".into(),
             Self::Mode => "file permissions such as \"0644\" or 0o644".into(),
+            Self::Pattern => "a regular expression".into(),
             Self::Duration => "a duration such as 30 (seconds), \"30s\" or \"5m\"".into(),
             Self::Choice(words) => describe_choice(words),
             Self::List(item) => format!("a list of {}", item.plural()),
@@ -166,6 +169,7 @@ impl Kind {
             Self::Number => "numbers".into(),
             Self::String => "strings".into(),
             Self::Path => "paths".into(),
+            Self::Pattern => "regular expressions".into(),
             Self::Duration => "durations".into(),
             Self::List(item) => format!("lists of {}", item.plural()),
             Self::Map(_) | Self::Record(_) => "maps".into(),
