@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::content::Content;
+use crate::http::HttpRequest;
 use crate::password::PasswordHash;
 
 /// One thing that is done to a host.
@@ -156,6 +157,25 @@ pub enum Effect {
         user: String,
         /// The whole table.
         content: Option<String>,
+    },
+    /// Puts what a URL leads to in place as a regular file, atomically; the
+    /// parent exists.
+    Download {
+        /// What is asked for.
+        request: HttpRequest,
+        /// Where it goes.
+        path: PathBuf,
+        /// SHA-256 that the content must have, in hexadecimal.
+        sha256: Option<String>,
+        /// Owner, group and mode the file has from its first moment.
+        attributes: Attributes,
+        /// A copy of what is replaced, kept here.
+        backup: Option<PathBuf>,
+    },
+    /// Sends a request over HTTP whose effects are not known.
+    SendRequest {
+        /// What is sent.
+        request: HttpRequest,
     },
     /// Runs a command whose effects are not known.
     RunCommand {

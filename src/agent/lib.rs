@@ -23,6 +23,8 @@ pub mod describe;
 
 pub mod content;
 
+pub mod http;
+
 pub mod mark;
 
 pub mod python;

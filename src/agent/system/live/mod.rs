@@ -16,6 +16,7 @@ use crate::content::Content;
 use crate::effect::{
     Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
 };
+use crate::http::{HttpRequest, HttpResponse};
 use crate::module::Result;
 
 mod accounts;
@@ -23,6 +24,8 @@ mod accounts;
 mod crontabs;
 
 mod files;
+
+mod http;
 
 mod journal;
 
@@ -81,7 +84,6 @@ impl Live {
             } => {
                 let file = files::NewFile {
                     path,
-                    content,
                     attributes,
                     backup: backup.as_deref(),
                 };
@@ -89,7 +91,8 @@ impl Live {
                     Some(words) => processes::validate(words, candidate),
                     None => Ok(()),
                 };
-                files::write(&file, &self.accounts, self, &check)
+                let fill = |sink: &mut dyn Write| files::send(content, path, self, sink);
+                files::write(&file, &self.accounts, &fill, &check)
             }
             Effect::SetAttributes { path, attributes } => {
                 files::set_attributes(path, attributes, &self.accounts)
@@ -137,6 +140,27 @@ impl Live {
             } => accounts::change_group(name, *gid, *non_unique),
             Effect::RemoveGroup { name, force } => accounts::remove_group(name, *force),
             Effect::WriteCrontab { user, content } => crontabs::write(user, content.as_deref()),
+            Effect::Download {
+                request,
+                path,
+                sha256,
+                attributes,
+                backup,
+            } => {
+                let file = files::NewFile {
+                    path,
+                    attributes,
+                    backup: backup.as_deref(),
+                };
+                let fill = |sink: &mut dyn Write| {
+                    let content = http::download(request, sink)?;
+                    http::verify(&request.url, &content, sha256.as_deref())
+                };
+                files::write(&file, &self.accounts, &fill, &|_| Ok(()))
+            }
+            Effect::SendRequest { request } => {
+                return http::send(request).map(Performed::Answered);
+            }
             Effect::RunCommand { command, .. } => {
                 return processes::run(command, &self.output).map(Performed::Ran);
             }
@@ -234,6 +258,14 @@ impl Reads for Live {
 
     fn query(&self, command: &Command) -> Result<Found<Output>> {
         processes::run(command, &OutputSink::silent()).map(Found::Present)
+    }
+
+    fn http(&self, request: &HttpRequest) -> Result<Found<HttpResponse>> {
+        http::send(request).map(Found::Present)
+    }
+
+    fn download(&self, request: &HttpRequest) -> Result<Found<Content>> {
+        http::download(request, &mut std::io::sink()).map(Found::Present)
     }
 
     fn accepts(&self, validate: &[String], content: &Content, path: &Path) -> Result<Found<()>> {

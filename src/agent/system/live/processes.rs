@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{self, Child, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -54,8 +54,17 @@ impl OutputSink {
 /// The process group of the command that runs now, or 0.
 static RUNNING: AtomicI32 = AtomicI32::new(0);
 
+/// Whether the run was interrupted: what takes long then ends by itself.
+static CANCELLED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the run was interrupted.
+pub fn is_cancelled() -> bool {
+    CANCELLED.load(Ordering::SeqCst)
+}
+
 /// Ends the command that runs now, if one does, with its children.
 pub fn cancel() {
+    CANCELLED.store(true, Ordering::SeqCst);
     if let Some(group) = Pid::from_raw(RUNNING.load(Ordering::SeqCst)) {
         // It may have ended by itself in the meantime.
         let _ = kill_process_group(group, Signal::TERM);
