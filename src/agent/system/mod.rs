@@ -9,13 +9,17 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use crate::content::Content;
 use crate::effect::{
     Attributes, Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
 };
+use crate::http::{HttpRequest, HttpResponse};
 use crate::module::Result;
 use crate::password::PasswordHash;
+use crate::resource::{Known, Resource};
+use crate::secrets::Table;
 
 pub mod live;
 
@@ -28,6 +32,8 @@ mod observe;
 mod privilege;
 
 pub mod skeleton;
+
+pub mod visible;
 
 #[cfg(test)]
 mod differential;
@@ -80,6 +86,12 @@ pub trait Reads {
 
     /// The content of a regular file; links are followed.
     fn content(&self, path: &Path) -> Result<Found<Content>>;
+
+    /// The SHA-256 of a regular file, in hexadecimal; links are followed. A dry
+    /// run may know it of a file whose content it does not know.
+    fn sha256(&self, path: &Path) -> Result<Found<String>> {
+        Ok(self.content(path)?.map(|content| content.sha256))
+    }
 
     /// The names in a directory, sorted; nothing if it is not one.
     fn list(&self, directory: &Path) -> Result<Vec<String>>;
@@ -154,12 +166,40 @@ pub trait Reads {
     /// The output of a command that is declared to change nothing.
     fn query(&self, command: &Command) -> Result<Found<Output>>;
 
+    /// The output of a command that changes nothing and must succeed. What
+    /// comes before it in a dry run may be all that it fails for.
+    fn answer(&self, command: &Command) -> Result<Found<Output>> {
+        match self.query(command)? {
+            Found::Present(output) if output.code != 0 => Err(live::unsuccessful(command, &output)),
+            answer => Ok(answer),
+        }
+    }
+
+    /// What a dry run recorded, or a virtual host keeps, of a resource; `None`
+    /// if the host itself has to be asked.
+    fn resource(&self, _resource: &Resource) -> Option<Found<Known>> {
+        None
+    }
+    /// The answer to a request that is declared to change nothing, whatever its
+    /// status.
+    fn http(&self, request: &HttpRequest) -> Result<Found<HttpResponse>>;
+
+    /// What a URL leads to. It is read to its end, and kept only where it is a
+    /// small text.
+    fn download(&self, request: &HttpRequest) -> Result<Found<Content>>;
+
     /// Whether a command accepts `content` as a file; `%s` in it stands for the
     /// path of a private copy named like `path`.
     fn accepts(&self, validate: &[String], content: &Content, path: &Path) -> Result<Found<()>>;
 
     /// Seconds since 1970, by the host's clock.
     fn now(&self) -> u64;
+
+    /// The secrets that this host was given. A text that is looked for in
+    /// what was read must be in the same form: [`Table::canonical`].
+    fn secrets(&self) -> Rc<Table> {
+        Rc::default()
+    }
 
     /// The name and home directory of the user this agent runs as.
     fn me(&self) -> Result<User>;
@@ -184,6 +224,8 @@ pub enum Performed {
     Done,
     /// A command ran.
     Ran(Output),
+    /// A server answered a request.
+    Answered(HttpResponse),
     /// It was recorded; what it would print is not known.
     Predicted,
 }
