@@ -108,6 +108,8 @@ pub enum Kind {
     Path,
     /// File permissions: `"0644"`, `"u+x"` or `0o644`.
     Mode,
+    /// A regular expression, as hosts understand it.
+    Pattern,
     /// A span of time: seconds, or `"5s"`, `"2m"`, `"1h"`.
     Duration,
     /// A number of hosts not less than this, or a part of them: `"25%"`.
@@ -151,6 +153,7 @@ impl Kind {
             Self::String => "a string".into(),
             Self::Path => "a path".into(),
             Self::Mode => "file permissions such as \"0644\" or 0o644".into(),
+            Self::Pattern => "a regular expression".into(),
             Self::Duration => "a duration such as 30 (seconds), \"30s\" or \"5m\"".into(),
             Self::Hosts(min) => {
                 format!("a number of hosts from {min} on, or a percentage such as \"25%\"")
@@ -173,6 +176,7 @@ impl Kind {
             Self::Number => "numbers".into(),
             Self::String => "strings".into(),
             Self::Path => "paths".into(),
+            Self::Pattern => "regular expressions".into(),
             Self::Duration => "durations".into(),
             Self::Hosts(_) => "numbers and percentages".into(),
             Self::List(item) => format!("lists of {}", item.plural()),

@@ -47,7 +47,7 @@ fn same(predicted: &[Value], performed: &[Value]) {
 
 /// The effects of a run, host by host, each with its task; what only the real
 /// thing can know is left out.
-fn effects(run: &Said) -> Vec<Value> {
+pub fn effects(run: &Said) -> Vec<Value> {
     let mut effects = Vec::new();
     for event in run.events() {
         if event["event"] != "task_finished" {

@@ -4,11 +4,17 @@ use crate::module::{ModuleInfo, action, module};
 
 mod arguments;
 
+mod authorized_key;
+
+mod blockinfile;
+
 mod command;
 
 mod copy;
 
 mod cron;
+
+mod edited;
 
 mod file;
 
@@ -16,9 +22,21 @@ mod group;
 
 mod guards;
 
+mod lineinfile;
+
 mod package;
 
+pub mod pattern;
+
 mod place;
+
+mod postgresql;
+
+mod postgresql_database;
+
+mod postgresql_pg_hba;
+
+mod postgresql_user;
 
 mod shell;
 
@@ -43,12 +61,18 @@ pub use arguments::{Mode, SourceFile};
 
 /// Every module, by name.
 pub const ALL: &[ModuleInfo] = &[
+    module::<authorized_key::AuthorizedKey>(),
+    module::<blockinfile::BlockInFile>(),
     action::<command::CommandCall>(),
     module::<copy::Copy>(),
     module::<cron::Cron>(),
     module::<file::File>(),
     module::<group::Group>(),
+    module::<lineinfile::LineInFile>(),
     module::<package::PackageSet>(),
+    module::<postgresql_database::PostgresqlDatabase>(),
+    module::<postgresql_pg_hba::PostgresqlPgHba>(),
+    module::<postgresql_user::PostgresqlUser>(),
     action::<shell::Shell>(),
     action::<slurp::Slurp>(),
     action::<stat::Stat>(),

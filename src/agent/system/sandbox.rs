@@ -13,9 +13,11 @@ use super::{
 };
 use crate::content::Content;
 use crate::effect::{Command, InstallOptions, PackageRequest, RemoveOptions, Scope};
+use crate::http::{HttpRequest, HttpResponse};
 use crate::module::Result;
 use crate::outcome::Failure;
 use crate::password::PasswordHash;
+use crate::resource::{Known, Resource};
 
 mod store;
 
@@ -234,6 +236,19 @@ impl Reads for Pristine {
         )))
     }
 
+    /// Whatever keeps resources, it keeps none yet.
+    fn resource(&self, _resource: &Resource) -> Option<Found<Known>> {
+        Some(Found::Absent)
+    }
+
+    fn http(&self, request: &HttpRequest) -> Result<Found<HttpResponse>> {
+        Ok(Found::Unknown(no_network(request)))
+    }
+
+    fn download(&self, request: &HttpRequest) -> Result<Found<Content>> {
+        Ok(Found::Unknown(no_network(request)))
+    }
+
     fn accepts(&self, _words: &[String], _content: &Content, _path: &Path) -> Result<Found<()>> {
         Ok(Found::Unknown("a real host".to_owned()))
     }
@@ -252,6 +267,10 @@ impl Reads for Pristine {
     }
 
     fn assume(&self, _sentence: &str) {}
+}
+
+fn no_network(request: &HttpRequest) -> String {
+    format!("{}, since a sandbox has no network", request.url)
 }
 
 /// The virtual host kept in `directory`; it is made when it is first changed.

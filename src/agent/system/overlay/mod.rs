@@ -18,8 +18,10 @@ use crate::content::Content;
 use crate::effect::{
     Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
 };
+use crate::http::{HttpRequest, HttpResponse};
 use crate::mark;
 use crate::module::Result;
+use crate::resource::{Known, Resource};
 use crate::secrets::Table;
 
 mod accounts;
@@ -28,7 +30,11 @@ mod crontabs;
 
 mod files;
 
+mod http;
+
 mod packages;
+
+mod resources;
 
 pub mod pending;
 
@@ -95,7 +101,8 @@ impl Overlay {
                 validate,
             } => {
                 self.check_candidate(validate.as_deref(), content, path)?;
-                self.write_file(path, content, attributes, backup.as_deref())
+                let new = files::NewFile::Content(content);
+                self.write_file(path, new, attributes, backup.as_deref())
             }
             Effect::SetAttributes { path, attributes } => self.set_attributes(path, attributes),
             Effect::MakeDirectory { path, attributes } => self.make_directory(path, attributes),
@@ -141,6 +148,25 @@ impl Overlay {
             } => self.change_group(name, *gid, *non_unique),
             Effect::RemoveGroup { name, force } => self.remove_group(name, *force),
             Effect::WriteCrontab { user, content } => self.write_crontab(user, content.as_deref()),
+            Effect::ChangeResource(change) => {
+                self.change_resource(change);
+                Ok(())
+            }
+            Effect::Download {
+                request,
+                path,
+                sha256,
+                attributes,
+                backup,
+            } => {
+                let origin = format!("the download of {}", request.url);
+                let new = files::NewFile::Expected {
+                    origin: &origin,
+                    sha256: sha256.as_deref(),
+                };
+                self.write_file(path, new, attributes, backup.as_deref())
+            }
+            Effect::SendRequest { .. } => Ok(()),
             Effect::RunCommand {
                 creates,
                 removes,
@@ -201,6 +227,10 @@ impl Reads for Overlay {
 
     fn content(&self, path: &Path) -> Result<Found<Content>> {
         self.content_pending(path)
+    }
+
+    fn sha256(&self, path: &Path) -> Result<Found<String>> {
+        self.sha256_pending(path)
     }
 
     fn list(&self, directory: &Path) -> Result<Vec<String>> {
@@ -287,6 +317,22 @@ impl Reads for Overlay {
         }
     }
 
+    fn answer(&self, command: &Command) -> Result<Found<Output>> {
+        self.answer_pending(command)
+    }
+
+    fn resource(&self, resource: &Resource) -> Option<Found<Known>> {
+        self.resource_pending(resource)
+    }
+
+    fn http(&self, request: &HttpRequest) -> Result<Found<HttpResponse>> {
+        self.ask_server(request, |base| base.http(request))
+    }
+
+    fn download(&self, request: &HttpRequest) -> Result<Found<Content>> {
+        self.ask_server(request, |base| base.download(request))
+    }
+
     fn accepts(&self, validate: &[String], content: &Content, path: &Path) -> Result<Found<()>> {
         self.base.accepts(validate, content, path)
     }
@@ -325,7 +371,9 @@ impl System for Overlay {
         let record = observe::record(effect, self)?;
         self.predict(&record.effect)?;
         let performed = match record.effect {
-            Effect::RunCommand { .. } => Performed::Predicted,
+            Effect::RunCommand { .. } | Effect::ChangeResource(_) | Effect::SendRequest { .. } => {
+                Performed::Predicted
+            }
             _ => Performed::Done,
         };
         self.records.push(record);
