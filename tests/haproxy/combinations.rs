@@ -174,7 +174,7 @@ fn chroot(root: &Path, shell: &str) -> String {
         .output()
         .expect("chroot starts");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    text + &String::from_utf8_lossy(&output.stderr)
+    text + String::from_utf8_lossy(&output.stderr).as_ref()
 }
 
 fn run(command: &mut Command) {

@@ -1,7 +1,7 @@
 //! Both topologies on clean hosts: the dry run is true, a second run changes
 //! nothing, a changed option changes what it must and can be taken back.
 
-use super::support::lab::effects;
+use super::support::promise::effects;
 use super::twin::Twin;
 
 const MANY: &str = r#"

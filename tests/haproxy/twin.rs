@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::support::lab::{self, incus};
-use super::support::{Said, TestProject};
+use super::support::{Said, TestProject, promise};
 
 /// Makes a certificate for localhost.
 pub const CERTIFICATE: &str = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost \
@@ -53,7 +53,7 @@ impl Twin {
     /// The dry run is true, and a second run changes nothing.
     #[track_caller]
     pub fn keeps_its_promise(&self, options: &[&str]) {
-        lab::keeps_its_promise(|fixed| self.run(&[fixed, options].concat()));
+        promise::keep(|fixed| self.run(&[fixed, options].concat()));
     }
 
     /// What a command in the container says, with what goes wrong.

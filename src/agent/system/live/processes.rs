@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{self, Child, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::effect::Command;
+use crate::mark;
 use crate::module::Result;
 use crate::outcome::Failure;
 use crate::system::Output;
@@ -51,24 +52,22 @@ impl OutputSink {
     }
 }
 
-/// The process group of the command that runs now, or 0.
-static RUNNING: AtomicI32 = AtomicI32::new(0);
+/// How long a command may take to end once it was asked to: package managers
+/// bring what they have begun to an end.
+const GRACE: Duration = Duration::from_secs(10);
 
-/// Ends the command that runs now, if one does, with its children.
+static CANCELLED: AtomicBool = AtomicBool::new(false);
+
+/// Ends the command that runs now, if one does, with its children, and each
+/// that is started later.
 pub fn cancel() {
-    if let Some(group) = Pid::from_raw(RUNNING.load(Ordering::SeqCst)) {
-        // It may have ended by itself in the meantime.
-        let _ = kill_process_group(group, Signal::TERM);
-    }
+    CANCELLED.store(true, Ordering::SeqCst);
 }
 
 /// Runs a command to its end, whatever its exit code.
 pub fn run(command: &Command, sink: &OutputSink) -> Result<Output> {
     let mut child = start(command)?;
-    let group = child.id() as i32;
-    RUNNING.store(group, Ordering::SeqCst);
     let output = follow(&mut child, command, sink);
-    RUNNING.store(0, Ordering::SeqCst);
     output.map_err(|error| Failure::new(format!("cannot run {}: {error}", name(command))))
 }
 
@@ -192,7 +191,11 @@ fn follow(child: &mut Child, command: &Command, sink: &OutputSink) -> io::Result
     let mut kept = Kept::default();
     let mut timed_out = false;
     let mut left_open = false;
+    let mut ending = Ending::default();
     loop {
+        if CANCELLED.load(Ordering::SeqCst) {
+            ending.go_on(child);
+        }
         let patience = match deadline.filter(|_| !timed_out) {
             None => TICK,
             Some(deadline) => TICK.min(deadline.saturating_duration_since(Instant::now())),
@@ -211,7 +214,7 @@ fn follow(child: &mut Child, command: &Command, sink: &OutputSink) -> io::Result
                 }
                 if !timed_out && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                     timed_out = true;
-                    kill(child);
+                    signal(child, Signal::KILL);
                 }
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => break,
@@ -228,9 +231,34 @@ fn follow(child: &mut Child, command: &Command, sink: &OutputSink) -> io::Result
     Ok(kept.into_output(status, timed_out))
 }
 
-fn kill(child: &Child) {
+/// How a cancelled command is brought to its end: asked first, then killed.
+#[derive(Default)]
+struct Ending {
+    asked: Option<Instant>,
+    killed: bool,
+}
+
+impl Ending {
+    fn go_on(&mut self, child: &Child) {
+        match self.asked {
+            None => {
+                signal(child, Signal::TERM);
+                self.asked = Some(Instant::now());
+            }
+            Some(asked) if !self.killed && asked.elapsed() >= GRACE => {
+                signal(child, Signal::KILL);
+                self.killed = true;
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Signals a command and its children, which may have ended by themselves in
+/// the meantime.
+fn signal(child: &Child, signal: Signal) {
     if let Some(group) = Pid::from_raw(child.id() as i32) {
-        let _ = kill_process_group(group, Signal::KILL);
+        let _ = kill_process_group(group, signal);
     }
 }
 
@@ -271,11 +299,16 @@ impl Kept {
         let signal = status.signal().map(|signal| 128 + signal);
         Output {
             code: status.code().or(signal).unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&self.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&self.stderr).into_owned(),
+            stdout: text(&self.stdout),
+            stderr: text(&self.stderr),
             timed_out,
         }
     }
+}
+
+/// What a program printed, which is never taken for a mark.
+fn text(bytes: &[u8]) -> String {
+    mark::defused(&String::from_utf8_lossy(bytes)).into_owned()
 }
 
 #[cfg(test)]
