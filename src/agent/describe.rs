@@ -3,6 +3,7 @@
 //! What a command reads and the values of its variables are never shown: they
 //! are where passwords travel. Neither is the hash of an account's password.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::content::Content;
@@ -236,9 +237,15 @@ fn write_file(
     validate: &Option<Vec<String>>,
 ) -> String {
     // The size of a text with unknown parts is not known either.
-    let amount = match content.unknown_origin() {
-        Some(_) => "size known after apply".into(),
-        None => size(content.size),
+    let secrets: BTreeSet<&str> = mark::secrets(content.text.as_deref().unwrap_or("")).collect();
+    let amount = match (content.unknown_origin(), secrets.len()) {
+        (Some(_), _) => "size known after apply".into(),
+        (None, 0) => size(content.size),
+        (None, count) => {
+            let noun = if count == 1 { "secret" } else { "secrets" };
+            let names: Vec<&str> = secrets.into_iter().collect();
+            format!("with the {noun} {}", names.join(", "))
+        }
     };
     let notes = Notes::default()
         .add(amount)
@@ -367,6 +374,21 @@ mod tests {
             effect.describe(),
             "write /etc/token (size known after apply, backup in /etc/token.1, \
              validated by `check %s`)"
+        );
+    }
+
+    #[test]
+    fn the_size_of_a_secret_is_not_told() {
+        let effect = Effect::WriteFile {
+            path: "/etc/token".into(),
+            content: Content::of(format!("{}\n", mark::secret("token#1")).as_bytes()),
+            attributes: attributes(),
+            backup: None,
+            validate: None,
+        };
+        assert_eq!(
+            effect.describe(),
+            "write /etc/token (with the secret token, root:root 0644)"
         );
     }
 

@@ -27,6 +27,10 @@ pub mod content;
 
 pub mod mark;
 
+pub mod secrets;
+
+pub mod veil;
+
 #[expect(
     clippy::disallowed_types,
     clippy::disallowed_methods,

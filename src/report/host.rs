@@ -106,12 +106,14 @@ impl HostSummary {
             Event::HostLost { reason, .. } => self.lost = Some(reason.clone()),
             Event::RunStarted { .. }
             | Event::PlayStarted { .. }
+            | Event::BatchStarted { .. }
             | Event::HostConnected { .. }
             | Event::TaskStarted { .. }
             | Event::TaskOutput { .. }
             | Event::Logged { .. }
             | Event::HostFinished { .. }
             | Event::PlayFinished { .. }
+            | Event::PlayStopped { .. }
             | Event::PlaySkipped { .. }
             | Event::RunFinished { .. } => {}
         }

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use crate::content::Content;
 use crate::effect::{
@@ -17,6 +18,7 @@ use crate::effect::{
 use crate::module::Result;
 use crate::password::PasswordHash;
 use crate::resource::{Known, Resource};
+use crate::secrets::Table;
 
 pub mod live;
 
@@ -29,6 +31,8 @@ mod observe;
 mod privilege;
 
 pub mod skeleton;
+
+pub mod visible;
 
 #[cfg(test)]
 mod differential;
@@ -176,6 +180,12 @@ pub trait Reads {
 
     /// Seconds since 1970, by the host's clock.
     fn now(&self) -> u64;
+
+    /// The secrets that this host was given. A text that is looked for in
+    /// what was read must be in the same form: [`Table::canonical`].
+    fn secrets(&self) -> Rc<Table> {
+        Rc::default()
+    }
 
     /// The name and home directory of the user this agent runs as.
     fn me(&self) -> Result<User>;

@@ -8,10 +8,11 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::rc::Rc;
 
 use super::{
     AccountKind, Available, Found, Group, Output, Package, Performed, Reads, Stat, System,
-    Transaction, Unit, User, observe, privilege,
+    Transaction, Unit, User, observe, privilege, visible,
 };
 use crate::content::Content;
 use crate::effect::{
@@ -20,6 +21,7 @@ use crate::effect::{
 use crate::mark;
 use crate::module::Result;
 use crate::resource::{Known, Resource};
+use crate::secrets::Table;
 
 mod accounts;
 
@@ -276,6 +278,7 @@ impl Reads for Overlay {
     }
 
     fn query(&self, command: &Command) -> Result<Found<Output>> {
+        visible::check_command(command)?;
         let texts = command.argv.iter().chain(command.environment.values());
         let mut texts = texts.chain(&command.input);
         if let Some(origin) = texts.find_map(|text| mark::unknown_origin(text)) {
@@ -317,6 +320,10 @@ impl Reads for Overlay {
 
     fn me(&self) -> Result<User> {
         self.base.me()
+    }
+
+    fn secrets(&self) -> Rc<Table> {
+        self.base.secrets()
     }
 
     fn assume(&self, sentence: &str) {
