@@ -81,11 +81,15 @@ const ALL: &str = r#"
 
 #[test]
 fn roles_databases_and_rules_are_as_predicted_and_work() {
-    let Some(server) = Database::server() else { return };
+    let Some(server) = Database::server() else {
+        return;
+    };
     server.play(ALL);
     keeps_its_promise(|options| server.run(options));
     assert_eq!(
-        ask("SELECT rolname, rolcanlogin, rolcreatedb, rolconnlimit FROM pg_roles WHERE rolname IN ('app', 'rea''der') ORDER BY 1"),
+        ask(
+            "SELECT rolname, rolcanlogin, rolcreatedb, rolconnlimit FROM pg_roles WHERE rolname IN ('app', 'rea''der') ORDER BY 1"
+        ),
         "app|t|f|50\nrea'der|f|t|-1"
     );
     assert_eq!(
@@ -93,14 +97,22 @@ fn roles_databases_and_rules_are_as_predicted_and_work() {
         "it's \\ 'fine'"
     );
     assert!(
-        ask("SELECT setconfig FROM pg_db_role_setting").contains(r#"search_path=\"$user\", \"user\", public"#)
+        ask("SELECT setconfig FROM pg_db_role_setting")
+            .contains(r#"search_path=\"$user\", \"user\", public"#)
     );
-    assert!(ask("SELECT rolpassword FROM pg_authid WHERE rolname = 'app'").starts_with("SCRAM-SHA-256$4096:"));
-    let login = "PGPASSWORD=s3cret-of-app psql -XAtw -h 127.0.0.1 -U app -c 'SELECT current_user' app 2>&1";
+    assert!(
+        ask("SELECT rolpassword FROM pg_authid WHERE rolname = 'app'")
+            .starts_with("SCRAM-SHA-256$4096:")
+    );
+    let login =
+        "PGPASSWORD=s3cret-of-app psql -XAtw -h 127.0.0.1 -U app -c 'SELECT current_user' app 2>&1";
     assert_eq!(inside(HOST, login).trim(), "app");
     let wrong = login.replace("s3cret-of-app", "wrong");
     assert!(inside(HOST, &wrong).contains("password authentication failed"));
-    assert_eq!(ask("SELECT count(*) FROM pg_hba_file_rules WHERE error IS NOT NULL"), "0");
+    assert_eq!(
+        ask("SELECT count(*) FROM pg_hba_file_rules WHERE error IS NOT NULL"),
+        "0"
+    );
     let kept = "stat -c '%U:%G %a' /etc/postgresql/15/main/pg_hba.conf; ls /etc/postgresql/15/main/ | grep -c '^pg_hba.conf\\.'";
     assert_eq!(inside(HOST, kept).trim(), "postgres:postgres 640\n1");
     // Neither the server's log nor the journal knows the password.
@@ -136,7 +148,9 @@ fn a_server_that_an_earlier_task_installs_is_planned_for() {
 
 #[test]
 fn what_changes_is_changed_and_only_that() {
-    let Some(server) = Database::server() else { return };
+    let Some(server) = Database::server() else {
+        return;
+    };
     server.play(ALL);
     server.run(&[]).ended_with(0);
     server.play(
@@ -151,7 +165,9 @@ fn what_changes_is_changed_and_only_that() {
     );
     keeps_its_promise(|options| server.run(options));
     assert_eq!(
-        ask("SELECT datname, pg_get_userbyid(datdba), datconnlimit FROM pg_database WHERE datname IN ('app', 'plain')"),
+        ask(
+            "SELECT datname, pg_get_userbyid(datdba), datconnlimit FROM pg_database WHERE datname IN ('app', 'plain')"
+        ),
         "app|postgres|9"
     );
     assert!(ask("SELECT setconfig FROM pg_db_role_setting").contains("work_mem=16MB"));
@@ -161,7 +177,9 @@ fn what_changes_is_changed_and_only_that() {
 
 #[test]
 fn what_the_server_would_refuse_is_refused_before() {
-    let Some(server) = Database::server() else { return };
+    let Some(server) = Database::server() else {
+        return;
+    };
     server.play(ALL);
     server.run(&[]).ended_with(0);
     ask("CREATE TABLE t ()");
@@ -200,7 +218,9 @@ fn what_the_server_would_refuse_is_refused_before() {
 
 #[test]
 fn tasks_may_run_as_the_servers_own_account() {
-    let Some(server) = Database::server() else { return };
+    let Some(server) = Database::server() else {
+        return;
+    };
     inside(HOST, "apt-get install -qq sudo >/dev/null 2>&1");
     server.play(
         r#"

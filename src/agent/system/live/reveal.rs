@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use crate::content::Content;
-use crate::effect::{Account, Command, Effect};
+use crate::effect::{Command, Effect};
 use crate::module::Result;
 use crate::password::PasswordHash;
 use crate::secrets::Table;
@@ -19,8 +19,12 @@ pub fn effect<'a>(effect: &'a Effect, secrets: &Table) -> Result<Cow<'a, Effect>
             ..
         } => *table = secrets.reveal(table)?.into_owned(),
         Effect::RunCommand { command: run, .. } => *run = command(run, secrets)?.into_owned(),
+        Effect::ChangeResource(change) => {
+            change.command = command(&change.command, secrets)?.into_owned();
+            change.secret = hash(change.secret.as_ref(), secrets)?;
+        }
         Effect::AddUser { account, .. } | Effect::ChangeUser { account, .. } => {
-            password(account, secrets)?;
+            account.password = hash(account.password.as_ref(), secrets)?;
         }
         _ => return Ok(Cow::Borrowed(effect)),
     }
@@ -47,10 +51,10 @@ pub fn command<'a>(command: &'a Command, secrets: &Table) -> Result<Cow<'a, Comm
     Ok(Cow::Owned(revealed))
 }
 
-fn password(account: &mut Account, secrets: &Table) -> Result<()> {
-    if let Some(hash) = &account.password {
-        let hash = secrets.reveal(hash.reveal())?;
-        account.password = Some(PasswordHash::new(&hash));
-    }
-    Ok(())
+fn hash(hash: Option<&PasswordHash>, secrets: &Table) -> Result<Option<PasswordHash>> {
+    let Some(hash) = hash else {
+        return Ok(None);
+    };
+    let revealed = secrets.reveal(hash.reveal())?;
+    Ok(Some(PasswordHash::new(&revealed)))
 }
