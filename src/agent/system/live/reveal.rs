@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use crate::content::Content;
-use crate::effect::{Account, Command, Effect};
+use crate::effect::{Command, Effect};
 use crate::http::HttpRequest;
 use crate::module::Result;
 use crate::password::PasswordHash;
@@ -22,12 +22,13 @@ pub fn effect<'a>(effect: &'a Effect, secrets: &Table) -> Result<Cow<'a, Effect>
         Effect::Download { request: asked, .. } | Effect::SendRequest { request: asked } => {
             *asked = request(asked, secrets)?;
         }
+        Effect::RunCommand { command: run, .. } => *run = command(run, secrets)?.into_owned(),
         Effect::ChangeResource(change) => {
             change.command = command(&change.command, secrets)?.into_owned();
+            change.secret = hash(change.secret.as_ref(), secrets)?;
         }
-        Effect::RunCommand { command: run, .. } => *run = command(run, secrets)?.into_owned(),
         Effect::AddUser { account, .. } | Effect::ChangeUser { account, .. } => {
-            password(account, secrets)?;
+            account.password = hash(account.password.as_ref(), secrets)?;
         }
         _ => return Ok(Cow::Borrowed(effect)),
     }
@@ -70,10 +71,10 @@ pub fn request(request: &HttpRequest, secrets: &Table) -> Result<HttpRequest> {
     Ok(revealed)
 }
 
-fn password(account: &mut Account, secrets: &Table) -> Result<()> {
-    if let Some(hash) = &account.password {
-        let hash = secrets.reveal(hash.reveal())?;
-        account.password = Some(PasswordHash::new(&hash));
-    }
-    Ok(())
+fn hash(hash: Option<&PasswordHash>, secrets: &Table) -> Result<Option<PasswordHash>> {
+    let Some(hash) = hash else {
+        return Ok(None);
+    };
+    let revealed = secrets.reveal(hash.reveal())?;
+    Ok(Some(PasswordHash::new(&revealed)))
 }
