@@ -74,6 +74,10 @@ impl Effect {
             Self::ChangeGroup { name, gid, .. } => format!("change group {name} to gid {gid}"),
             Self::RemoveGroup { name, .. } => format!("remove group {name}"),
             Self::WriteCrontab { user, content } => write_crontab(user, content.as_deref()),
+            Self::SetKernelParameter { name, value } => {
+                format!("set the kernel's {name} to {value}")
+            }
+            Self::SetHostname { name } => format!("name the running host {name}"),
             Self::Download {
                 request,
                 path,

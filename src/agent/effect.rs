@@ -158,6 +158,18 @@ pub enum Effect {
         /// The whole table.
         content: Option<String>,
     },
+    /// Sets a parameter of the running kernel.
+    SetKernelParameter {
+        /// Its name, as sysctl(8) takes it.
+        name: String,
+        /// The new value.
+        value: String,
+    },
+    /// Gives the running host another name.
+    SetHostname {
+        /// The new name.
+        name: String,
+    },
     /// Puts what a URL leads to in place as a regular file, atomically; the
     /// parent exists.
     Download {
@@ -379,6 +391,10 @@ pub enum Before {
     Group(u32),
     /// A crontab.
     Crontab(String),
+    /// The value of a kernel's parameter.
+    KernelParameter(String),
+    /// The host's name.
+    Hostname(String),
     /// It cannot be observed, or a dry run cannot know it; the text says why.
     Unknown(String),
 }

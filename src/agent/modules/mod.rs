@@ -18,9 +18,13 @@ mod edited;
 
 mod file;
 
+mod get_url;
+
 mod group;
 
 mod guards;
+
+mod hostname;
 
 mod lineinfile;
 
@@ -34,11 +38,15 @@ mod shell;
 
 mod stat;
 
+mod sysctl;
+
 mod systemd;
 
 mod template;
 
 mod tree;
+
+mod uri;
 
 mod user;
 
@@ -57,13 +65,17 @@ pub const ALL: &[ModuleInfo] = &[
     module::<copy::Copy>(),
     module::<cron::Cron>(),
     module::<file::File>(),
+    module::<get_url::GetUrl>(),
     module::<group::Group>(),
+    module::<hostname::Hostname>(),
     module::<lineinfile::LineInFile>(),
     module::<package::PackageSet>(),
     action::<shell::Shell>(),
     action::<stat::Stat>(),
+    module::<sysctl::Sysctl>(),
     module::<systemd::Systemd>(),
     module::<template::Template>(),
+    action::<uri::Uri>(),
     module::<user::User>(),
 ];
 

@@ -9,8 +9,8 @@ use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{
-    Available, Found, Group, Output, Package, Performed, Reads, Stat, System, Transaction, Unit,
-    User, observe,
+    Available, Found, Group, KernelParameter, Output, Package, Performed, Reads, Stat, System,
+    Transaction, Unit, User, observe,
 };
 use crate::content::Content;
 use crate::effect::{
@@ -28,6 +28,8 @@ mod files;
 mod http;
 
 mod journal;
+
+mod kernel;
 
 mod packages;
 
@@ -158,6 +160,8 @@ impl Live {
                 };
                 files::write(&file, &self.accounts, &fill, &|_| Ok(()))
             }
+            Effect::SetKernelParameter { name, value } => kernel::set_parameter(name, value),
+            Effect::SetHostname { name } => kernel::set_hostname(name),
             Effect::SendRequest { request } => {
                 return http::send(request).map(Performed::Answered);
             }
@@ -254,6 +258,14 @@ impl Reads for Live {
 
     fn crontab(&self, user: &str) -> Result<Found<String>> {
         crontabs::read(user)
+    }
+
+    fn kernel_parameter(&self, name: &str) -> Result<Found<KernelParameter>> {
+        kernel::parameter(name)
+    }
+
+    fn hostname(&self) -> Result<Found<String>> {
+        Ok(Found::Present(kernel::hostname()))
     }
 
     fn query(&self, command: &Command) -> Result<Found<Output>> {

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{
-    Available, Found, Group, Output, Package, Performed, Reads, Stat, System, Transaction, Unit,
-    User, observe,
+    Available, Found, Group, KernelParameter, Output, Package, Performed, Reads, Stat, System,
+    Transaction, Unit, User, observe,
 };
 use crate::content::Content;
 use crate::effect::{
@@ -28,6 +28,8 @@ mod crontabs;
 mod files;
 
 mod http;
+
+mod kernel;
 
 mod packages;
 
@@ -154,12 +156,18 @@ impl Overlay {
                 };
                 self.write_file(path, new, attributes, backup.as_deref())
             }
+            Effect::SetKernelParameter { name, value } => self.set_kernel_parameter(name, value),
+            Effect::SetHostname { name } => {
+                self.pending.hostname = Some(name.clone());
+                Ok(())
+            }
             Effect::SendRequest { .. } => Ok(()),
             Effect::RunCommand {
                 creates,
                 removes,
                 command,
             } => {
+                self.pending.ran_commands = true;
                 if let Some(path) = creates {
                     self.expect_file(path, command.argv.first().map_or("", String::as_str));
                 }
@@ -285,6 +293,17 @@ impl Reads for Overlay {
         match self.pending.crontabs.get(user) {
             Some(table) => Ok(Found::from(table.clone())),
             None => self.base.crontab(user),
+        }
+    }
+
+    fn kernel_parameter(&self, name: &str) -> Result<Found<KernelParameter>> {
+        self.kernel_parameter_pending(name)
+    }
+
+    fn hostname(&self) -> Result<Found<String>> {
+        match &self.pending.hostname {
+            Some(name) => Ok(Found::Present(name.clone())),
+            None => self.base.hostname(),
         }
     }
 

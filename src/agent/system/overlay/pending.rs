@@ -42,6 +42,12 @@ pub struct Pending {
     pub reloaded_managers: BTreeSet<String>,
     /// Crontabs that changed; `None` for one that went.
     pub crontabs: BTreeMap<String, Option<String>>,
+    /// Parameters of the kernel that changed, by their path below /proc/sys.
+    pub kernel_parameters: BTreeMap<String, String>,
+    /// The host's new name.
+    pub hostname: Option<String>,
+    /// Whether commands ran of which nobody knows what they changed.
+    pub ran_commands: bool,
     /// Whether the package lists were fetched.
     pub lists_updated: bool,
 }
