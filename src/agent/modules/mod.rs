@@ -4,11 +4,17 @@ use crate::module::{ModuleInfo, action, module};
 
 mod arguments;
 
+mod authorized_key;
+
+mod blockinfile;
+
 mod command;
 
 mod copy;
 
 mod cron;
+
+mod edited;
 
 mod file;
 
@@ -16,7 +22,11 @@ mod group;
 
 mod guards;
 
+mod lineinfile;
+
 mod package;
+
+pub mod pattern;
 
 mod place;
 
@@ -51,11 +61,14 @@ pub use arguments::{Mode, SourceFile};
 
 /// Every module, by name.
 pub const ALL: &[ModuleInfo] = &[
+    module::<authorized_key::AuthorizedKey>(),
+    module::<blockinfile::BlockInFile>(),
     action::<command::CommandCall>(),
     module::<copy::Copy>(),
     module::<cron::Cron>(),
     module::<file::File>(),
     module::<group::Group>(),
+    module::<lineinfile::LineInFile>(),
     module::<package::PackageSet>(),
     module::<postgresql_database::PostgresqlDatabase>(),
     module::<postgresql_pg_hba::PostgresqlPgHba>(),

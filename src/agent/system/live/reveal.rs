@@ -4,7 +4,8 @@
 use std::borrow::Cow;
 
 use crate::content::Content;
-use crate::effect::{Account, Command, Effect};
+use crate::effect::{Command, Effect};
+use crate::http::HttpRequest;
 use crate::module::Result;
 use crate::password::PasswordHash;
 use crate::secrets::Table;
@@ -18,9 +19,16 @@ pub fn effect<'a>(effect: &'a Effect, secrets: &Table) -> Result<Cow<'a, Effect>
             content: Some(table),
             ..
         } => *table = secrets.reveal(table)?.into_owned(),
+        Effect::Download { request: asked, .. } | Effect::SendRequest { request: asked } => {
+            *asked = request(asked, secrets)?;
+        }
         Effect::RunCommand { command: run, .. } => *run = command(run, secrets)?.into_owned(),
+        Effect::ChangeResource(change) => {
+            change.command = command(&change.command, secrets)?.into_owned();
+            change.secret = hash(change.secret.as_ref(), secrets)?;
+        }
         Effect::AddUser { account, .. } | Effect::ChangeUser { account, .. } => {
-            password(account, secrets)?;
+            account.password = hash(account.password.as_ref(), secrets)?;
         }
         _ => return Ok(Cow::Borrowed(effect)),
     }
@@ -47,10 +55,26 @@ pub fn command<'a>(command: &'a Command, secrets: &Table) -> Result<Cow<'a, Comm
     Ok(Cow::Owned(revealed))
 }
 
-fn password(account: &mut Account, secrets: &Table) -> Result<()> {
-    if let Some(hash) = &account.password {
-        let hash = secrets.reveal(hash.reveal())?;
-        account.password = Some(PasswordHash::new(&hash));
+/// A request as it is sent. A URL is shown in logs on the way, so a secret in
+/// it was refused before.
+pub fn request(request: &HttpRequest, secrets: &Table) -> Result<HttpRequest> {
+    let mut revealed = request.clone();
+    let parts = [
+        &mut revealed.body,
+        &mut revealed.user,
+        &mut revealed.password,
+    ];
+    let parts = parts.into_iter().flatten();
+    for text in parts.chain(revealed.headers.values_mut()) {
+        *text = secrets.reveal(text)?.into_owned();
     }
-    Ok(())
+    Ok(revealed)
+}
+
+fn hash(hash: Option<&PasswordHash>, secrets: &Table) -> Result<Option<PasswordHash>> {
+    let Some(hash) = hash else {
+        return Ok(None);
+    };
+    let revealed = secrets.reveal(hash.reveal())?;
+    Ok(Some(PasswordHash::new(&revealed)))
 }
