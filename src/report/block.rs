@@ -279,6 +279,8 @@ fn is_explained(record: &Record, outcome: &Outcome) -> bool {
         | Effect::UpdatePackageLists { .. }
         | Effect::ReloadUnitFiles { .. }
         | Effect::SendRequest { .. } => false,
+        // Where a file comes from is no part of what it is.
+        Effect::Download { .. } => false,
         Effect::ChangeUnit { action, .. } => {
             !matches!(action, UnitAction::Restart | UnitAction::Reload)
         }
@@ -289,7 +291,6 @@ fn is_explained(record: &Record, outcome: &Outcome) -> bool {
         | Effect::Remove { path }
         | Effect::Link { path, .. }
         | Effect::HardLink { path, .. }
-        | Effect::Download { path, .. }
         | Effect::Touch { path } => path.starts_with(&outcome.title),
         Effect::InstallPackages { .. }
         | Effect::RemovePackages { .. }
@@ -300,6 +301,8 @@ fn is_explained(record: &Record, outcome: &Outcome) -> bool {
         | Effect::ChangeGroup { .. }
         | Effect::RemoveGroup { .. }
         | Effect::WriteCrontab { .. }
-        | Effect::ChangeResource(_) => true,
+        | Effect::ChangeResource(_)
+        | Effect::SetKernelParameter { .. }
+        | Effect::SetHostname { .. } => true,
     }
 }

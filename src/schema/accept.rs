@@ -13,7 +13,8 @@ pub(super) fn accepts<P>(kind: &Kind, shape: &Shape<P>) -> bool {
         (Kind::Integer { min, max }, Shape::Integer { value, .. }) => {
             min.is_none_or(|min| *value >= min) && max.is_none_or(|max| *value <= max)
         }
-        (Kind::Number, Shape::Integer { .. } | Shape::Number(_)) => true,
+        (Kind::Number, Shape::Integer { .. } | Shape::Number(_))
+        | (Kind::Function, Shape::Function) => true,
         (
             Kind::String
             | Kind::Path

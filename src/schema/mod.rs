@@ -116,6 +116,8 @@ pub enum Kind {
     Hosts(i64),
     /// One of these words, each with its documentation.
     Choice(Vec<(String, String)>),
+    /// A function of the script, such as `|result| result.changed`.
+    Function,
     /// A list.
     List(Box<Kind>),
     /// One value, or a list of such values.
@@ -159,6 +161,7 @@ impl Kind {
                 format!("a number of hosts from {min} on, or a percentage such as \"25%\"")
             }
             Self::Choice(words) => describe_choice(words),
+            Self::Function => "a function such as `|value| …`".into(),
             Self::List(item) => format!("a list of {}", item.plural()),
             Self::OneOrMany(item) => {
                 format!("{} or a list of {}", item.describe(), item.plural())
@@ -180,6 +183,7 @@ impl Kind {
             Self::Duration => "durations".into(),
             Self::Hosts(_) => "numbers and percentages".into(),
             Self::List(item) => format!("lists of {}", item.plural()),
+            Self::Function => "functions".into(),
             Self::Map(_) | Self::Record(_) => "maps".into(),
             Self::Choice(_) | Self::Mode | Self::OneOrMany(_) => {
                 format!("values that are each {}", self.describe())

@@ -18,9 +18,13 @@ mod edited;
 
 mod file;
 
+mod get_url;
+
 mod group;
 
 mod guards;
+
+mod hostname;
 
 mod lineinfile;
 
@@ -44,11 +48,15 @@ mod slurp;
 
 mod stat;
 
+mod sysctl;
+
 mod systemd;
 
 mod template;
 
 mod tree;
+
+mod uri;
 
 mod user;
 
@@ -67,7 +75,9 @@ pub const ALL: &[ModuleInfo] = &[
     module::<copy::Copy>(),
     module::<cron::Cron>(),
     module::<file::File>(),
+    module::<get_url::GetUrl>(),
     module::<group::Group>(),
+    module::<hostname::Hostname>(),
     module::<lineinfile::LineInFile>(),
     module::<package::PackageSet>(),
     module::<postgresql_database::PostgresqlDatabase>(),
@@ -76,8 +86,10 @@ pub const ALL: &[ModuleInfo] = &[
     action::<shell::Shell>(),
     action::<slurp::Slurp>(),
     action::<stat::Stat>(),
+    module::<sysctl::Sysctl>(),
     module::<systemd::Systemd>(),
     module::<template::Template>(),
+    action::<uri::Uri>(),
     module::<user::User>(),
 ];
 

@@ -38,6 +38,9 @@ pub mod visible;
 #[cfg(test)]
 mod differential;
 
+#[cfg(test)]
+pub mod server;
+
 /// What a read finds.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Found<T> {
@@ -162,6 +165,12 @@ pub trait Reads {
 
     /// A user's crontab.
     fn crontab(&self, user: &str) -> Result<Found<String>>;
+
+    /// A parameter of the running kernel, by its name as sysctl(8) takes it.
+    fn kernel_parameter(&self, name: &str) -> Result<Found<KernelParameter>>;
+
+    /// The name that the running host has.
+    fn hostname(&self) -> Result<Found<String>>;
 
     /// The output of a command that is declared to change nothing.
     fn query(&self, command: &Command) -> Result<Found<Output>>;
@@ -451,6 +460,32 @@ pub struct PackagedUnit {
     pub file_state: String,
     /// Whether it runs then.
     pub active: bool,
+}
+
+/// A parameter of the running kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelParameter {
+    /// Its value, as the kernel writes it.
+    pub value: String,
+    /// Whether it may be set here and now.
+    pub writable: bool,
+}
+
+impl KernelParameter {
+    /// A parameter's path below /proc/sys. As in sysctl(8), the first separator
+    /// of a name is what separates all of it; the other is then an ordinary
+    /// character.
+    pub fn path(name: &str) -> String {
+        let swap = |c| match c {
+            '.' => '/',
+            '/' => '.',
+            other => other,
+        };
+        match name.find(['.', '/']) {
+            Some(at) if name[at..].starts_with('/') => name.to_owned(),
+            _ => name.chars().map(swap).collect(),
+        }
+    }
 }
 
 /// A systemd unit.

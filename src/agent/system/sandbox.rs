@@ -9,7 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::overlay::{Absence, Overlay, Pending};
 use super::{
-    Available, FileKind, Found, Group, Output, Package, Reads, Stat, Transaction, Unit, User,
+    Available, FileKind, Found, Group, KernelParameter, Output, Package, Reads, Stat, Transaction,
+    Unit, User,
 };
 use crate::content::Content;
 use crate::effect::{Command, InstallOptions, PackageRequest, RemoveOptions, Scope};
@@ -227,6 +228,16 @@ impl Reads for Pristine {
 
     fn crontab(&self, _user: &str) -> Result<Found<String>> {
         Ok(Found::Absent)
+    }
+
+    fn kernel_parameter(&self, _name: &str) -> Result<Found<KernelParameter>> {
+        Ok(Found::Unknown(
+            "a kernel, which a sandbox has not".to_owned(),
+        ))
+    }
+
+    fn hostname(&self) -> Result<Found<String>> {
+        Ok(Found::Unknown("a real host".to_owned()))
     }
 
     fn query(&self, command: &Command) -> Result<Found<Output>> {

@@ -9,8 +9,8 @@ use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{
-    AccountKind, Available, Found, Group, Output, Package, Performed, Reads, Stat, System,
-    Transaction, Unit, User, observe, privilege, visible,
+    AccountKind, Available, Found, Group, KernelParameter, Output, Package, Performed, Reads, Stat,
+    System, Transaction, Unit, User, observe, privilege, visible,
 };
 use crate::content::Content;
 use crate::effect::{
@@ -31,6 +31,8 @@ mod files;
 mod http;
 
 mod journal;
+
+mod kernel;
 
 mod packages;
 
@@ -177,6 +179,8 @@ impl Live {
                 };
                 files::write(&file, &self.accounts, &fill, &|_| Ok(()))
             }
+            Effect::SetKernelParameter { name, value } => kernel::set_parameter(name, value),
+            Effect::SetHostname { name } => kernel::set_hostname(name),
             Effect::SendRequest { request } => {
                 return http::send(request).map(Performed::Answered);
             }
@@ -282,6 +286,14 @@ impl Reads for Live {
         let secrets = self.secrets();
         let masked = |table: String| secrets.mask(&mark::defused(&table)).into_owned();
         Ok(crontabs::read(user)?.map(masked))
+    }
+
+    fn kernel_parameter(&self, name: &str) -> Result<Found<KernelParameter>> {
+        kernel::parameter(name)
+    }
+
+    fn hostname(&self) -> Result<Found<String>> {
+        Ok(Found::Present(kernel::hostname()))
     }
 
     fn query(&self, command: &Command) -> Result<Found<Output>> {

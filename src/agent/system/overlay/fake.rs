@@ -11,8 +11,8 @@ use crate::module::Result;
 use crate::outcome::Failure;
 use crate::system::sandbox::Pristine;
 use crate::system::{
-    Available, AvailableVersion, Found, Group, Output, Package, PackageState, Reads, Stat,
-    Transaction, Unit, User,
+    Available, AvailableVersion, Found, Group, KernelParameter, Output, Package, PackageState,
+    Reads, Stat, Transaction, Unit, User,
 };
 
 /// What the package manager of the host knows and would do.
@@ -137,6 +137,14 @@ impl Reads for Fake {
 
     fn crontab(&self, user: &str) -> Result<Found<String>> {
         Pristine.crontab(user)
+    }
+
+    fn kernel_parameter(&self, name: &str) -> Result<Found<KernelParameter>> {
+        Pristine.kernel_parameter(name)
+    }
+
+    fn hostname(&self) -> Result<Found<String>> {
+        Pristine.hostname()
     }
 
     fn query(&self, command: &Command) -> Result<Found<Output>> {

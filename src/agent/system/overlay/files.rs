@@ -132,12 +132,17 @@ impl Overlay {
     }
 
     pub(super) fn sha256_pending(&self, path: &Path) -> Result<Found<String>> {
-        match self.pending.files.get(&self.real(path)?) {
-            Some(Node::Present(Entry {
-                sha256: Some(sha256),
-                ..
-            })) => Ok(Found::Present(sha256.clone())),
-            _ => Ok(self.content_pending(path)?.map(|content| content.sha256)),
+        let real = self.real(path)?;
+        let recorded = match self.pending.files.get(&real) {
+            Some(Node::Present(Entry { sha256, .. })) => sha256.clone(),
+            Some(Node::Removed) => None,
+            None if self.pending.hides(&real) => None,
+            // A base that is a dry run itself may know it too.
+            None => self.base.sha256(&real)?.present(),
+        };
+        match recorded {
+            Some(sha256) => Ok(Found::Present(sha256)),
+            None => Ok(self.content_pending(path)?.map(|content| content.sha256)),
         }
     }
 
