@@ -53,6 +53,28 @@ const CASES: &[Case] = &[
         ],
         files: &["/etc/veza/backend-api.env"],
     },
+    Case {
+        role: "pgbouncer",
+        before: "",
+        given: r#"databases: #{ "*": #{ host: "/var/run/postgresql" } }, users: [#{ user: "shop", password: "x" }]"#,
+        change: "default_pool_size: 20",
+        tasks: &[
+            "template /etc/pgbouncer/pgbouncer.ini",
+            "systemd pgbouncer.service (reloaded)",
+        ],
+        files: &["/etc/pgbouncer/pgbouncer.ini"],
+    },
+    Case {
+        role: "postgres",
+        before: "",
+        given: "",
+        change: r#"settings: #{ work_mem: "8MB" }"#,
+        tasks: &[
+            "template /etc/postgresql/15/main/conf.d/reload.conf",
+            "systemd postgresql@15-main.service (reloaded)",
+        ],
+        files: &["/etc/postgresql/15/main/conf.d/reload.conf"],
+    },
 ];
 
 #[test]
