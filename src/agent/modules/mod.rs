@@ -46,6 +46,8 @@ mod template;
 
 mod tree;
 
+mod unarchive;
+
 mod uri;
 
 mod user;
@@ -75,6 +77,7 @@ pub const ALL: &[ModuleInfo] = &[
     module::<sysctl::Sysctl>(),
     module::<systemd::Systemd>(),
     module::<template::Template>(),
+    module::<unarchive::Unarchive>(),
     action::<uri::Uri>(),
     module::<user::User>(),
 ];

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use self::archive::{Archive, Member};
 use crate::content::Content;
 use crate::effect::{
     Attributes, Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
@@ -17,6 +18,8 @@ use crate::effect::{
 use crate::http::{HttpRequest, HttpResponse};
 use crate::module::Result;
 use crate::password::PasswordHash;
+
+pub mod archive;
 
 pub mod live;
 
@@ -88,6 +91,10 @@ pub trait Reads {
     fn sha256(&self, path: &Path) -> Result<Found<String>> {
         Ok(self.content(path)?.map(|content| content.sha256))
     }
+
+    /// What is in an archive, in its order; what cannot be unpacked safely is a
+    /// failure.
+    fn members(&self, archive: &Archive) -> Result<Found<Vec<Member>>>;
 
     /// The names in a directory, sorted; nothing if it is not one.
     fn list(&self, directory: &Path) -> Result<Vec<String>>;

@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::archive::{Archive, Member};
 use super::{
     Available, Found, Group, KernelParameter, Output, Package, Performed, Reads, Stat, System,
     Transaction, Unit, User, observe,
@@ -227,6 +228,10 @@ impl Reads for Overlay {
 
     fn sha256(&self, path: &Path) -> Result<Found<String>> {
         self.sha256_pending(path)
+    }
+
+    fn members(&self, archive: &Archive) -> Result<Found<Vec<Member>>> {
+        self.members_pending(archive)
     }
 
     fn list(&self, directory: &Path) -> Result<Vec<String>> {
