@@ -20,6 +20,8 @@ mod file;
 
 mod get_url;
 
+mod git;
+
 mod group;
 
 mod guards;
@@ -68,6 +70,7 @@ pub const ALL: &[ModuleInfo] = &[
     module::<cron::Cron>(),
     module::<file::File>(),
     module::<get_url::GetUrl>(),
+    module::<git::Git>(),
     module::<group::Group>(),
     module::<hostname::Hostname>(),
     module::<lineinfile::LineInFile>(),
