@@ -291,6 +291,8 @@ fn is_explained(record: &Record, outcome: &Outcome) -> bool {
         | Effect::UpdatePackageLists { .. }
         | Effect::ReloadUnitFiles { .. }
         | Effect::SendRequest { .. } => false,
+        // Where a file comes from is no part of what it is.
+        Effect::Download { .. } => false,
         Effect::ChangeUnit { action, .. } => {
             !matches!(action, UnitAction::Restart | UnitAction::Reload)
         }
@@ -301,7 +303,6 @@ fn is_explained(record: &Record, outcome: &Outcome) -> bool {
         | Effect::Remove { path }
         | Effect::Link { path, .. }
         | Effect::HardLink { path, .. }
-        | Effect::Download { path, .. }
         | Effect::Touch { path } => path.starts_with(&outcome.title),
         Effect::InstallPackages { .. }
         | Effect::RemovePackages { .. }
@@ -312,6 +313,8 @@ fn is_explained(record: &Record, outcome: &Outcome) -> bool {
         | Effect::ChangeGroup { .. }
         | Effect::RemoveGroup { .. }
         | Effect::WriteCrontab { .. }
-        | Effect::ChangeResource(_) => true,
+        | Effect::ChangeResource(_)
+        | Effect::SetKernelParameter { .. }
+        | Effect::SetHostname { .. } => true,
     }
 }

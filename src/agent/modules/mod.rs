@@ -18,9 +18,15 @@ mod edited;
 
 mod file;
 
+mod get_url;
+
+mod git;
+
 mod group;
 
 mod guards;
+
+mod hostname;
 
 mod lineinfile;
 
@@ -44,11 +50,17 @@ mod slurp;
 
 mod stat;
 
+mod sysctl;
+
 mod systemd;
 
 mod template;
 
 mod tree;
+
+mod unarchive;
+
+mod uri;
 
 mod user;
 
@@ -67,7 +79,10 @@ pub const ALL: &[ModuleInfo] = &[
     module::<copy::Copy>(),
     module::<cron::Cron>(),
     module::<file::File>(),
+    module::<get_url::GetUrl>(),
+    module::<git::Git>(),
     module::<group::Group>(),
+    module::<hostname::Hostname>(),
     module::<lineinfile::LineInFile>(),
     module::<package::PackageSet>(),
     module::<postgresql_database::PostgresqlDatabase>(),
@@ -76,8 +91,11 @@ pub const ALL: &[ModuleInfo] = &[
     action::<shell::Shell>(),
     action::<slurp::Slurp>(),
     action::<stat::Stat>(),
+    module::<sysctl::Sysctl>(),
     module::<systemd::Systemd>(),
     module::<template::Template>(),
+    module::<unarchive::Unarchive>(),
+    action::<uri::Uri>(),
     module::<user::User>(),
 ];
 

@@ -7,9 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::archive::{Archive, Member};
 use super::overlay::{Absence, Overlay, Pending};
 use super::{
-    Available, FileKind, Found, Group, Output, Package, Reads, Stat, Transaction, Unit, User,
+    Available, FileKind, Found, Group, KernelParameter, Output, Package, Reads, Stat, Transaction,
+    Unit, User,
 };
 use crate::content::Content;
 use crate::effect::{Command, InstallOptions, PackageRequest, RemoveOptions, Scope};
@@ -121,6 +123,12 @@ impl Reads for Pristine {
         Ok(Found::Absent)
     }
 
+    fn members(&self, _archive: &Archive) -> Result<Found<Vec<Member>>> {
+        Ok(Found::Unknown(
+            "an archive, which a sandbox does not unpack".to_owned(),
+        ))
+    }
+
     fn list(&self, directory: &Path) -> Result<Vec<String>> {
         let inside = |path: &&&str| Path::new(path).parent() == Some(directory);
         let name = |path: &&str| Some(Path::new(path).file_name()?.to_string_lossy().into_owned());
@@ -227,6 +235,16 @@ impl Reads for Pristine {
 
     fn crontab(&self, _user: &str) -> Result<Found<String>> {
         Ok(Found::Absent)
+    }
+
+    fn kernel_parameter(&self, _name: &str) -> Result<Found<KernelParameter>> {
+        Ok(Found::Unknown(
+            "a kernel, which a sandbox has not".to_owned(),
+        ))
+    }
+
+    fn hostname(&self) -> Result<Found<String>> {
+        Ok(Found::Unknown("a real host".to_owned()))
     }
 
     fn query(&self, command: &Command) -> Result<Found<Output>> {

@@ -7,6 +7,7 @@ use crate::effect::{Command, Effect};
 use crate::mark;
 use crate::module::Result;
 use crate::outcome::Failure;
+use crate::resource::ResourceChange;
 use crate::secrets::names_in;
 
 /// Refuses a secret in a text that everybody can read; `what` says what it is.
@@ -37,8 +38,8 @@ pub fn check_command(command: &Command) -> Result<()> {
 }
 
 /// Refuses an effect that has a secret anywhere but in the content of a file,
-/// the environment or input of a command, the headers or body of a request, or
-/// a password.
+/// the environment or input of a command, the headers or body of a request, a
+/// password, or what a resource is like.
 ///
 /// # Errors
 /// When it has.
@@ -47,16 +48,21 @@ pub fn check_effect(effect: &Effect) -> Result<()> {
     match &mut open {
         Effect::WriteFile { content, .. } => content.text = None,
         Effect::WriteCrontab { content, .. } => *content = None,
-        Effect::RunCommand { command, .. } => hide_closed(command)?,
-        Effect::ChangeResource(change) => {
-            hide_closed(&mut change.command)?;
-            if let Some(undo) = &mut change.undo {
-                hide_closed(undo)?;
-            }
-        }
         Effect::Download { request, .. } | Effect::SendRequest { request } => {
             request.headers.clear();
             (request.body, request.user, request.password) = (None, None, None);
+        }
+        Effect::ChangeResource(change) => {
+            for command in change.undo.iter().chain([&change.command]) {
+                check_command(command)?;
+            }
+            let resource = change.resource.clone();
+            *change = ResourceChange::of(resource);
+        }
+        Effect::RunCommand { command, .. } => {
+            check_command(command)?;
+            command.environment.clear();
+            command.input = None;
         }
         _ => {}
     }
@@ -67,14 +73,6 @@ pub fn check_effect(effect: &Effect) -> Result<()> {
         Some(name) => Err(in_the_open(name, "a name or path")),
         None => Ok(()),
     }
-}
-
-/// Takes out of a command what only its own user can read.
-fn hide_closed(command: &mut Command) -> Result<()> {
-    check_command(command)?;
-    command.environment.clear();
-    command.input = None;
-    Ok(())
 }
 
 fn in_the_open(name: &str, what: &str) -> Failure {

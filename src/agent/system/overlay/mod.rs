@@ -10,9 +10,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
+use super::archive::{Archive, Member};
 use super::{
-    AccountKind, Available, Found, Group, Output, Package, Performed, Reads, Stat, System,
-    Transaction, Unit, User, observe, privilege, visible,
+    AccountKind, Available, Found, Group, KernelParameter, Output, Package, Performed, Reads, Stat,
+    System, Transaction, Unit, User, observe, privilege, visible,
 };
 use crate::content::Content;
 use crate::effect::{
@@ -31,6 +32,8 @@ mod crontabs;
 mod files;
 
 mod http;
+
+mod kernel;
 
 mod packages;
 
@@ -166,12 +169,18 @@ impl Overlay {
                 };
                 self.write_file(path, new, attributes, backup.as_deref())
             }
+            Effect::SetKernelParameter { name, value } => self.set_kernel_parameter(name, value),
+            Effect::SetHostname { name } => {
+                self.pending.hostname = Some(name.clone());
+                Ok(())
+            }
             Effect::SendRequest { .. } => Ok(()),
             Effect::RunCommand {
                 creates,
                 removes,
                 command,
             } => {
+                self.pending.ran_commands = true;
                 if let Some(path) = creates {
                     self.expect_file(path, command.argv.first().map_or("", String::as_str));
                 }
@@ -231,6 +240,10 @@ impl Reads for Overlay {
 
     fn sha256(&self, path: &Path) -> Result<Found<String>> {
         self.sha256_pending(path)
+    }
+
+    fn members(&self, archive: &Archive) -> Result<Found<Vec<Member>>> {
+        self.members_pending(archive)
     }
 
     fn list(&self, directory: &Path) -> Result<Vec<String>> {
@@ -297,6 +310,17 @@ impl Reads for Overlay {
         match self.pending.crontabs.get(user) {
             Some(table) => Ok(Found::from(table.clone())),
             None => self.base.crontab(user),
+        }
+    }
+
+    fn kernel_parameter(&self, name: &str) -> Result<Found<KernelParameter>> {
+        self.kernel_parameter_pending(name)
+    }
+
+    fn hostname(&self) -> Result<Found<String>> {
+        match &self.pending.hostname {
+            Some(name) => Ok(Found::Present(name.clone())),
+            None => self.base.hostname(),
         }
     }
 

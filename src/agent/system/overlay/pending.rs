@@ -49,6 +49,12 @@ pub struct Pending {
     /// Resources that came or changed, by kind and name; `None` for one that
     /// went.
     pub resources: BTreeMap<String, Option<Known>>,
+    /// Parameters of the kernel that changed, by their path below /proc/sys.
+    pub kernel_parameters: BTreeMap<String, String>,
+    /// The host's new name.
+    pub hostname: Option<String>,
+    /// Whether commands ran of which nobody knows what they changed.
+    pub ran_commands: bool,
     /// Whether the package lists were fetched.
     pub lists_updated: bool,
 }
