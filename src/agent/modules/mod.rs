@@ -66,6 +66,8 @@ mod user;
 
 mod version;
 
+mod wait_for;
+
 #[cfg(test)]
 mod testing;
 
@@ -97,6 +99,7 @@ pub const ALL: &[ModuleInfo] = &[
     module::<unarchive::Unarchive>(),
     action::<uri::Uri>(),
     module::<user::User>(),
+    action::<wait_for::WaitFor>(),
 ];
 
 /// The module of this name.
