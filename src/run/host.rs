@@ -10,6 +10,7 @@ use veza_agent::protocol::{Request, World};
 
 use super::Shared;
 use super::session::{Session, hello};
+use super::turn::Turn;
 use crate::inventory::{Escalation, Host};
 use crate::report::event::{Event, Mode};
 use crate::script::tasks::TaskFailure;
@@ -39,6 +40,10 @@ pub struct RunHost {
     agents: Mutex<Agents>,
     next_call: AtomicU64,
     out: AtomicBool,
+    /// Why it is lost, if it is.
+    lost: Mutex<Option<String>>,
+    /// Whose tasks its agents carry out.
+    pub turn: Turn,
 }
 
 #[derive(Default)]
@@ -57,12 +62,32 @@ impl RunHost {
             agents: Mutex::default(),
             next_call: AtomicU64::new(1),
             out: AtomicBool::new(false),
+            lost: Mutex::default(),
+            turn: Turn::default(),
         }
     }
 
     /// Whether the host failed or was lost: it takes part in nothing more.
     pub fn is_out(&self) -> bool {
         self.out.load(Ordering::SeqCst)
+    }
+
+    /// Why the host is lost, if it is.
+    pub fn lost(&self) -> Option<String> {
+        self.lock_lost().clone()
+    }
+
+    /// Takes the host out of the run because it is lost; whether that is news.
+    pub fn lose(&self, reason: &str) -> bool {
+        self.leave();
+        let mut lost = self.lock_lost();
+        let is_news = lost.is_none();
+        lost.get_or_insert_with(|| reason.to_owned());
+        is_news
+    }
+
+    fn lock_lost(&self) -> MutexGuard<'_, Option<String>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the host out of the run.

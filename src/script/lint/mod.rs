@@ -21,14 +21,26 @@ use super::diagnostics::Problem;
 use super::library::{Library, Parsed};
 use super::options::Options;
 use super::source::Source;
+use crate::report::event::Site;
 use crate::schema::{Schema, closest};
 
 /// All problems of the env file and of everything it imports.
-pub(super) fn problems(library: &Library, engine: &Engine) -> Vec<Problem> {
-    super::guarded(|| lint(library, engine)).unwrap_or_else(|panic| vec![panic])
+pub(super) fn findings(library: &Library, engine: &Engine) -> Findings {
+    super::guarded(|| lint(library, engine)).unwrap_or_else(|panic| Findings {
+        problems: vec![panic],
+        hosts: Vec::new(),
+    })
 }
 
-fn lint(library: &Library, engine: &Engine) -> Vec<Problem> {
+/// What the check found.
+pub(super) struct Findings {
+    pub problems: Vec<Problem>,
+    /// Hosts that calls name: only the declarations tell whether they are
+    /// there.
+    pub hosts: Vec<(Site, String)>,
+}
+
+fn lint(library: &Library, engine: &Engine) -> Findings {
     let schemas = super::declaration_schemas().into_iter();
     let mut lint = Lint {
         library,
@@ -41,13 +53,17 @@ fn lint(library: &Library, engine: &Engine) -> Vec<Problem> {
         problems: Vec::new(),
         notified: Vec::new(),
         handlers: Some(BTreeSet::new()),
+        hosts: Vec::new(),
     };
     let main = library.main().unwrap_or_default();
     if let Err(why) = lint.visit(main) {
         lint.problems.push(Problem::new("import", why));
     }
     lint.check_notified();
-    lint.problems
+    Findings {
+        problems: lint.problems,
+        hosts: lint.hosts,
+    }
 }
 
 /// What is going on while files are checked.
@@ -63,6 +79,8 @@ struct Lint<'a> {
     notified: Vec<Notified>,
     /// All handlers; none when the name of one is computed.
     handlers: Option<BTreeSet<String>>,
+    /// Hosts that calls name.
+    hosts: Vec<(Site, String)>,
 }
 
 /// A handler that a call notifies.
