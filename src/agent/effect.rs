@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::content::Content;
 use crate::http::HttpRequest;
 use crate::password::PasswordHash;
+use crate::resource::{Properties, ResourceChange};
 
 /// One thing that is done to a host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -158,6 +159,9 @@ pub enum Effect {
         /// The whole table.
         content: Option<String>,
     },
+    /// Changes a thing that a program of the host keeps, by a command of which
+    /// it is known what it changes.
+    ChangeResource(ResourceChange),
     /// Sets a parameter of the running kernel.
     SetKernelParameter {
         /// Its name, as sysctl(8) takes it.
@@ -391,6 +395,8 @@ pub enum Before {
     Group(u32),
     /// A crontab.
     Crontab(String),
+    /// What a resource was like.
+    Resource(Properties),
     /// The value of a kernel's parameter.
     KernelParameter(String),
     /// The host's name.

@@ -19,6 +19,8 @@ pub mod password;
 
 pub mod effect;
 
+pub mod resource;
+
 pub mod describe;
 
 pub mod content;
@@ -26,6 +28,10 @@ pub mod content;
 pub mod http;
 
 pub mod mark;
+
+pub mod secrets;
+
+pub mod veil;
 
 pub mod python;
 

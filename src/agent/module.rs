@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::mark;
 use crate::outcome::{Change, Failure, Outcome, Verdict};
 use crate::state::{Diff, State};
-use crate::system::System;
+use crate::system::{System, visible};
 
 /// What modules return.
 pub type Result<T> = std::result::Result<T, Failure>;
@@ -146,6 +146,9 @@ fn call<M: DeserializeOwned>(
     if let Some(origin) = mark::unknown_origin(&title) {
         return Outcome::unknown(&title, origin);
     }
+    if let Err(failure) = visible::refuse(&title, "a name or path") {
+        return Outcome::failed(mark::show(&title).into_owned(), failure);
+    }
     let answer = run(&module, system);
     let (effects, assumptions) = system.take_records();
     let mut outcome = match (answer, origin) {
@@ -191,7 +194,9 @@ fn converge<M: Module>(module: &M, system: &mut dyn System) -> Result<Answer> {
     module.prepare(system)?;
     let found = module.found(system)?;
     let wanted = module.wanted(&found)?;
-    let diff = Diff::between(&found, &wanted);
+    let secrets = system.secrets();
+    let comparable = |state: &State| state.clone().canonical(&secrets);
+    let diff = Diff::between(&comparable(&found), &comparable(&wanted));
     if diff.is_empty() {
         return Ok(Answer {
             verdict: Verdict::Ok,
@@ -201,7 +206,8 @@ fn converge<M: Module>(module: &M, system: &mut dyn System) -> Result<Answer> {
     }
     module.fix(&diff, system)?;
     let after = module.found(system)?;
-    let left = Diff::between(&after, &wanted.without_requests());
+    let wanted = wanted.without_requests();
+    let left = Diff::between(&comparable(&after), &comparable(&wanted));
     if let Some(change) = left.certain().next() {
         return Err(Failure::new(format!(
             "{} is still not as asked after the change: found {}, wanted {}",

@@ -10,6 +10,7 @@ use crate::schema::{Field, Kind, Schema, closest};
 use crate::script::catalog::common_options;
 use crate::script::declaration_schemas;
 use crate::script::describe::{self, FunctionDoc, RoleDoc};
+use crate::script::flow_schemas;
 use crate::script::project::Project;
 
 /// Shows one module or role, or the list of all.
@@ -91,7 +92,7 @@ fn page(name: &str, project: &Project) -> Result<String, Refusal> {
             .map(schema_page),
     );
     let in_plays = functions::ALL.iter().filter(|it| it.name == name);
-    pages.extend(in_plays.map(Function::page));
+    pages.extend(in_plays.map(function_page));
     if project.roles().iter().any(|role| role == name) {
         pages.push(role_page(&role(project, name)?));
     }
@@ -141,6 +142,19 @@ fn function_doc(role: &RoleDoc, function: &FunctionDoc) -> String {
     text
 }
 
+/// A function of plays, with the options it takes.
+fn function_page(function: &Function) -> String {
+    let schema = flow_schemas().iter().find(|it| it.name == function.name);
+    let fields = schema.map_or(&[][..], |schema| &schema.fields);
+    match fields.is_empty() {
+        true => function.page(),
+        false => {
+            let arguments: String = fields.iter().map(argument).collect();
+            format!("{}\n## Arguments\n\n{arguments}", function.page())
+        }
+    }
+}
+
 /// Everything about one schema, as text that is Markdown too.
 fn schema_page(schema: &Schema) -> String {
     let mut page = format!("# {}\n\n{}\n", schema.name, schema.summary);
@@ -168,10 +182,25 @@ fn argument(field: &Field) -> String {
         facts.push(format!("also `{}`", field.aliases.join("`, `")));
     }
     let doc = field.doc.replace('\n', "\n  ");
-    let mut text = format!("- `{}` ({})\n  {doc}\n", field.name, facts.join("; "));
+    let mut text = format!("- `{}` ({})\n", field.name, facts.join("; "));
+    if !doc.is_empty() {
+        text += &format!("  {doc}\n");
+    }
     if let Kind::Choice(words) = &field.kind {
         let documented = words.iter().filter(|(_, doc)| !doc.is_empty());
         text.extend(documented.map(|(word, doc)| format!("  - `\"{word}\"`: {doc}\n")));
     }
+    for key in keys(&field.kind) {
+        text.extend(argument(key).lines().map(|line| format!("  {line}\n")));
+    }
     text
+}
+
+/// The keys of a map, or of each map of a list.
+fn keys(kind: &Kind) -> &[Field] {
+    match kind {
+        Kind::Record(fields) => fields,
+        Kind::List(item) | Kind::Map(item) | Kind::OneOrMany(item) => keys(item),
+        _ => &[],
+    }
 }

@@ -301,6 +301,7 @@ fn is_explained(record: &Record, outcome: &Outcome) -> bool {
         | Effect::ChangeGroup { .. }
         | Effect::RemoveGroup { .. }
         | Effect::WriteCrontab { .. }
+        | Effect::ChangeResource(_)
         | Effect::SetKernelParameter { .. }
         | Effect::SetHostname { .. } => true,
     }

@@ -11,6 +11,7 @@ use super::error::{Failed, fail_script};
 use super::library::Library;
 use super::tasks::{Stop, TaskFailure, Tasks};
 use super::unknown::Unknown;
+use crate::inventory::Escalation;
 use crate::report::event::Site;
 
 /// What is going on.
@@ -63,6 +64,8 @@ pub(super) struct Running {
     pub tasks: Arc<dyn Tasks>,
     pub library: Arc<Library>,
     tries: Mutex<Tries>,
+    /// The users of the `as_user` blocks the script is in, outermost first.
+    users: Mutex<Vec<String>>,
 }
 
 /// The `try` blocks the script is in, by the depth of the calls they are in.
@@ -81,6 +84,7 @@ impl Running {
             tasks,
             library,
             tries: Mutex::default(),
+            users: Mutex::default(),
         }
     }
 
@@ -88,11 +92,42 @@ impl Running {
         self.tries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn users(&self) -> MutexGuard<'_, Vec<String>> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tasks run as this user until the returned guard is dropped.
+    pub fn as_user(&self, user: &str) -> AsUser<'_> {
+        self.users().push(user.to_owned());
+        AsUser(self)
+    }
+
+    /// Who tasks run as, as far as the blocks around them say.
+    pub fn escalation(&self) -> Escalation {
+        match self.users().last() {
+            None => Escalation::default(),
+            Some(user) => Escalation {
+                enabled: Some(true),
+                user: Some(user.clone()),
+            },
+        }
+    }
+
     /// A `try` block begins in a function at this depth.
-    pub fn enter_try(&self, level: usize) {
+    fn enter_try(&self, level: usize) {
         let mut tries = self.tries();
         tries.drop_left(level);
         tries.levels.push(level);
+    }
+
+    /// The same, after what was sent before the block has been settled: its
+    /// failure does not belong to the block.
+    pub fn begin_try(&self, level: usize) -> Result<(), Stop> {
+        if !self.is_in_try(level) {
+            self.tasks.settle()?;
+        }
+        self.enter_try(level);
+        Ok(())
     }
 
     /// The innermost `try` block at this depth ends.
@@ -135,6 +170,15 @@ impl Running {
     /// The last failure that was raised, once.
     pub fn take_raised(&self) -> Option<Box<TaskFailure>> {
         self.tries().failure.take()
+    }
+}
+
+/// Ends an `as_user` block when it is dropped, however the block ended.
+pub(super) struct AsUser<'a>(&'a Running);
+
+impl Drop for AsUser<'_> {
+    fn drop(&mut self) {
+        self.0.users().pop();
     }
 }
 

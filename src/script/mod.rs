@@ -44,6 +44,10 @@ mod calls;
 
 mod functions;
 
+mod flow;
+
+mod retry;
+
 mod unknown;
 
 mod value;
@@ -64,6 +68,7 @@ use rhai::Engine;
 use serde_json::{Map, Value};
 
 pub use closure::Closure;
+pub use flow::schemas as flow_schemas;
 pub use signatures::schemas as declaration_schemas;
 
 use crate::inventory::Inventory;
@@ -210,7 +215,7 @@ impl Playbook {
             Ok(Err(error)) => {
                 let raised = running.take_raised();
                 let host = &running.tasks.view().name;
-                let stop = error::stop_of(error, &self.library, raised, host);
+                let stop = error::stop_of(&error, &self.library, raised, host);
                 Err(stop.with_origin(running.last_unknown().origin()))
             }
         }
@@ -239,7 +244,7 @@ fn declare_all(library: &Library, engine: &Engine) -> Option<Problem> {
     match run {
         Err(panic) => Some(panic),
         Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(match error::stop_of(error, library, None, "") {
+        Ok(Err(error)) => Some(match error::stop_of(&error, library, None, "") {
             Stop::Script(problem) => *problem,
             Stop::Task(failed) => library.problem_at(
                 "script",

@@ -36,7 +36,17 @@ pub mod pattern;
 
 mod place;
 
+mod postgresql;
+
+mod postgresql_database;
+
+mod postgresql_pg_hba;
+
+mod postgresql_user;
+
 mod shell;
+
+mod slurp;
 
 mod stat;
 
@@ -59,7 +69,7 @@ mod version;
 #[cfg(test)]
 mod testing;
 
-pub use arguments::SourceFile;
+pub use arguments::{Mode, SourceFile};
 
 /// Every module, by name.
 pub const ALL: &[ModuleInfo] = &[
@@ -75,7 +85,11 @@ pub const ALL: &[ModuleInfo] = &[
     module::<hostname::Hostname>(),
     module::<lineinfile::LineInFile>(),
     module::<package::PackageSet>(),
+    module::<postgresql_database::PostgresqlDatabase>(),
+    module::<postgresql_pg_hba::PostgresqlPgHba>(),
+    module::<postgresql_user::PostgresqlUser>(),
     action::<shell::Shell>(),
+    action::<slurp::Slurp>(),
     action::<stat::Stat>(),
     module::<sysctl::Sysctl>(),
     module::<systemd::Systemd>(),

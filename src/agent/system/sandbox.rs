@@ -19,6 +19,7 @@ use crate::http::{HttpRequest, HttpResponse};
 use crate::module::Result;
 use crate::outcome::Failure;
 use crate::password::PasswordHash;
+use crate::resource::{Known, Resource};
 
 mod store;
 
@@ -251,6 +252,11 @@ impl Reads for Pristine {
         Ok(Found::Unknown(format!(
             "`{program}`, since a sandbox runs no commands"
         )))
+    }
+
+    /// Whatever keeps resources, it keeps none yet.
+    fn resource(&self, _resource: &Resource) -> Option<Found<Known>> {
+        Some(Found::Absent)
     }
 
     fn http(&self, request: &HttpRequest) -> Result<Found<HttpResponse>> {

@@ -281,7 +281,11 @@ pub(super) fn functions(engine: &Engine, parsed: &Parsed, tree: &AST) -> Vec<Des
 /// The options that a file declares, by the name of their constant. Only
 /// constants are evaluated, and only those that need no function of the file;
 /// none of them can reach a host.
-fn options(engine: &Engine, parsed: &Parsed, tree: &AST) -> BTreeMap<String, Arc<Schema>> {
+pub(super) fn options(
+    engine: &Engine,
+    parsed: &Parsed,
+    tree: &AST,
+) -> BTreeMap<String, Arc<Schema>> {
     let source = &parsed.source;
     let mut scope = Scope::new();
     let mut options = BTreeMap::new();

@@ -8,11 +8,12 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::rc::Rc;
 
 use super::archive::{Archive, Member};
 use super::{
-    Available, Found, Group, KernelParameter, Output, Package, Performed, Reads, Stat, System,
-    Transaction, Unit, User, observe,
+    AccountKind, Available, Found, Group, KernelParameter, Output, Package, Performed, Reads, Stat,
+    System, Transaction, Unit, User, observe, privilege, visible,
 };
 use crate::content::Content;
 use crate::effect::{
@@ -21,6 +22,8 @@ use crate::effect::{
 use crate::http::{HttpRequest, HttpResponse};
 use crate::mark;
 use crate::module::Result;
+use crate::resource::{Known, Resource};
+use crate::secrets::Table;
 
 mod accounts;
 
@@ -34,7 +37,11 @@ mod kernel;
 
 mod packages;
 
+mod resources;
+
 pub mod pending;
+
+mod permissions;
 
 mod units;
 
@@ -103,6 +110,7 @@ impl Overlay {
             Effect::SetAttributes { path, attributes } => self.set_attributes(path, attributes),
             Effect::MakeDirectory { path, attributes } => self.make_directory(path, attributes),
             Effect::Remove { path } => {
+                self.need_removable(path)?;
                 self.remove(path);
                 Ok(())
             }
@@ -143,6 +151,10 @@ impl Overlay {
             } => self.change_group(name, *gid, *non_unique),
             Effect::RemoveGroup { name, force } => self.remove_group(name, *force),
             Effect::WriteCrontab { user, content } => self.write_crontab(user, content.as_deref()),
+            Effect::ChangeResource(change) => {
+                self.change_resource(change);
+                Ok(())
+            }
             Effect::Download {
                 request,
                 path,
@@ -313,6 +325,7 @@ impl Reads for Overlay {
     }
 
     fn query(&self, command: &Command) -> Result<Found<Output>> {
+        visible::check_command(command)?;
         let texts = command.argv.iter().chain(command.environment.values());
         let mut texts = texts.chain(&command.input);
         if let Some(origin) = texts.find_map(|text| mark::unknown_origin(text)) {
@@ -328,6 +341,14 @@ impl Reads for Overlay {
         }
     }
 
+    fn answer(&self, command: &Command) -> Result<Found<Output>> {
+        self.answer_pending(command)
+    }
+
+    fn resource(&self, resource: &Resource) -> Option<Found<Known>> {
+        self.resource_pending(resource)
+    }
+
     fn http(&self, request: &HttpRequest) -> Result<Found<HttpResponse>> {
         self.ask_server(request, |base| base.http(request))
     }
@@ -340,12 +361,24 @@ impl Reads for Overlay {
         self.base.accepts(validate, content, path)
     }
 
+    fn refusal(&self, directory: &Path) -> Option<std::io::Error> {
+        self.base.refusal(directory)
+    }
+
+    fn name_service_knows(&self, account: &str, kind: AccountKind) -> Result<bool> {
+        self.base.name_service_knows(account, kind)
+    }
+
     fn now(&self) -> u64 {
         self.base.now()
     }
 
     fn me(&self) -> Result<User> {
         self.base.me()
+    }
+
+    fn secrets(&self) -> Rc<Table> {
+        self.base.secrets()
     }
 
     fn assume(&self, sentence: &str) {
@@ -358,10 +391,13 @@ impl Reads for Overlay {
 
 impl System for Overlay {
     fn perform(&mut self, effect: Effect) -> Result<Performed> {
+        privilege::check(&effect, self)?;
         let record = observe::record(effect, self)?;
         self.predict(&record.effect)?;
         let performed = match record.effect {
-            Effect::RunCommand { .. } | Effect::SendRequest { .. } => Performed::Predicted,
+            Effect::RunCommand { .. } | Effect::ChangeResource(_) | Effect::SendRequest { .. } => {
+                Performed::Predicted
+            }
             _ => Performed::Done,
         };
         self.records.push(record);

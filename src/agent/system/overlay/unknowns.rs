@@ -6,6 +6,7 @@ use std::rc::Rc;
 use serde_json::json;
 
 use super::{Absence, Overlay, Pending};
+use crate::content::Content;
 use crate::effect::{Attributes, Command, Effect};
 use crate::mark;
 use crate::modules;
@@ -67,4 +68,30 @@ fn a_failure_for_an_unknown_argument_is_no_failure() {
     let outcome = (module.call)(arguments, &mut dry_run());
     assert_eq!(outcome.verdict, Verdict::Unknown, "{:?}", outcome.failure);
     assert!(outcome.assumptions[0].contains("stdout of `id`"));
+}
+
+#[test]
+fn what_a_command_makes_may_turn_out_to_be_a_directory() {
+    let directory = std::env::temp_dir().join("veza-made");
+    let mut host = dry_run();
+    let command = Effect::RunCommand {
+        command: Command::new(["unpack"]),
+        creates: Some(directory.clone()),
+        removes: None,
+    };
+    host.perform(command).unwrap();
+    let write = Effect::WriteFile {
+        path: directory.join("inside"),
+        content: Content::of(b"text\n"),
+        attributes: Attributes::default(),
+        backup: None,
+        validate: None,
+    };
+    host.perform(write).unwrap();
+    let (_, assumptions) = host.take_records();
+    let said = format!(
+        "{} is a directory that `unpack` makes.",
+        directory.display()
+    );
+    assert_eq!(assumptions, [said]);
 }
