@@ -44,9 +44,19 @@ const CONFIGURATION: &str = "cat /etc/haproxy/haproxy.cfg /var/lib/veza/active_c
 
 const RELOADS: &str = "journalctl -u haproxy -o cat | grep -c '^Reloaded '";
 
+/// What clients get that have a cookie for the colour, from the time before.
+fn served_with_cookie(twin: &Twin, color: &str) -> String {
+    let cookie = format!("VEZA_SERVERID=backend_{color}");
+    let said = twin.inside(&format!(
+        "curl -s --cookie {cookie} http://127.0.0.1/api/v1/health"
+    ));
+    said.trim().to_owned()
+}
+
 /// A switch that fails, and after which all is as before. Gives what it said.
 fn fails_and_leaves_all(twin: &Twin, options: &[&str], serving: &str) -> String {
     let before = twin.inside(CONFIGURATION);
+    assert_eq!(serves(twin), [serving; 2]);
     let ran = twin.run(options).ended_with(3);
     assert_eq!(twin.inside(CONFIGURATION), before);
     assert_eq!(serves(twin), [serving; 2]);
@@ -73,6 +83,7 @@ fn a_switch_stays_and_a_failed_one_leaves_the_old_colour() {
 
     promise::keep(|fixed| twin.run(&[&["--set", "color=green"], fixed].concat()));
     assert_eq!(serves(&twin), ["green"; 2]);
+    assert_eq!(served_with_cookie(&twin, "blue"), "green");
     assert_eq!(twin.inside("cat /var/lib/veza/active_color"), "green\n");
     twin.run(&[]).ended_with(0).says("No changes");
     twin.run(&["--check", "--exit-code"]).ended_with(0);
