@@ -46,6 +46,10 @@ mod functions;
 
 mod flow;
 
+mod marked;
+
+mod secret;
+
 mod unknown;
 
 mod value;
@@ -71,6 +75,7 @@ pub use signatures::schemas as declaration_schemas;
 
 use crate::inventory::Inventory;
 use crate::play::Play;
+use crate::secrets::Secrets;
 use catalog::Catalog;
 use context::{Declaring, Running, Tag};
 use declare::Declarations;
@@ -183,6 +188,11 @@ impl Playbook {
     /// The plays, in the order in which they run.
     pub fn plays(&self) -> &[Play] {
         &self.plays
+    }
+
+    /// The secrets that its scripts name.
+    pub fn secrets(&self) -> &Arc<Secrets> {
+        &self.library.secrets
     }
 
     /// The project's files.

@@ -22,6 +22,7 @@ use super::diagnostics::Problem;
 use super::error::{Failed, fail_script, raise};
 use super::library::Library;
 use super::lint;
+use super::secret::told;
 use super::tasks::View;
 use super::value::{self, Refused};
 use crate::schema::check::{Issue, Part};
@@ -293,8 +294,42 @@ fn fill(context: NativeCallContext, options: &mut Options, given: Map) -> Result
     }
     match schema.check(&parts, &(), false).into_iter().next() {
         Some(issue) => Err(refuse(&context, issue)),
-        None => Ok(completed(&schema.fields, given)),
+        None => {
+            let mut filled = completed(&schema.fields, given);
+            conceal(&context, &schema.fields, &mut filled)?;
+            Ok(filled)
+        }
     }
+}
+
+/// Makes secrets of the texts that were given for secret options.
+fn conceal(context: &NativeCallContext, fields: &[Field], filled: &mut Map) -> Result<(), Failed> {
+    let library = match tag(context)? {
+        Tag::Running(running) => running.library.clone(),
+        Tag::Declaring(declaring) => declaring.library.clone(),
+    };
+    for field in fields {
+        let Some(value) = filled.get_mut(field.name.as_str()) else {
+            continue;
+        };
+        let text = value
+            .read_lock::<ImmutableString>()
+            .map(|text| text.clone());
+        match (text, &field.kind) {
+            (Some(text), _) if field.secret => {
+                let concealed = library.secrets.conceal(&field.name, &text);
+                let concealed = concealed.map_err(|failure| told(context, failure.into()))?;
+                *value = value::from_text(&concealed);
+            }
+            (None, Kind::Record(fields)) => {
+                if let Some(mut map) = value.write_lock::<Map>() {
+                    conceal(context, fields, &mut map)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn completed(fields: &[Field], given: Map) -> Map {
