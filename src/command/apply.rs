@@ -61,7 +61,10 @@ pub(super) fn unlock(
     selection: &Selection,
 ) -> Result<(), Refusal> {
     match options.sandbox {
-        Some(_) => Ok(()),
+        Some(_) => {
+            playbook.secrets().stay_closed();
+            Ok(())
+        }
         None => Ok(playbook.secrets().unlock(&keys(&selection.keys))?),
     }
 }

@@ -48,13 +48,28 @@ pub(super) fn register<M: Marked>(engine: &mut Engine) {
     for name in ["to_string", "to_debug"] {
         engine.register_fn(name, |value: &mut M| ImmutableString::from(value.text()));
     }
-    for types in [[marked, any], [any, marked]] {
+    // Rhai joins any value with a text, unless the very types are known.
+    let text = TypeId::of::<ImmutableString>();
+    let others = [
+        text,
+        TypeId::of::<char>(),
+        TypeId::of::<Unknown>(),
+        TypeId::of::<Secret>(),
+    ];
+    for types in others
+        .iter()
+        .flat_map(|other| [[marked, *other], [*other, marked]])
+    {
         engine.register_raw_fn("+", types, |context, arguments| {
             join::<M>(&context, arguments)
         });
     }
     // To a list `+=` adds an item, whatever that is.
-    for types in [[marked, any], [TypeId::of::<ImmutableString>(), marked]] {
+    for types in others
+        .map(|other| [marked, other])
+        .into_iter()
+        .chain([[text, marked]])
+    {
         engine.register_raw_fn("+=", types, |context, arguments| {
             *arguments[0] = join::<M>(&context, arguments)?;
             Ok(Dynamic::UNIT)

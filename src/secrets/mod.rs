@@ -92,13 +92,12 @@ pub struct Secrets(Mutex<State>);
 struct State {
     files: Vec<File>,
     table: Arc<Table>,
-    /// Whether values are known: not before the files are open, and never in a
-    /// sandbox.
+    /// Whether the files are open.
     open: bool,
+    /// Whether they stay closed: in a sandbox.
+    by_name: bool,
     /// Secrets of the files that are too short to be hidden.
     too_short: BTreeSet<String>,
-    /// Names of what was made of secrets, by how and of what.
-    derived: BTreeMap<(String, String), String>,
 }
 
 struct File {
@@ -195,6 +194,9 @@ impl Secrets {
     /// When there is none of this name.
     pub fn mark(&self, name: &str) -> Result<String, Trouble> {
         let state = self.state();
+        if state.too_short.contains(name) {
+            return Err(too_short(name));
+        }
         let names: Vec<_> = state.files.iter().map(File::names).collect();
         let hidden_names = names.iter().any(Option::is_none) && !state.open;
         let mut known = names.iter().flatten().flatten().copied();
@@ -215,10 +217,7 @@ impl Secrets {
                 )),
             });
         }
-        match state.too_short.contains(name) {
-            true => Err(too_short(name)),
-            false => Ok(mark::secret(name)),
-        }
+        Ok(mark::secret(name))
     }
 
     /// Opens the declared files: from now on values are known.
@@ -251,6 +250,11 @@ impl Secrets {
         Ok(())
     }
 
+    /// From now on secrets are known by name only, as virtual hosts take them.
+    pub fn stay_closed(&self) {
+        self.state().by_name = true;
+    }
+
     /// A mark for a text that nobody may see, though it was written in clear;
     /// `name` says what it is.
     ///
@@ -258,49 +262,47 @@ impl Secrets {
     /// When it is too short to be hidden.
     pub fn conceal(&self, name: &str, value: &str) -> Result<String, Failure> {
         check_length(name, value)?;
-        self.named(name, value, Some(value))
+        self.named(name, value)
     }
 
-    /// A mark for what was made of secrets: `how` says how, `source` of what.
-    /// Where values are not known, the result is not either.
+    /// A mark for what was made of secrets: `how` says how, `source` of what,
+    /// with marks in it. Where values are not known, the result is not either.
     ///
     /// # Errors
     /// When it is too short to be hidden.
     pub fn derive(&self, how: &str, source: &str, value: Option<&str>) -> Result<String, Failure> {
-        let of: Vec<&str> = mark::secrets(source).collect();
-        let name = match of.first() {
-            Some(of) => format!("{how} of {of}"),
-            None => how.to_owned(),
-        };
-        if let Some(value) = value {
-            check_length(&name, value)?;
+        let of = mark::secrets(source).next().unwrap_or("a secret");
+        let mut name = format!("{how} of {of}");
+        // The same thing made of other texts is another secret. What tells
+        // them apart holds no value, and is the same in every run.
+        if source != mark::secret(of) {
+            let digest = veza_agent::content::digest(source.as_bytes());
+            name = format!("{name} ({digest:.4})");
         }
-        self.named(&name, source, value)
+        let Some(value) = value else {
+            return Ok(mark::secret(&name));
+        };
+        check_length(&name, value)?;
+        self.named(&name, value)
     }
 
-    /// A name that only this source has, and its mark.
-    fn named(&self, name: &str, source: &str, value: Option<&str>) -> Result<String, Failure> {
+    /// The mark of a value, under this name if nothing else has it.
+    fn named(&self, name: &str, value: &str) -> Result<String, Failure> {
         let mut state = self.state();
-        if let Some(known) = value.and_then(|value| state.table.name_of(value)) {
+        if let Some(known) = state.table.name_of(value) {
             return Ok(mark::secret(known));
         }
-        let key = (name.to_owned(), source.to_owned());
-        // In a sandbox what is made of the same is the same.
-        if let (Some(known), None) = (state.derived.get(&key), value) {
-            return Ok(mark::secret(known));
+        if state.by_name {
+            return Ok(mark::secret(name));
         }
-        let taken = |name: &str| state.derived.values().any(|known| known == name);
         let numbered = (2..).map(|number| format!("{name} ({number})"));
         let name = std::iter::once(name.to_owned())
             .chain(numbered)
-            .find(|name| !taken(name) && state.table.get(name).is_none())
+            .find(|name| state.table.get(name).is_none())
             .unwrap_or_default();
-        if let Some(value) = value {
-            let mut table = Table::clone(&state.table);
-            table.add([(name.clone(), Secret::new(value))])?;
-            state.table = Arc::new(table);
-        }
-        state.derived.insert(key, name.clone());
+        let mut table = Table::clone(&state.table);
+        table.add([(name.clone(), Secret::new(value))])?;
+        state.table = Arc::new(table);
         Ok(mark::secret(&name))
     }
 
@@ -570,6 +572,8 @@ mod tests {
         let made = by_name.transform("upper", &mark::secret("db"), upper);
         assert_eq!(made.expect("made"), mark::secret("upper of db"));
         assert!(by_name.table().is_empty());
+        let other = by_name.derive("upper", &format!("x{}", mark::secret("db")), None);
+        assert_ne!(other.expect("made"), mark::secret("upper of db"));
     }
 
     #[test]

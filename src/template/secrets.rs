@@ -192,7 +192,7 @@ impl Made<'_> {
         match result.kind() {
             ValueKind::String => match result.as_str() {
                 Some("") | None => Ok(result.clone()),
-                Some(text) => self.mark(&format!("{source}\n{text}"), Some(text)),
+                Some(text) => self.mark(source, Some(text)),
             },
             ValueKind::Seq | ValueKind::Iterable => {
                 let items: Vec<Value> = result.try_iter()?.collect();
