@@ -212,7 +212,7 @@ fn a_script_cannot_look_into_a_secret() {
             "everybody can read",
         ),
         (
-            r#"user("app", #{ comment: secret("db_password") });"#,
+            r#"file("/etc", #{ owner: secret("db_password") });"#,
             "everybody can read",
         ),
     ] {
@@ -251,10 +251,10 @@ play("app", "sec", || {
     let vars = #{ awkward: awkward, key: secret("key"), rotated: secret("rotated") };
     template("app.conf.j2", "/etc/app.conf", #{ vars: vars, mode: 0o600 });
     copy("/etc/app.key", #{ content: secret("key"), mode: 0o600 });
-    copy("/etc/app.json", #{ content: #{ password: awkward }, mode: 0o600 });
+    copy("/etc/app.json", #{ content: to_json(#{ password: awkward }), mode: 0o600 });
     let script = "umask 077; cat > /etc/app.stdin; printf %s \"$TOKEN\" > /etc/app.environment; echo \"$TOKEN\"; sleep 1";
     let ran = command(["sh", "-c", script], #{
-        environment: #{ TOKEN: awkward, GIVEN: "on-purpose" }, stdin: secret("rotated"), creates: "/etc/app.stdin",
+        env: #{ TOKEN: awkward, GIVEN: "on-purpose" }, stdin: secret("rotated"), creates: "/etc/app.stdin",
     });
     if is_known(ran.changed) && ran.changed { log(`it printed ${ran.stdout}`); }
     user("app", #{ password: secret("hash") });
@@ -262,7 +262,7 @@ play("app", "sec", || {
     log(`the token is ${vars_token()}`);
     if vars_noise() {
         try {
-            command(["sh", "-c", "echo \"$TOKEN\" >&2; exit 3"], #{ environment: #{ TOKEN: awkward, GIVEN: "on-purpose" } });
+            command(["sh", "-c", "echo \"$TOKEN\" >&2; exit 3"], #{ env: #{ TOKEN: awkward, GIVEN: "on-purpose" } });
         } catch (e) { log(e.message); log(e.stderr); }
         try {
             copy("/etc/refused", #{ content: awkward, validate: ["sh", "-c", "cat \"$0\" >&2; exit 1", "%s"] });

@@ -44,6 +44,10 @@ pub(super) fn register(engine: &mut Engine) {
     engine.register_fn("flush_handlers", flush_handlers);
     engine.register_fn("is_known", |value: Dynamic| is_known(&value));
     engine.register_fn("to_json", to_json);
+    // Rhai's own for maps knows nothing of marks.
+    engine.register_fn("to_json", |context: NativeCallContext, map: &mut Map| {
+        to_json(context, map.clone().into())
+    });
     engine.register_fn("join", |list: &mut Array, separator: ImmutableString| {
         join(list, &separator)
     });
