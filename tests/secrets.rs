@@ -391,7 +391,7 @@ fn files_with(values: &[&str]) -> BTreeSet<String> {
         .filter(|line| line.len() >= 8 && !line.starts_with("-----"))
         .collect();
     let mut grep = Command::new("incus")
-        .args(["exec", "sec-1", "--", "grep", "-rlIsF", "-f", "-"])
+        .args(["exec", "sec-1", "--", "grep", "-rlasF", "-f", "-"])
         .args([
             "/etc", "/var", "/tmp", "/root", "/home", "/run", "/opt", "/srv", "/dev/shm",
         ])
@@ -446,6 +446,7 @@ fn a_run_on_a_real_host_leaves_no_value_behind() {
         command.env("TMPDIR", &temporary);
         let words = [&["site.rhai", "--identity", "key"], options].concat();
         let (output, seen) = watched(|| command.args(words).output().expect("it starts"));
+        assert!(seen.contains("--identity"), "processes are seen");
         nothing_of(&[&values[..], &[NEW]].concat(), &seen, "a process");
         let said = project.said(&output);
         nothing_of(&[&values[..], &[NEW]].concat(), &said.out, "stdout");
@@ -468,6 +469,10 @@ fn a_run_on_a_real_host_leaves_no_value_behind() {
         files_with(&values).is_subset(&expected),
         "{:?}",
         files_with(&values)
+    );
+    assert!(
+        files_with(&values).contains("/etc/app.conf"),
+        "what is there is found"
     );
     check_contents();
     let again = run(&["--output", "json"]).ended_with(0);
