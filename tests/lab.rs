@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use support::lab::{self, inside, wait_until};
-use support::{Said, TestProject, checkout};
+use support::{Said, TestProject, checkout, promise};
 
 const HOSTS: [&str; 3] = ["veza-haproxy", "veza-backend-api-1", "veza-backend-api-2"];
 
@@ -67,7 +67,7 @@ impl Lab {
     }
 
     fn keeps_its_promise(&self) {
-        lab::keeps_its_promise(|options| self.run(options));
+        promise::keep(|options| self.run(options));
     }
 
     fn inside(&self, host: &str, shell: &str) -> String {
@@ -340,5 +340,5 @@ fn the_lab_env_file_keeps_its_promise() {
         let words = [&[env.to_str().expect("a name")], options].concat();
         lab.world.run_in(&checkout(), &words)
     };
-    lab::keeps_its_promise(run);
+    promise::keep(run);
 }

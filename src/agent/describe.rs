@@ -10,7 +10,9 @@ use crate::content::Content;
 use crate::effect::{
     Account, Attributes, Command, Effect, InstallOptions, PackageRequest, Scope, UnitAction,
 };
+use crate::http::HttpRequest;
 use crate::mark;
+use crate::resource::ResourceChange;
 
 impl Effect {
     /// The effect as one line, such as `write /etc/motd (12 B, root:root 0644)`.
@@ -74,6 +76,19 @@ impl Effect {
             Self::ChangeGroup { name, gid, .. } => format!("change group {name} to gid {gid}"),
             Self::RemoveGroup { name, .. } => format!("remove group {name}"),
             Self::WriteCrontab { user, content } => write_crontab(user, content.as_deref()),
+            Self::ChangeResource(change) => change_resource(change),
+            Self::SetKernelParameter { name, value } => {
+                format!("set the kernel's {name} to {value}")
+            }
+            Self::SetHostname { name } => format!("name the running host {name}"),
+            Self::Download {
+                request,
+                path,
+                attributes,
+                backup,
+                ..
+            } => download(request, path, attributes, backup.as_deref()),
+            Self::SendRequest { request } => send_request(request),
             Self::RunCommand { command, .. } => command.describe(),
         }
     }
@@ -257,6 +272,26 @@ fn write_file(
     format!("write {}{notes}", path.display())
 }
 
+fn download(
+    request: &HttpRequest,
+    path: &Path,
+    attributes: &Attributes,
+    backup: Option<&Path>,
+) -> String {
+    let notes = Notes::default()
+        .add(attributes.describe())
+        .add_some(backup.map(|path| format!("backup in {}", path.display())));
+    format!("download {} to {}{notes}", request.url, path.display())
+}
+
+/// Neither headers nor the body are shown: they are where tokens travel.
+fn send_request(request: &HttpRequest) -> String {
+    let notes = Notes::default()
+        .add_if(request.body.is_some(), "with a body")
+        .add_some(request.user.as_ref().map(|user| format!("as {user}")));
+    format!("send {} {}{notes}", request.method, request.url)
+}
+
 fn install(packages: &[PackageRequest], options: &InstallOptions) -> String {
     let names: Vec<_> = packages
         .iter()
@@ -320,6 +355,16 @@ fn write_crontab(user: &str, content: Option<&str>) -> String {
             lines => format!("write the crontab of {user} ({lines} lines)"),
         },
     }
+}
+
+fn change_resource(change: &ResourceChange) -> String {
+    let verb = match (&change.before, &change.after) {
+        (_, None) => "remove",
+        (None, Some(_)) => "add",
+        (Some(_), Some(_)) => "change",
+    };
+    let notes = Notes::default().add(change.command.describe());
+    format!("{verb} {}{notes}", change.resource)
 }
 
 #[cfg(test)]

@@ -19,15 +19,21 @@ pub mod password;
 
 pub mod effect;
 
+pub mod resource;
+
 pub mod describe;
 
 pub mod content;
+
+pub mod http;
 
 pub mod mark;
 
 pub mod secrets;
 
 pub mod veil;
+
+pub mod python;
 
 #[expect(
     clippy::disallowed_types,

@@ -1,6 +1,8 @@
 //! Which single values a kind accepts, and what to write instead of one that it
 //! does not.
 
+use veza_agent::modules::pattern::Pattern;
+
 use super::check::Shape;
 use super::{Kind, closest};
 
@@ -11,9 +13,16 @@ pub(super) fn accepts<P>(kind: &Kind, shape: &Shape<P>) -> bool {
         (Kind::Integer { min, max }, Shape::Integer { value, .. }) => {
             min.is_none_or(|min| *value >= min) && max.is_none_or(|max| *value <= max)
         }
-        (Kind::Number, Shape::Integer { .. } | Shape::Number(_)) => true,
+        (Kind::Number, Shape::Integer { .. } | Shape::Number(_))
+        | (Kind::Function, Shape::Function) => true,
         (
-            Kind::String | Kind::Path | Kind::Choice(_) | Kind::Mode | Kind::Duration,
+            Kind::String
+            | Kind::Path
+            | Kind::Choice(_)
+            | Kind::Mode
+            | Kind::Pattern
+            | Kind::Duration
+            | Kind::Hosts(_),
             Shape::Text(None),
         ) => true,
         (Kind::String, Shape::Text(_)) => true,
@@ -25,8 +34,13 @@ pub(super) fn accepts<P>(kind: &Kind, shape: &Shape<P>) -> bool {
         (Kind::Mode, Shape::Integer { value, plain }) => {
             (0..=0o7777).contains(value) && !looks_octal_but_is_not(*value, *plain)
         }
+        (Kind::Pattern, Shape::Text(Some(text))) => Pattern::new(text).is_ok(),
         (Kind::Duration, Shape::Integer { value, .. }) => *value >= 0,
         (Kind::Duration, Shape::Text(Some(text))) => is_duration(text),
+        (Kind::Hosts(min), Shape::Integer { value, .. }) => value >= min,
+        (Kind::Hosts(min), Shape::Text(Some(text))) => {
+            percent(text).is_some_and(|part| part as i64 >= *min)
+        }
         _ => false,
     }
 }
@@ -69,15 +83,24 @@ fn is_duration(text: &str) -> bool {
     digits.parse::<u32>().is_ok() && matches!(unit, "" | "s" | "m" | "h" | "d")
 }
 
+/// The number of a percentage such as `25%`.
+pub fn percent(text: &str) -> Option<usize> {
+    let number = text.strip_suffix('%')?.trim_end().parse().ok()?;
+    (number <= 100).then_some(number)
+}
+
 pub(super) fn takes_text(kind: &Kind) -> bool {
     matches!(
         kind,
-        Kind::Path | Kind::Choice(_) | Kind::Mode | Kind::Duration
+        Kind::Path | Kind::Choice(_) | Kind::Mode | Kind::Pattern | Kind::Duration | Kind::Hosts(_)
     )
 }
 
 pub(super) fn takes_integer(kind: &Kind) -> bool {
-    matches!(kind, Kind::Integer { .. } | Kind::Mode | Kind::Duration)
+    matches!(
+        kind,
+        Kind::Integer { .. } | Kind::Mode | Kind::Duration | Kind::Hosts(_)
+    )
 }
 
 /// What to write instead, when that can be guessed.
@@ -90,6 +113,7 @@ pub(super) fn suggestion<P>(kind: &Kind, shape: &Shape<P>) -> Option<String> {
         (Kind::Mode, Shape::Integer { value, .. }) if is_mode(&value.to_string()) => {
             Some(format!("this is decimal; write 0o{value} or \"0{value}\""))
         }
+        (Kind::Pattern, Shape::Text(Some(text))) => Pattern::new(text).err(),
         (Kind::Boolean, Shape::Text(Some(text))) => {
             let flag = match text.to_lowercase().as_str() {
                 "yes" | "true" | "on" => true,
@@ -101,6 +125,10 @@ pub(super) fn suggestion<P>(kind: &Kind, shape: &Shape<P>) -> Option<String> {
         (Kind::Integer { .. } | Kind::Number, Shape::Text(Some(text))) => {
             text.parse::<f64>().ok()?;
             Some(format!("write {text}, without quotes"))
+        }
+        (Kind::Hosts(_), Shape::Text(Some(text))) => {
+            let number: u32 = text.trim().parse().ok()?;
+            Some(format!("write {number} or \"{number}%\""))
         }
         (Kind::String | Kind::Path, Shape::Integer { value, .. }) => {
             Some(format!("write \"{value}\""))

@@ -304,30 +304,52 @@ fn fill(context: NativeCallContext, options: &mut Options, given: Map) -> Result
 
 /// Makes secrets of the texts that were given for secret options.
 fn conceal(context: &NativeCallContext, fields: &[Field], filled: &mut Map) -> Result<(), Failed> {
-    let library = match tag(context)? {
-        Tag::Running(running) => running.library.clone(),
-        Tag::Declaring(declaring) => declaring.library.clone(),
-    };
     for field in fields {
-        let Some(value) = filled.get_mut(field.name.as_str()) else {
-            continue;
-        };
-        let text = value
-            .read_lock::<ImmutableString>()
-            .map(|text| text.clone());
-        match (text, &field.kind) {
-            (Some(text), _) if field.secret => {
-                let concealed = library.secrets.conceal(&field.name, &text);
-                let concealed = concealed.map_err(|failure| told(context, failure.into()))?;
-                *value = value::from_text(&concealed);
-            }
-            (None, Kind::Record(fields)) => {
-                if let Some(mut map) = value.write_lock::<Map>() {
-                    conceal(context, fields, &mut map)?;
-                }
-            }
-            _ => {}
+        if let Some(value) = filled.get_mut(field.name.as_str()) {
+            conceal_value(context, field, &field.kind, value)?;
         }
+    }
+    Ok(())
+}
+
+fn conceal_value(
+    context: &NativeCallContext,
+    field: &Field,
+    kind: &Kind,
+    value: &mut Dynamic,
+) -> Result<(), Failed> {
+    if let Some(text) = value
+        .read_lock::<ImmutableString>()
+        .map(|text| text.clone())
+    {
+        if field.secret {
+            let secrets = match tag(context)? {
+                Tag::Running(running) => running.library.secrets.clone(),
+                Tag::Declaring(declaring) => declaring.library.secrets.clone(),
+            };
+            let concealed = secrets.conceal(&field.name, &text);
+            let concealed = concealed.map_err(|failure| told(context, failure.into()))?;
+            *value = value::from_text(&concealed);
+        }
+        return Ok(());
+    }
+    if let Some(mut items) = value.write_lock::<Array>() {
+        let item = match kind {
+            Kind::List(item) => item,
+            _ => kind,
+        };
+        return items
+            .iter_mut()
+            .try_for_each(|value| conceal_value(context, field, item, value));
+    }
+    if let Some(mut map) = value.write_lock::<Map>() {
+        return match kind {
+            Kind::Record(fields) => conceal(context, fields, &mut map),
+            Kind::Map(item) => map
+                .values_mut()
+                .try_for_each(|value| conceal_value(context, field, item, value)),
+            _ => Ok(()),
+        };
     }
     Ok(())
 }

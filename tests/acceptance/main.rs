@@ -17,5 +17,7 @@ mod failover;
 
 mod stickiness;
 
+mod roles;
+
 #[path = "../support/mod.rs"]
 mod support;

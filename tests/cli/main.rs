@@ -12,6 +12,12 @@ mod selection;
 
 mod flow;
 
+mod batches;
+
+mod once;
+
+mod waiting;
+
 mod output;
 
 mod commands;

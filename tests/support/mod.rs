@@ -7,6 +7,7 @@
 )]
 
 pub mod lab;
+pub mod promise;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -4,21 +4,43 @@ use crate::module::{ModuleInfo, action, module};
 
 mod arguments;
 
+mod authorized_key;
+
+mod blockinfile;
+
 mod command;
 
 mod copy;
 
 mod cron;
 
+mod edited;
+
 mod file;
+
+mod get_url;
 
 mod group;
 
 mod guards;
 
+mod hostname;
+
+mod lineinfile;
+
 mod package;
 
+pub mod pattern;
+
 mod place;
+
+mod postgresql;
+
+mod postgresql_database;
+
+mod postgresql_pg_hba;
+
+mod postgresql_user;
 
 mod shell;
 
@@ -26,11 +48,15 @@ mod slurp;
 
 mod stat;
 
+mod sysctl;
+
 mod systemd;
 
 mod template;
 
 mod tree;
+
+mod uri;
 
 mod user;
 
@@ -43,17 +69,27 @@ pub use arguments::{Mode, SourceFile};
 
 /// Every module, by name.
 pub const ALL: &[ModuleInfo] = &[
+    module::<authorized_key::AuthorizedKey>(),
+    module::<blockinfile::BlockInFile>(),
     action::<command::CommandCall>(),
     module::<copy::Copy>(),
     module::<cron::Cron>(),
     module::<file::File>(),
+    module::<get_url::GetUrl>(),
     module::<group::Group>(),
+    module::<hostname::Hostname>(),
+    module::<lineinfile::LineInFile>(),
     module::<package::PackageSet>(),
+    module::<postgresql_database::PostgresqlDatabase>(),
+    module::<postgresql_pg_hba::PostgresqlPgHba>(),
+    module::<postgresql_user::PostgresqlUser>(),
     action::<shell::Shell>(),
     action::<slurp::Slurp>(),
     action::<stat::Stat>(),
+    module::<sysctl::Sysctl>(),
     module::<systemd::Systemd>(),
     module::<template::Template>(),
+    action::<uri::Uri>(),
     module::<user::User>(),
 ];
 

@@ -9,13 +9,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::overlay::{Absence, Overlay, Pending};
 use super::{
-    Available, FileKind, Found, Group, Output, Package, Reads, Stat, Transaction, Unit, User,
+    Available, FileKind, Found, Group, KernelParameter, Output, Package, Reads, Stat, Transaction,
+    Unit, User,
 };
 use crate::content::Content;
 use crate::effect::{Command, InstallOptions, PackageRequest, RemoveOptions, Scope};
+use crate::http::{HttpRequest, HttpResponse};
 use crate::module::Result;
 use crate::outcome::Failure;
 use crate::password::PasswordHash;
+use crate::resource::{Known, Resource};
 
 mod store;
 
@@ -227,11 +230,34 @@ impl Reads for Pristine {
         Ok(Found::Absent)
     }
 
+    fn kernel_parameter(&self, _name: &str) -> Result<Found<KernelParameter>> {
+        Ok(Found::Unknown(
+            "a kernel, which a sandbox has not".to_owned(),
+        ))
+    }
+
+    fn hostname(&self) -> Result<Found<String>> {
+        Ok(Found::Unknown("a real host".to_owned()))
+    }
+
     fn query(&self, command: &Command) -> Result<Found<Output>> {
         let program = command.argv.first().map_or("", String::as_str);
         Ok(Found::Unknown(format!(
             "`{program}`, since a sandbox runs no commands"
         )))
+    }
+
+    /// Whatever keeps resources, it keeps none yet.
+    fn resource(&self, _resource: &Resource) -> Option<Found<Known>> {
+        Some(Found::Absent)
+    }
+
+    fn http(&self, request: &HttpRequest) -> Result<Found<HttpResponse>> {
+        Ok(Found::Unknown(no_network(request)))
+    }
+
+    fn download(&self, request: &HttpRequest) -> Result<Found<Content>> {
+        Ok(Found::Unknown(no_network(request)))
     }
 
     fn accepts(&self, _words: &[String], _content: &Content, _path: &Path) -> Result<Found<()>> {
@@ -252,6 +278,10 @@ impl Reads for Pristine {
     }
 
     fn assume(&self, _sentence: &str) {}
+}
+
+fn no_network(request: &HttpRequest) -> String {
+    format!("{}, since a sandbox has no network", request.url)
 }
 
 /// The virtual host kept in `directory`; it is made when it is first changed.

@@ -9,13 +9,14 @@ use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{
-    AccountKind, Available, Found, Group, Output, Package, Performed, Reads, Stat, System,
-    Transaction, Unit, User, observe, privilege, visible,
+    AccountKind, Available, Found, Group, KernelParameter, Output, Package, Performed, Reads, Stat,
+    System, Transaction, Unit, User, observe, privilege, visible,
 };
 use crate::content::Content;
 use crate::effect::{
     Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
 };
+use crate::http::{HttpRequest, HttpResponse};
 use crate::mark;
 use crate::module::Result;
 use crate::password::PasswordHash;
@@ -27,11 +28,17 @@ mod crontabs;
 
 mod files;
 
+mod http;
+
 mod journal;
+
+mod kernel;
 
 mod packages;
 
 mod processes;
+
+mod streams;
 
 mod reveal;
 
@@ -40,7 +47,8 @@ mod units;
 pub use files::ContentSource;
 pub(super) use files::failed;
 pub use journal::Journal;
-pub use processes::{OutputSink, Stream, cancel};
+pub use processes::{OutputSink, cancel, unsuccessful};
+pub use streams::Stream;
 
 /// The host this agent runs on.
 pub struct Live {
@@ -94,7 +102,6 @@ impl Live {
             } => {
                 let file = files::NewFile {
                     path,
-                    content,
                     attributes,
                     backup: backup.as_deref(),
                 };
@@ -102,7 +109,8 @@ impl Live {
                     Some(words) => processes::validate(words, candidate),
                     None => Ok(()),
                 };
-                files::write(&file, &self.accounts, self, &check)
+                let fill = |sink: &mut dyn Write| files::send(content, path, self, sink);
+                files::write(&file, &self.accounts, &fill, &check)
             }
             Effect::SetAttributes { path, attributes } => {
                 files::set_attributes(path, attributes, &self.accounts)
@@ -150,6 +158,32 @@ impl Live {
             } => accounts::change_group(name, *gid, *non_unique),
             Effect::RemoveGroup { name, force } => accounts::remove_group(name, *force),
             Effect::WriteCrontab { user, content } => crontabs::write(user, content.as_deref()),
+            Effect::ChangeResource(change) => {
+                processes::succeed_with(&change.revealed(), &self.output)
+            }
+            Effect::Download {
+                request,
+                path,
+                sha256,
+                attributes,
+                backup,
+            } => {
+                let file = files::NewFile {
+                    path,
+                    attributes,
+                    backup: backup.as_deref(),
+                };
+                let fill = |sink: &mut dyn Write| {
+                    let content = http::download(request, sink)?;
+                    http::verify(&request.url, &content, sha256.as_deref())
+                };
+                files::write(&file, &self.accounts, &fill, &|_| Ok(()))
+            }
+            Effect::SetKernelParameter { name, value } => kernel::set_parameter(name, value),
+            Effect::SetHostname { name } => kernel::set_hostname(name),
+            Effect::SendRequest { request } => {
+                return http::send(request).map(Performed::Answered);
+            }
             Effect::RunCommand { command, .. } => {
                 return processes::run(command, &self.output).map(Performed::Ran);
             }
@@ -254,10 +288,28 @@ impl Reads for Live {
         Ok(crontabs::read(user)?.map(masked))
     }
 
+    fn kernel_parameter(&self, name: &str) -> Result<Found<KernelParameter>> {
+        kernel::parameter(name)
+    }
+
+    fn hostname(&self) -> Result<Found<String>> {
+        Ok(Found::Present(kernel::hostname()))
+    }
+
     fn query(&self, command: &Command) -> Result<Found<Output>> {
         visible::check_command(command)?;
         let command = reveal::command(command, &self.secrets())?;
         processes::run(&command, &OutputSink::silent()).map(Found::Present)
+    }
+
+    fn http(&self, request: &HttpRequest) -> Result<Found<HttpResponse>> {
+        let request = reveal::request(request, &self.secrets())?;
+        http::send(&request).map(Found::Present)
+    }
+
+    fn download(&self, request: &HttpRequest) -> Result<Found<Content>> {
+        let request = reveal::request(request, &self.secrets())?;
+        http::download(&request, &mut std::io::sink()).map(Found::Present)
     }
 
     fn accepts(&self, validate: &[String], content: &Content, path: &Path) -> Result<Found<()>> {

@@ -11,15 +11,17 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::{
-    AccountKind, Available, Found, Group, Output, Package, Performed, Reads, Stat, System,
-    Transaction, Unit, User, observe, privilege, visible,
+    AccountKind, Available, Found, Group, KernelParameter, Output, Package, Performed, Reads, Stat,
+    System, Transaction, Unit, User, observe, privilege, visible,
 };
 use crate::content::Content;
 use crate::effect::{
     Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
 };
+use crate::http::{HttpRequest, HttpResponse};
 use crate::mark;
 use crate::module::Result;
+use crate::resource::{Known, Resource};
 use crate::secrets::Table;
 
 mod accounts;
@@ -28,7 +30,13 @@ mod crontabs;
 
 mod files;
 
+mod http;
+
+mod kernel;
+
 mod packages;
+
+mod resources;
 
 pub mod pending;
 
@@ -95,7 +103,8 @@ impl Overlay {
                 validate,
             } => {
                 self.check_candidate(validate.as_deref(), content, path)?;
-                self.write_file(path, content, attributes, backup.as_deref())
+                let new = files::NewFile::Content(content);
+                self.write_file(path, new, attributes, backup.as_deref())
             }
             Effect::SetAttributes { path, attributes } => self.set_attributes(path, attributes),
             Effect::MakeDirectory { path, attributes } => self.make_directory(path, attributes),
@@ -141,11 +150,36 @@ impl Overlay {
             } => self.change_group(name, *gid, *non_unique),
             Effect::RemoveGroup { name, force } => self.remove_group(name, *force),
             Effect::WriteCrontab { user, content } => self.write_crontab(user, content.as_deref()),
+            Effect::ChangeResource(change) => {
+                self.change_resource(change);
+                Ok(())
+            }
+            Effect::Download {
+                request,
+                path,
+                sha256,
+                attributes,
+                backup,
+            } => {
+                let origin = format!("the download of {}", request.url);
+                let new = files::NewFile::Expected {
+                    origin: &origin,
+                    sha256: sha256.as_deref(),
+                };
+                self.write_file(path, new, attributes, backup.as_deref())
+            }
+            Effect::SetKernelParameter { name, value } => self.set_kernel_parameter(name, value),
+            Effect::SetHostname { name } => {
+                self.pending.hostname = Some(name.clone());
+                Ok(())
+            }
+            Effect::SendRequest { .. } => Ok(()),
             Effect::RunCommand {
                 creates,
                 removes,
                 command,
             } => {
+                self.pending.ran_commands = true;
                 if let Some(path) = creates {
                     self.expect_file(path, command.argv.first().map_or("", String::as_str));
                 }
@@ -201,6 +235,10 @@ impl Reads for Overlay {
 
     fn content(&self, path: &Path) -> Result<Found<Content>> {
         self.content_pending(path)
+    }
+
+    fn sha256(&self, path: &Path) -> Result<Found<String>> {
+        self.sha256_pending(path)
     }
 
     fn list(&self, directory: &Path) -> Result<Vec<String>> {
@@ -270,6 +308,17 @@ impl Reads for Overlay {
         }
     }
 
+    fn kernel_parameter(&self, name: &str) -> Result<Found<KernelParameter>> {
+        self.kernel_parameter_pending(name)
+    }
+
+    fn hostname(&self) -> Result<Found<String>> {
+        match &self.pending.hostname {
+            Some(name) => Ok(Found::Present(name.clone())),
+            None => self.base.hostname(),
+        }
+    }
+
     fn query(&self, command: &Command) -> Result<Found<Output>> {
         visible::check_command(command)?;
         let texts = command.argv.iter().chain(command.environment.values());
@@ -285,6 +334,22 @@ impl Reads for Overlay {
             Some(package) => Ok(Found::Unknown(package)),
             None => self.base.query(command),
         }
+    }
+
+    fn answer(&self, command: &Command) -> Result<Found<Output>> {
+        self.answer_pending(command)
+    }
+
+    fn resource(&self, resource: &Resource) -> Option<Found<Known>> {
+        self.resource_pending(resource)
+    }
+
+    fn http(&self, request: &HttpRequest) -> Result<Found<HttpResponse>> {
+        self.ask_server(request, |base| base.http(request))
+    }
+
+    fn download(&self, request: &HttpRequest) -> Result<Found<Content>> {
+        self.ask_server(request, |base| base.download(request))
     }
 
     fn accepts(&self, validate: &[String], content: &Content, path: &Path) -> Result<Found<()>> {
@@ -325,7 +390,9 @@ impl System for Overlay {
         let record = observe::record(effect, self)?;
         self.predict(&record.effect)?;
         let performed = match record.effect {
-            Effect::RunCommand { .. } => Performed::Predicted,
+            Effect::RunCommand { .. } | Effect::ChangeResource(_) | Effect::SendRequest { .. } => {
+                Performed::Predicted
+            }
             _ => Performed::Done,
         };
         self.records.push(record);

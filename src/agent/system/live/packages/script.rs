@@ -176,10 +176,11 @@ fn done(program: &str, options: &[&str], names: &[&str], files: &mut Vec<Package
         }
         ("chmod", [mode, paths @ ..]) => {
             let mode = mode_of(mode);
-            let allowed = paths
-                .iter()
-                .map(|path| allow(files, path, &mode, recursive));
-            return allowed.fold(true, |all, one| all && one);
+            let mut all = true;
+            for path in paths {
+                all &= allow(files, path, &mode, recursive);
+            }
+            return all;
         }
         ("dpkg-statoverride", [owner, group, mode, path]) => {
             own(files, path, &format!("{owner}:{group}"), false);
