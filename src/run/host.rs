@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
+use veza_agent::outcome::Failure;
 use veza_agent::protocol::{Request, World};
 
 use super::Shared;
-use super::session::{Session, hello};
+use super::session::{Heard, Session, hello};
 use super::turn::Turn;
 use crate::inventory::{Escalation, Host};
 use crate::report::event::{Event, Mode};
@@ -106,6 +107,18 @@ impl RunHost {
         });
     }
 
+    /// Tells an agent the secrets that it needs for a call and does not know
+    /// yet. A virtual host is told none: its files hold marks.
+    pub fn entrust(&self, session: &Session, arguments: &Value) -> Result<(), Failure> {
+        if self.shared.options.sandbox.is_some() {
+            return Ok(());
+        }
+        let needed = self.shared.playbook.secrets().needed(arguments)?;
+        // A host that is lost is noticed with the call itself.
+        let _ = session.entrust(needed);
+        Ok(())
+    }
+
     /// A number for the next call.
     pub fn next_call(&self) -> u64 {
         self.next_call.fetch_add(1, Ordering::SeqCst)
@@ -194,15 +207,14 @@ impl RunHost {
             escalation.as_ref(),
             &arguments,
         )?;
-        let events = shared.events.clone();
+        let events = shared.clone();
         let host = self.host.name.clone();
         let listener = move |_, stream, text| {
             let stream = match stream {
                 veza_agent::system::live::Stream::Stdout => "stdout",
                 veza_agent::system::live::Stream::Stderr => "stderr",
             };
-            // Nobody listens once the report has ended.
-            let _ = events.send(Event::TaskOutput {
+            events.send(Event::TaskOutput {
                 host: host.clone(),
                 stream: stream.to_owned(),
                 text,
@@ -212,7 +224,11 @@ impl RunHost {
             transport,
             pipe,
             shared.preparation.contents.clone(),
-            Box::new(listener),
+            Heard {
+                secrets: shared.playbook.secrets().clone(),
+                trusted: shared.options.sandbox.is_some(),
+                listener: Box::new(listener),
+            },
         )?;
         shared.cancellers().push(session.canceller());
         shared.send(Event::HostConnected {

@@ -87,7 +87,11 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// Tells what happened, without any secret: whatever is shown of a run
+    /// comes through here.
     fn send(&self, event: Event) {
+        let event = self.playbook.secrets().scrub(event);
+        let event = event.expect("an event is plain data");
         // The report ends only after the run, unless it broke down; the run
         // then still has to come to a clean end.
         let _ = self.events.send(event);
