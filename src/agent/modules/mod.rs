@@ -16,6 +16,8 @@ mod group;
 
 mod guards;
 
+mod incus_instance;
+
 mod package;
 
 mod place;
@@ -56,6 +58,7 @@ pub const ALL: &[ModuleInfo] = &[
     module::<cron::Cron>(),
     module::<file::File>(),
     module::<group::Group>(),
+    module::<incus_instance::IncusInstance>(),
     module::<package::PackageSet>(),
     module::<postgresql_database::PostgresqlDatabase>(),
     module::<postgresql_pg_hba::PostgresqlPgHba>(),
