@@ -5,8 +5,8 @@ mod support;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use support::lab::{inside, is_up, keeps_its_promise, twins};
-use support::{Said, TestProject, has};
+use support::lab::{inside, is_up, twins};
+use support::{Said, TestProject, has, promise};
 
 const HOST: &str = "pg-1";
 
@@ -85,7 +85,7 @@ fn roles_databases_and_rules_are_as_predicted_and_work() {
         return;
     };
     server.play(ALL);
-    keeps_its_promise(|options| server.run(options));
+    promise::keep(|options| server.run(options));
     assert_eq!(
         ask(
             "SELECT rolname, rolcanlogin, rolcreatedb, rolconnlimit FROM pg_roles WHERE rolname IN ('app', 'rea''der') ORDER BY 1"
@@ -143,7 +143,7 @@ fn a_server_that_an_earlier_task_installs_is_planned_for() {
         .ended_with(0)
         .says("may change")
         .says("The role app is not there yet");
-    keeps_its_promise(|options| host.run(options));
+    promise::keep(|options| host.run(options));
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn what_changes_is_changed_and_only_that() {
         postgresql_pg_hba(#{ type: "local", databases: "app", users: "app" }, #{ state: "absent" });
         "#,
     );
-    keeps_its_promise(|options| server.run(options));
+    promise::keep(|options| server.run(options));
     assert_eq!(
         ask(
             "SELECT datname, pg_get_userbyid(datdba), datconnlimit FROM pg_database WHERE datname IN ('app', 'plain')"
@@ -213,7 +213,7 @@ fn what_the_server_would_refuse_is_refused_before() {
         postgresql_user("app", #{ state: "absent" });
         "#,
     );
-    keeps_its_promise(|options| server.run(options));
+    promise::keep(|options| server.run(options));
 }
 
 #[test]
@@ -230,5 +230,5 @@ fn tasks_may_run_as_the_servers_own_account() {
         postgresql_user("two", #{ password: "s3cret-of-two", createdb: true });
         "#,
     );
-    keeps_its_promise(|options| server.run(options));
+    promise::keep(|options| server.run(options));
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::content::Content;
+use crate::http::HttpRequest;
 use crate::password::PasswordHash;
 use crate::resource::{Properties, ResourceChange};
 
@@ -161,6 +162,25 @@ pub enum Effect {
     /// Changes a thing that a program of the host keeps, by a command of which
     /// it is known what it changes.
     ChangeResource(ResourceChange),
+    /// Puts what a URL leads to in place as a regular file, atomically; the
+    /// parent exists.
+    Download {
+        /// What is asked for.
+        request: HttpRequest,
+        /// Where it goes.
+        path: PathBuf,
+        /// SHA-256 that the content must have, in hexadecimal.
+        sha256: Option<String>,
+        /// Owner, group and mode the file has from its first moment.
+        attributes: Attributes,
+        /// A copy of what is replaced, kept here.
+        backup: Option<PathBuf>,
+    },
+    /// Sends a request over HTTP whose effects are not known.
+    SendRequest {
+        /// What is sent.
+        request: HttpRequest,
+    },
     /// Runs a command whose effects are not known.
     RunCommand {
         /// The command.

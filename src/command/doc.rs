@@ -10,6 +10,7 @@ use crate::schema::{Field, Kind, Schema, closest};
 use crate::script::catalog::common_options;
 use crate::script::declaration_schemas;
 use crate::script::describe::{self, FunctionDoc, RoleDoc};
+use crate::script::flow_schemas;
 use crate::script::project::Project;
 
 /// Shows one module or role, or the list of all.
@@ -91,7 +92,7 @@ fn page(name: &str, project: &Project) -> Result<String, Refusal> {
             .map(schema_page),
     );
     let in_plays = functions::ALL.iter().filter(|it| it.name == name);
-    pages.extend(in_plays.map(Function::page));
+    pages.extend(in_plays.map(function_page));
     if project.roles().iter().any(|role| role == name) {
         pages.push(role_page(&role(project, name)?));
     }
@@ -139,6 +140,19 @@ fn function_doc(role: &RoleDoc, function: &FunctionDoc) -> String {
         text.extend(options.fields.iter().map(argument));
     }
     text
+}
+
+/// A function of plays, with the options it takes.
+fn function_page(function: &Function) -> String {
+    let schema = flow_schemas().iter().find(|it| it.name == function.name);
+    let fields = schema.map_or(&[][..], |schema| &schema.fields);
+    match fields.is_empty() {
+        true => function.page(),
+        false => {
+            let arguments: String = fields.iter().map(argument).collect();
+            format!("{}\n## Arguments\n\n{arguments}", function.page())
+        }
+    }
 }
 
 /// Everything about one schema, as text that is Markdown too.

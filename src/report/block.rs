@@ -277,7 +277,8 @@ fn is_explained(record: &Record, outcome: &Outcome) -> bool {
         // These leave no state behind that a change could name.
         Effect::RunCommand { .. }
         | Effect::UpdatePackageLists { .. }
-        | Effect::ReloadUnitFiles { .. } => false,
+        | Effect::ReloadUnitFiles { .. }
+        | Effect::SendRequest { .. } => false,
         Effect::ChangeUnit { action, .. } => {
             !matches!(action, UnitAction::Restart | UnitAction::Reload)
         }
@@ -288,6 +289,7 @@ fn is_explained(record: &Record, outcome: &Outcome) -> bool {
         | Effect::Remove { path }
         | Effect::Link { path, .. }
         | Effect::HardLink { path, .. }
+        | Effect::Download { path, .. }
         | Effect::Touch { path } => path.starts_with(&outcome.title),
         Effect::InstallPackages { .. }
         | Effect::RemovePackages { .. }

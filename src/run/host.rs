@@ -3,16 +3,19 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::{Map, Value};
+use tempfile::TempDir;
+use veza_agent::outcome::HostState;
 use veza_agent::protocol::{Request, World};
 
 use super::Shared;
 use super::session::{Session, hello};
 use crate::inventory::{Escalation, Host};
+use crate::play::Play;
 use crate::report::event::{Event, Mode};
-use crate::script::tasks::TaskFailure;
+use crate::script::tasks::{Stop, TaskFailure};
 use crate::transport::bootstrap::{AgentBinary, Become, start_agent};
 use crate::transport::{Connection, Unreachable, connect};
 
@@ -39,6 +42,8 @@ pub struct RunHost {
     agents: Mutex<Agents>,
     next_call: AtomicU64,
     out: AtomicBool,
+    /// Where the host would be kept that a dry run plans, and is not.
+    planned: OnceLock<TempDir>,
 }
 
 #[derive(Default)]
@@ -57,6 +62,7 @@ impl RunHost {
             agents: Mutex::default(),
             next_call: AtomicU64::new(1),
             out: AtomicBool::new(false),
+            planned: OnceLock::new(),
         }
     }
 
@@ -86,10 +92,49 @@ impl RunHost {
         self.next_call.fetch_add(1, Ordering::SeqCst)
     }
 
+    /// Looks whether a task of this run provides the host, before a play
+    /// begins on it. In a dry run it may not be there yet: then the play is
+    /// planned on a fresh virtual host, and that is said.
+    pub fn foresee(&self, play: &Play) -> Result<(), Stop> {
+        let options = &self.shared.options;
+        if options.sandbox.is_some() || options.mode == Mode::Apply || self.is_connected() {
+            return Ok(());
+        }
+        let name = self.host.name.clone();
+        match self.shared.provided.state(&name) {
+            Some(HostState::Planned) => {}
+            Some(HostState::Down) => {
+                return Err(Stop::Undecidable {
+                    origin: format!("what {name} holds once it runs"),
+                    site: Some(play.site.clone()),
+                });
+            }
+            Some(HostState::Up { .. }) | None => return Ok(()),
+        }
+        let directory = tempfile::tempdir();
+        let text = match directory {
+            Ok(directory) => {
+                let _ = self.planned.set(directory);
+                format!("{name} does not exist yet: planned as a fresh Debian")
+            }
+            Err(error) => format!("{name} cannot be planned: no directory can be made: {error}"),
+        };
+        self.shared.send(Event::Logged {
+            host: name,
+            text,
+            site: play.site.clone(),
+        });
+        Ok(())
+    }
+
+    fn is_connected(&self) -> bool {
+        self.agents().current.is_some()
+    }
+
     /// Whose agent carries out tasks with this escalation; `None` is the
     /// connection's own user.
     pub fn user_for(&self, escalation: &Escalation) -> Option<String> {
-        if self.shared.options.sandbox.is_some() {
+        if self.shared.options.sandbox.is_some() || self.planned.get().is_some() {
             return None;
         }
         let user = escalation.target()?;
@@ -156,11 +201,7 @@ impl RunHost {
 
     fn connect(&self, user: &Option<String>) -> Result<Session, Unreachable> {
         let shared = &self.shared;
-        let connection = match &shared.options.sandbox {
-            Some(_) => &Connection::Local,
-            None => &self.host.connection,
-        };
-        let mut transport = connect(connection)?;
+        let mut transport = connect(&self.connection())?;
         let escalation = user.as_ref().map(|user| Become { user: user.clone() });
         let arguments = hello(self.world(), &shared.run)?;
         let pipe = start_agent(
@@ -196,9 +237,27 @@ impl RunHost {
         Ok(session)
     }
 
+    /// The way to the host. Keys that a task of this run told are known.
+    fn connection(&self) -> Connection {
+        if self.shared.options.sandbox.is_some() || self.planned.get().is_some() {
+            return Connection::Local;
+        }
+        let mut connection = self.host.connection.clone();
+        if let Connection::Ssh(ssh) = &mut connection
+            && let Some(HostState::Up { host_keys }) = self.shared.provided.state(&self.host.name)
+        {
+            ssh.host_keys = host_keys;
+        }
+        connection
+    }
+
     fn world(&self) -> World {
         let options = &self.shared.options;
         let host = self.host.name.clone();
+        if let Some(directory) = self.planned.get() {
+            let directory = directory.path().to_owned();
+            return World::SandboxDryRun { directory, host };
+        }
         let directory = |sandbox: &PathBuf| sandbox.join(&host);
         match (&options.sandbox, options.mode) {
             (None, Mode::Apply) => World::Live,

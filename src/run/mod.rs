@@ -7,6 +7,8 @@ mod contents;
 
 mod prepare;
 
+mod provided;
+
 mod session;
 
 mod host;
@@ -14,6 +16,8 @@ mod host;
 mod tasks;
 
 mod batches;
+
+mod once;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -31,7 +35,9 @@ use crate::script::{Playbook, STACK_SIZE};
 use crate::transport::bootstrap::AgentBinary;
 use batches::{Losses, batches};
 use host::RunHost;
+use once::Onces;
 use prepare::Preparation;
+use provided::Provided;
 use session::Canceller;
 use tasks::HostTasks;
 
@@ -73,6 +79,7 @@ pub struct Shared {
     run: String,
     agent: AgentBinary,
     preparation: Preparation,
+    provided: Provided,
     hosts_by_group: Arc<BTreeMap<String, Vec<String>>>,
     cancelled: Arc<AtomicBool>,
     cancellers: Mutex<Vec<Canceller>>,
@@ -94,6 +101,12 @@ impl Shared {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What the hosts of one play have in common.
+#[derive(Default)]
+struct Company {
+    onces: Onces,
 }
 
 /// A run that is about to begin, or going on.
@@ -149,6 +162,7 @@ impl Run {
             run: name(),
             agent: host::agent(),
             preparation: Preparation::default(),
+            provided: Provided::default(),
             hosts_by_group,
             cancelled: Arc::default(),
             cancellers: Mutex::default(),
@@ -240,6 +254,7 @@ impl Run {
     /// Runs a play's batches; why it goes no further, if it does not, and the
     /// hosts that it then has not begun on.
     fn batches(&self, play: &Play, hosts: &[Arc<RunHost>]) -> Option<(String, Vec<String>)> {
+        let company = Arc::new(Company::default());
         let batches = batches(hosts.to_vec(), &play.serial);
         let is_out = |host: &&Arc<RunHost>| host.is_out();
         for (index, batch) in batches.iter().enumerate() {
@@ -254,7 +269,7 @@ impl Run {
                     hosts: names_of(batch),
                 });
             }
-            self.on_hosts(play, batch.clone());
+            self.on_hosts(play, batch.clone(), &company);
             let losses = Losses {
                 hosts: hosts.len(),
                 out: hosts.iter().filter(is_out).count(),
@@ -275,7 +290,7 @@ impl Run {
         });
     }
 
-    fn on_hosts(&self, play: &Play, hosts: Vec<Arc<RunHost>>) {
+    fn on_hosts(&self, play: &Play, hosts: Vec<Arc<RunHost>>, company: &Arc<Company>) {
         let threads = self.shared.options.forks.clamp(1, hosts.len());
         let waiting = Mutex::new(VecDeque::from(hosts));
         let next = || {
@@ -286,7 +301,7 @@ impl Run {
         };
         let work = || {
             while let Some(host) = next() {
-                on_host(&self.shared, play, host);
+                on_host(&self.shared, play, host, company);
             }
         };
         thread::scope(|scope| {
@@ -329,9 +344,9 @@ fn part(hosts: BTreeMap<String, Arc<RunHost>>) {
 }
 
 /// One host's way through a play.
-fn on_host(shared: &Arc<Shared>, play: &Play, host: Arc<RunHost>) {
+fn on_host(shared: &Arc<Shared>, play: &Play, host: Arc<RunHost>, company: &Arc<Company>) {
     let name = host.host.name.clone();
-    let tasks = HostTasks::new(shared.clone(), host.clone(), play);
+    let tasks = HostTasks::new(shared.clone(), host.clone(), play, company.clone());
     let stop = match tasks.and_then(|tasks| tasks.run()) {
         Ok(()) => return shared.send(Event::HostFinished { host: name }),
         Err(stop) => stop,

@@ -65,6 +65,7 @@ fn ssh(context: &NativeCallContext, to: &str, options: Map) -> Result<Connection
         user,
         identity_files,
         known_hosts: path("known_hosts"),
+        host_keys: Vec::new(),
         timeout: timeout.unwrap_or(Duration::from_secs(10)),
     }))
 }
@@ -106,7 +107,7 @@ fn project_path(context: &NativeCallContext, path: &str) -> PathBuf {
 }
 
 /// Seconds, or a number with a unit.
-fn duration(value: &Value) -> Option<Duration> {
+pub(super) fn duration(value: &Value) -> Option<Duration> {
     if let Some(seconds) = value.as_u64() {
         return Some(Duration::from_secs(seconds));
     }

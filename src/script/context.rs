@@ -114,10 +114,20 @@ impl Running {
     }
 
     /// A `try` block begins in a function at this depth.
-    pub fn enter_try(&self, level: usize) {
+    fn enter_try(&self, level: usize) {
         let mut tries = self.tries();
         tries.drop_left(level);
         tries.levels.push(level);
+    }
+
+    /// The same, after what was sent before the block has been settled: its
+    /// failure does not belong to the block.
+    pub fn begin_try(&self, level: usize) -> Result<(), Stop> {
+        if !self.is_in_try(level) {
+            self.tasks.settle()?;
+        }
+        self.enter_try(level);
+        Ok(())
     }
 
     /// The innermost `try` block at this depth ends.

@@ -46,6 +46,8 @@ mod functions;
 
 mod flow;
 
+mod retry;
+
 mod unknown;
 
 mod value;
@@ -213,7 +215,7 @@ impl Playbook {
             Ok(Err(error)) => {
                 let raised = running.take_raised();
                 let host = &running.tasks.view().name;
-                let stop = error::stop_of(error, &self.library, raised, host);
+                let stop = error::stop_of(&error, &self.library, raised, host);
                 Err(stop.with_origin(running.last_unknown().origin()))
             }
         }
@@ -242,7 +244,7 @@ fn declare_all(library: &Library, engine: &Engine) -> Option<Problem> {
     match run {
         Err(panic) => Some(panic),
         Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(match error::stop_of(error, library, None, "") {
+        Ok(Err(error)) => Some(match error::stop_of(&error, library, None, "") {
             Stop::Script(problem) => *problem,
             Stop::Task(failed) => library.problem_at(
                 "script",

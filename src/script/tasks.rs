@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -37,6 +38,20 @@ pub trait Tasks: Send + Sync {
 
     /// Tells that the script caught a failure and goes on.
     fn caught(&self, stopped: &TaskFailure);
+
+    /// Runs a block that is run once in a play, or waits for the host that
+    /// does; its value, or why it has none. `site` is where it is written.
+    fn once(
+        &self,
+        site: &Site,
+        run: &mut dyn FnMut() -> Result<Value, Stop>,
+    ) -> Result<Value, Stop>;
+
+    /// Whether effects are predicted only.
+    fn is_dry_run(&self) -> bool;
+
+    /// Lets some time pass.
+    fn pause(&self, time: Duration) -> Result<(), Stop>;
 
     /// Says something to the reader of the run, in order with the tasks.
     fn log(&self, text: &str, site: Site);

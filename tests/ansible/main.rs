@@ -140,3 +140,8 @@ fn cron() {
 fn account() {
     family("account");
 }
+
+#[test]
+fn lines() {
+    family("lines");
+}

@@ -109,7 +109,9 @@ impl Guards {
         };
         match system.perform(effect)? {
             Performed::Ran(output) => self.report(Verdict::Changed, &title, &output),
-            Performed::Done | Performed::Predicted => Ok(unknown(verdict, &format!("`{title}`"))),
+            Performed::Done | Performed::Answered(_) | Performed::Predicted => {
+                Ok(unknown(verdict, &format!("`{title}`")))
+            }
         }
     }
 

@@ -4,11 +4,17 @@ use crate::module::{ModuleInfo, action, module};
 
 mod arguments;
 
+mod authorized_key;
+
+mod blockinfile;
+
 mod command;
 
 mod copy;
 
 mod cron;
+
+mod edited;
 
 mod file;
 
@@ -18,7 +24,11 @@ mod guards;
 
 mod incus_instance;
 
+mod lineinfile;
+
 mod package;
+
+pub mod pattern;
 
 mod place;
 
@@ -53,12 +63,15 @@ pub use arguments::{Mode, SourceFile};
 
 /// Every module, by name.
 pub const ALL: &[ModuleInfo] = &[
+    module::<authorized_key::AuthorizedKey>(),
+    module::<blockinfile::BlockInFile>(),
     action::<command::CommandCall>(),
     module::<copy::Copy>(),
     module::<cron::Cron>(),
     module::<file::File>(),
     module::<group::Group>(),
     module::<incus_instance::IncusInstance>(),
+    module::<lineinfile::LineInFile>(),
     module::<package::PackageSet>(),
     module::<postgresql_database::PostgresqlDatabase>(),
     module::<postgresql_pg_hba::PostgresqlPgHba>(),

@@ -15,6 +15,7 @@ use crate::content::Content;
 use crate::effect::{
     Attributes, Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
 };
+use crate::http::{HttpRequest, HttpResponse};
 use crate::module::Result;
 use crate::password::PasswordHash;
 use crate::resource::{Known, Resource};
@@ -85,6 +86,12 @@ pub trait Reads {
 
     /// The content of a regular file; links are followed.
     fn content(&self, path: &Path) -> Result<Found<Content>>;
+
+    /// The SHA-256 of a regular file, in hexadecimal; links are followed. A dry
+    /// run may know it of a file whose content it does not know.
+    fn sha256(&self, path: &Path) -> Result<Found<String>> {
+        Ok(self.content(path)?.map(|content| content.sha256))
+    }
 
     /// The names in a directory, sorted; nothing if it is not one.
     fn list(&self, directory: &Path) -> Result<Vec<String>>;
@@ -173,6 +180,13 @@ pub trait Reads {
     fn resource(&self, _resource: &Resource) -> Option<Found<Known>> {
         None
     }
+    /// The answer to a request that is declared to change nothing, whatever its
+    /// status.
+    fn http(&self, request: &HttpRequest) -> Result<Found<HttpResponse>>;
+
+    /// What a URL leads to. It is read to its end, and kept only where it is a
+    /// small text.
+    fn download(&self, request: &HttpRequest) -> Result<Found<Content>>;
 
     /// Whether a command accepts `content` as a file; `%s` in it stands for the
     /// path of a private copy named like `path`.
@@ -210,6 +224,8 @@ pub enum Performed {
     Done,
     /// A command ran.
     Ran(Output),
+    /// A server answered a request.
+    Answered(HttpResponse),
     /// It was recorded; what it would print is not known.
     Predicted,
 }

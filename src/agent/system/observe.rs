@@ -89,7 +89,8 @@ fn before(effect: &Effect, reads: &dyn Reads) -> Result<Before> {
         | Effect::Remove { path }
         | Effect::Link { path, .. }
         | Effect::HardLink { path, .. }
-        | Effect::Touch { path } => file(path, reads),
+        | Effect::Touch { path }
+        | Effect::Download { path, .. } => file(path, reads),
         Effect::InstallPackages { packages, .. } => {
             let names: Vec<String> = packages
                 .iter()
@@ -116,6 +117,9 @@ fn before(effect: &Effect, reads: &dyn Reads) -> Result<Before> {
             Some(properties) => Before::Resource(properties.clone()),
             None => Before::Absent,
         }),
+        Effect::SendRequest { .. } => Ok(Before::Unknown(
+            "What a request changes is not known.".into(),
+        )),
         Effect::RunCommand { .. } => Ok(Before::Unknown(
             "What a command changes is not known.".into(),
         )),
@@ -224,11 +228,17 @@ fn inverse(effect: &Effect, before: &Before, reads: &dyn Reads) -> Result<Invers
             path,
             backup: Some(backup),
             ..
+        }
+        | Effect::Download {
+            path,
+            backup: Some(backup),
+            ..
         } if *before != Before::Absent => {
             let kept = restore_file(backup, &file(backup, reads)?, reads)?;
             both(restore_file(path, before, reads)?, kept)
         }
         Effect::WriteFile { path, .. }
+        | Effect::Download { path, .. }
         | Effect::Remove { path }
         | Effect::Link { path, .. }
         | Effect::HardLink { path, .. } => restore_file(path, before, reads)?,
@@ -296,6 +306,9 @@ fn inverse(effect: &Effect, before: &Before, reads: &dyn Reads) -> Result<Invers
             Some(inverse) => Inverse::Effects(vec![Effect::ChangeResource(inverse)]),
             None => Inverse::None(format!("What {} was like is not kept.", change.resource)),
         },
+        Effect::SendRequest { .. } => {
+            Inverse::None("What a request changes is not known.".to_owned())
+        }
         Effect::RunCommand { .. } => {
             Inverse::None("What a command changes is not known.".to_owned())
         }

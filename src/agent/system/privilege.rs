@@ -45,6 +45,8 @@ fn needs_root(effect: &Effect) -> Option<&'static str> {
         | Effect::ChangeUnit { .. }
         | Effect::ReloadUnitFiles { .. }
         | Effect::WriteCrontab { .. }
+        | Effect::Download { .. }
+        | Effect::SendRequest { .. }
         | Effect::ChangeResource(_)
         | Effect::RunCommand { .. } => None,
     }

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::content::Content;
 use crate::effect::{Command, InstallOptions, PackageRequest, RemoveOptions, Scope};
+use crate::http::{HttpRequest, HttpResponse};
 use crate::module::Result;
 use crate::outcome::Failure;
 use crate::password::PasswordHash;
@@ -240,6 +241,14 @@ impl Reads for Pristine {
         Some(Found::Absent)
     }
 
+    fn http(&self, request: &HttpRequest) -> Result<Found<HttpResponse>> {
+        Ok(Found::Unknown(no_network(request)))
+    }
+
+    fn download(&self, request: &HttpRequest) -> Result<Found<Content>> {
+        Ok(Found::Unknown(no_network(request)))
+    }
+
     fn accepts(&self, _words: &[String], _content: &Content, _path: &Path) -> Result<Found<()>> {
         Ok(Found::Unknown("a real host".to_owned()))
     }
@@ -258,6 +267,10 @@ impl Reads for Pristine {
     }
 
     fn assume(&self, _sentence: &str) {}
+}
+
+fn no_network(request: &HttpRequest) -> String {
+    format!("{}, since a sandbox has no network", request.url)
 }
 
 /// The virtual host kept in `directory`; it is made when it is first changed.

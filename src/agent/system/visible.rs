@@ -38,8 +38,8 @@ pub fn check_command(command: &Command) -> Result<()> {
 }
 
 /// Refuses an effect that has a secret anywhere but in the content of a file,
-/// the environment or input of a command, a password, or what a resource is
-/// like.
+/// the environment or input of a command, the headers or body of a request, a
+/// password, or what a resource is like.
 ///
 /// # Errors
 /// When it has.
@@ -48,6 +48,10 @@ pub fn check_effect(effect: &Effect) -> Result<()> {
     match &mut open {
         Effect::WriteFile { content, .. } => content.text = None,
         Effect::WriteCrontab { content, .. } => *content = None,
+        Effect::Download { request, .. } | Effect::SendRequest { request } => {
+            request.headers.clear();
+            (request.body, request.user, request.password) = (None, None, None);
+        }
         Effect::ChangeResource(change) => {
             for command in change.undo.iter().chain([&change.command]) {
                 check_command(command)?;

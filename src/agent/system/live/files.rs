@@ -215,8 +215,6 @@ fn not_text(directory: &Path, name: &OsString) -> Failure {
 pub struct NewFile<'a> {
     /// Where.
     pub path: &'a Path,
-    /// Its bytes.
-    pub content: &'a Content,
     /// Owner, group and mode; what is not given is kept from the file that is
     /// replaced, or is the agent's own and 0644.
     pub attributes: &'a Attributes,
@@ -224,27 +222,16 @@ pub struct NewFile<'a> {
     pub backup: Option<&'a Path>,
 }
 
-/// Puts a file in place once `check` has accepted it under another name.
+/// Puts a file in place once `fill` has written it and `check` has accepted it
+/// under another name.
 pub fn write(
     new: &NewFile,
     accounts: &Accounts,
-    contents: &dyn ContentSource,
+    fill: &dyn Fn(&mut dyn Write) -> Result<()>,
     check: &dyn Fn(&Path) -> Result<()>,
 ) -> Result<()> {
-    if let Some(origin) = new.content.unknown_origin() {
-        return Err(Failure::new(format!(
-            "the content depends on {origin}, which is not known"
-        )));
-    }
     let temporary = Temporary::beside(new.path)?;
-    match &new.content.text {
-        Some(text) => (&temporary.file).write_all(text.as_bytes()),
-        None => {
-            contents.fetch(&new.content.sha256, &mut &temporary.file)?;
-            Ok(())
-        }
-    }
-    .map_err(failed("write", new.path))?;
+    fill(&mut &temporary.file)?;
     let attributes = complete(new.attributes, fs::symlink_metadata(new.path).ok().as_ref());
     temporary.set_attributes(new.path, &attributes, accounts)?;
     temporary
@@ -256,6 +243,24 @@ pub fn write(
         keep(new.path, backup)?;
     }
     temporary.become_file(new.path)
+}
+
+/// Writes the bytes of a content, for the file at `path`.
+pub fn send(
+    content: &Content,
+    path: &Path,
+    contents: &dyn ContentSource,
+    sink: &mut dyn Write,
+) -> Result<()> {
+    match (content.unknown_origin(), &content.text) {
+        (Some(origin), _) => Err(Failure::new(format!(
+            "the content depends on {origin}, which is not known"
+        ))),
+        (None, Some(text)) => sink
+            .write_all(text.as_bytes())
+            .map_err(failed("write", path)),
+        (None, None) => contents.fetch(&content.sha256, sink),
+    }
 }
 
 /// Fills in what is not asked for from the file that is replaced.

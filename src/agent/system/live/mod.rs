@@ -16,6 +16,7 @@ use crate::content::Content;
 use crate::effect::{
     Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
 };
+use crate::http::{HttpRequest, HttpResponse};
 use crate::mark;
 use crate::module::Result;
 use crate::password::PasswordHash;
@@ -26,6 +27,8 @@ mod accounts;
 mod crontabs;
 
 mod files;
+
+mod http;
 
 mod journal;
 
@@ -97,7 +100,6 @@ impl Live {
             } => {
                 let file = files::NewFile {
                     path,
-                    content,
                     attributes,
                     backup: backup.as_deref(),
                 };
@@ -105,7 +107,8 @@ impl Live {
                     Some(words) => processes::validate(words, candidate),
                     None => Ok(()),
                 };
-                files::write(&file, &self.accounts, self, &check)
+                let fill = |sink: &mut dyn Write| files::send(content, path, self, sink);
+                files::write(&file, &self.accounts, &fill, &check)
             }
             Effect::SetAttributes { path, attributes } => {
                 files::set_attributes(path, attributes, &self.accounts)
@@ -155,6 +158,27 @@ impl Live {
             Effect::WriteCrontab { user, content } => crontabs::write(user, content.as_deref()),
             Effect::ChangeResource(change) => {
                 processes::succeed_with(&change.revealed(), &self.output)
+            }
+            Effect::Download {
+                request,
+                path,
+                sha256,
+                attributes,
+                backup,
+            } => {
+                let file = files::NewFile {
+                    path,
+                    attributes,
+                    backup: backup.as_deref(),
+                };
+                let fill = |sink: &mut dyn Write| {
+                    let content = http::download(request, sink)?;
+                    http::verify(&request.url, &content, sha256.as_deref())
+                };
+                files::write(&file, &self.accounts, &fill, &|_| Ok(()))
+            }
+            Effect::SendRequest { request } => {
+                return http::send(request).map(Performed::Answered);
             }
             Effect::RunCommand { command, .. } => {
                 return processes::run(command, &self.output).map(Performed::Ran);
@@ -264,6 +288,16 @@ impl Reads for Live {
         visible::check_command(command)?;
         let command = reveal::command(command, &self.secrets())?;
         processes::run(&command, &OutputSink::silent()).map(Found::Present)
+    }
+
+    fn http(&self, request: &HttpRequest) -> Result<Found<HttpResponse>> {
+        let request = reveal::request(request, &self.secrets())?;
+        http::send(&request).map(Found::Present)
+    }
+
+    fn download(&self, request: &HttpRequest) -> Result<Found<Content>> {
+        let request = reveal::request(request, &self.secrets())?;
+        http::download(&request, &mut std::io::sink()).map(Found::Present)
     }
 
     fn accepts(&self, validate: &[String], content: &Content, path: &Path) -> Result<Found<()>> {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use crate::content::Content;
 use crate::effect::{Command, Effect};
+use crate::http::HttpRequest;
 use crate::module::Result;
 use crate::password::PasswordHash;
 use crate::secrets::Table;
@@ -18,6 +19,9 @@ pub fn effect<'a>(effect: &'a Effect, secrets: &Table) -> Result<Cow<'a, Effect>
             content: Some(table),
             ..
         } => *table = secrets.reveal(table)?.into_owned(),
+        Effect::Download { request: asked, .. } | Effect::SendRequest { request: asked } => {
+            *asked = request(asked, secrets)?;
+        }
         Effect::RunCommand { command: run, .. } => *run = command(run, secrets)?.into_owned(),
         Effect::ChangeResource(change) => {
             change.command = command(&change.command, secrets)?.into_owned();
@@ -49,6 +53,22 @@ pub fn command<'a>(command: &'a Command, secrets: &Table) -> Result<Cow<'a, Comm
         *value = secrets.reveal(value)?.into_owned();
     }
     Ok(Cow::Owned(revealed))
+}
+
+/// A request as it is sent. A URL is shown in logs on the way, so a secret in
+/// it was refused before.
+pub fn request(request: &HttpRequest, secrets: &Table) -> Result<HttpRequest> {
+    let mut revealed = request.clone();
+    let parts = [
+        &mut revealed.body,
+        &mut revealed.user,
+        &mut revealed.password,
+    ];
+    let parts = parts.into_iter().flatten();
+    for text in parts.chain(revealed.headers.values_mut()) {
+        *text = secrets.reveal(text)?.into_owned();
+    }
+    Ok(revealed)
 }
 
 fn hash(hash: Option<&PasswordHash>, secrets: &Table) -> Result<Option<PasswordHash>> {

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::{Absence, Overlay, Pending};
 use crate::content::Content;
 use crate::effect::{Command, InstallOptions, PackageRequest, RemoveOptions, Scope};
+use crate::http::{HttpRequest, HttpResponse};
 use crate::module::Result;
 use crate::outcome::Failure;
 use crate::system::sandbox::Pristine;
@@ -140,6 +141,14 @@ impl Reads for Fake {
 
     fn query(&self, command: &Command) -> Result<Found<Output>> {
         Pristine.query(command)
+    }
+
+    fn http(&self, request: &HttpRequest) -> Result<Found<HttpResponse>> {
+        Pristine.http(request)
+    }
+
+    fn download(&self, request: &HttpRequest) -> Result<Found<Content>> {
+        Pristine.download(request)
     }
 
     fn accepts(&self, validate: &[String], content: &Content, path: &Path) -> Result<Found<()>> {

@@ -13,6 +13,32 @@ use crate::system::{FileKind, Found, Reads, Stat};
 /// As many links as the kernel follows (path_resolution(7)).
 const MAX_LINKS: usize = 40;
 
+/// What a new file holds.
+pub(super) enum NewFile<'a> {
+    /// This.
+    Content(&'a Content),
+    /// What is not known yet.
+    Expected {
+        /// Where it comes from.
+        origin: &'a str,
+        /// Its digest, if that is known.
+        sha256: Option<&'a str>,
+    },
+}
+
+impl NewFile<'_> {
+    fn in_entry(self, mut entry: Entry) -> Entry {
+        match self {
+            Self::Content(content) => entry.content = Some(content.clone()),
+            Self::Expected { origin, sha256 } => {
+                entry.expected = Some(origin.to_owned());
+                entry.sha256 = sha256.map(str::to_owned);
+            }
+        }
+        entry
+    }
+}
+
 impl Overlay {
     pub(super) fn stat_pending(&self, path: &Path) -> Result<Found<Stat>> {
         self.look(&self.real_parent(path)?)
@@ -105,6 +131,16 @@ impl Overlay {
         }
     }
 
+    pub(super) fn sha256_pending(&self, path: &Path) -> Result<Found<String>> {
+        match self.pending.files.get(&self.real(path)?) {
+            Some(Node::Present(Entry {
+                sha256: Some(sha256),
+                ..
+            })) => Ok(Found::Present(sha256.clone())),
+            _ => Ok(self.content_pending(path)?.map(|content| content.sha256)),
+        }
+    }
+
     pub(super) fn list_pending(&self, directory: &Path) -> Result<Vec<String>> {
         let directory = self.real(directory)?;
         let hidden = match self.pending.files.get(&directory) {
@@ -190,7 +226,7 @@ impl Overlay {
     pub(super) fn write_file(
         &mut self,
         path: &Path,
-        content: &Content,
+        new: NewFile<'_>,
         attributes: &Attributes,
         backup: Option<&Path>,
     ) -> Result<()> {
@@ -217,11 +253,8 @@ impl Overlay {
         let attributes = self.named(attributes)?.or(defaults);
         self.need_ownership(&self.me()?.name, &attributes, shown)?;
         self.need_own_entry(shown, "replace")?;
-        let entry = Entry {
-            content: Some(content.clone()),
-            ..Entry::new(FileKind::File, attributes, self.now())
-        };
-        self.put(path, entry);
+        let entry = Entry::new(FileKind::File, attributes, self.now());
+        self.put(path, new.in_entry(entry));
         Ok(())
     }
 
@@ -600,6 +633,7 @@ impl Entry {
             content: None,
             target: None,
             expected: None,
+            sha256: None,
             fresh: false,
             identity: None,
             modified: i64::try_from(now).unwrap_or(i64::MAX),
@@ -613,6 +647,7 @@ impl Entry {
             content: None,
             target: stat.target.clone(),
             expected: None,
+            sha256: None,
             fresh: false,
             identity: stat.identity,
             modified: stat.modified,

@@ -18,6 +18,7 @@ use crate::content::Content;
 use crate::effect::{
     Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
 };
+use crate::http::{HttpRequest, HttpResponse};
 use crate::mark;
 use crate::module::Result;
 use crate::resource::{Known, Resource};
@@ -28,6 +29,8 @@ mod accounts;
 mod crontabs;
 
 mod files;
+
+mod http;
 
 mod packages;
 
@@ -98,7 +101,8 @@ impl Overlay {
                 validate,
             } => {
                 self.check_candidate(validate.as_deref(), content, path)?;
-                self.write_file(path, content, attributes, backup.as_deref())
+                let new = files::NewFile::Content(content);
+                self.write_file(path, new, attributes, backup.as_deref())
             }
             Effect::SetAttributes { path, attributes } => self.set_attributes(path, attributes),
             Effect::MakeDirectory { path, attributes } => self.make_directory(path, attributes),
@@ -148,6 +152,21 @@ impl Overlay {
                 self.change_resource(change);
                 Ok(())
             }
+            Effect::Download {
+                request,
+                path,
+                sha256,
+                attributes,
+                backup,
+            } => {
+                let origin = format!("the download of {}", request.url);
+                let new = files::NewFile::Expected {
+                    origin: &origin,
+                    sha256: sha256.as_deref(),
+                };
+                self.write_file(path, new, attributes, backup.as_deref())
+            }
+            Effect::SendRequest { .. } => Ok(()),
             Effect::RunCommand {
                 creates,
                 removes,
@@ -208,6 +227,10 @@ impl Reads for Overlay {
 
     fn content(&self, path: &Path) -> Result<Found<Content>> {
         self.content_pending(path)
+    }
+
+    fn sha256(&self, path: &Path) -> Result<Found<String>> {
+        self.sha256_pending(path)
     }
 
     fn list(&self, directory: &Path) -> Result<Vec<String>> {
@@ -302,6 +325,14 @@ impl Reads for Overlay {
         self.resource_pending(resource)
     }
 
+    fn http(&self, request: &HttpRequest) -> Result<Found<HttpResponse>> {
+        self.ask_server(request, |base| base.http(request))
+    }
+
+    fn download(&self, request: &HttpRequest) -> Result<Found<Content>> {
+        self.ask_server(request, |base| base.download(request))
+    }
+
     fn accepts(&self, validate: &[String], content: &Content, path: &Path) -> Result<Found<()>> {
         self.base.accepts(validate, content, path)
     }
@@ -340,7 +371,9 @@ impl System for Overlay {
         let record = observe::record(effect, self)?;
         self.predict(&record.effect)?;
         let performed = match record.effect {
-            Effect::RunCommand { .. } | Effect::ChangeResource(_) => Performed::Predicted,
+            Effect::RunCommand { .. } | Effect::ChangeResource(_) | Effect::SendRequest { .. } => {
+                Performed::Predicted
+            }
             _ => Performed::Done,
         };
         self.records.push(record);

@@ -77,6 +77,9 @@ pub struct Entry {
     /// Where its content will come from, if that is not known; without owner,
     /// group and mode nothing else is known of it either.
     pub expected: Option<String>,
+    /// The digest of a content that is not known otherwise.
+    #[serde(default)]
+    pub sha256: Option<String>,
     /// A directory that hides what the base has below it.
     pub fresh: bool,
     /// Last change of the content, in seconds since 1970.

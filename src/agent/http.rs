@@ -1,0 +1,115 @@
+//! HTTP requests and answers, as data.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// A request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HttpRequest {
+    /// `GET`, `POST` …
+    pub method: String,
+    /// Where it goes.
+    pub url: String,
+    /// Headers beside those that every request has.
+    pub headers: BTreeMap<String, String>,
+    /// What is sent.
+    pub body: Option<String>,
+    /// Who asks, as HTTP's basic authentication has it.
+    pub user: Option<String>,
+    /// The user's password.
+    pub password: Option<String>,
+    /// How many seconds the server may be silent.
+    pub timeout: u64,
+    /// Whether redirections are followed.
+    pub follow_redirects: bool,
+    /// Whether the server's certificate must be valid.
+    pub validate_certs: bool,
+    /// A file with certificates to trust beside those of the host.
+    pub ca_path: Option<PathBuf>,
+}
+
+impl HttpRequest {
+    /// A plain request without a body.
+    pub fn new(method: &str, url: &str) -> Self {
+        Self {
+            method: method.to_owned(),
+            url: url.to_owned(),
+            headers: BTreeMap::new(),
+            body: None,
+            user: None,
+            password: None,
+            timeout: 30,
+            follow_redirects: true,
+            validate_certs: true,
+            ca_path: None,
+        }
+    }
+
+    /// Every text in it: what is not known may be in any.
+    pub fn texts(&self) -> impl Iterator<Item = &String> {
+        let parts = [&self.body, &self.user, &self.password];
+        let parts = parts.into_iter().flatten();
+        [&self.method, &self.url]
+            .into_iter()
+            .chain(parts)
+            .chain(self.headers.values())
+    }
+
+    /// The server's name in the URL, without its port.
+    pub fn host(&self) -> Option<&str> {
+        let (_, rest) = self.url.split_once("://")?;
+        let authority = rest.split(['/', '?', '#']).next()?;
+        let host = authority.rsplit('@').next()?;
+        match host.strip_prefix('[') {
+            Some(address) => address.split(']').next(),
+            None => host.split(':').next(),
+        }
+    }
+
+    /// Whether the server is on the host that asks.
+    pub fn is_local(&self) -> bool {
+        match self.host() {
+            Some("localhost") => true,
+            Some(host) => host
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|address| address.is_loopback() || address.is_unspecified()),
+            None => false,
+        }
+    }
+}
+
+/// What a server answered.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HttpResponse {
+    /// The status, such as 200.
+    pub status: u16,
+    /// Headers, by their names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// What was sent, where it is text.
+    pub body: String,
+    /// Where the answer came from, after redirections.
+    pub url: String,
+    /// How many milliseconds it took.
+    pub elapsed: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_is_found_in_the_url() {
+        for (url, host, local) in [
+            ("http://localhost:80/x", Some("localhost"), true),
+            ("https://me:secret@127.0.0.2/", Some("127.0.0.2"), true),
+            ("http://[::1]:8080", Some("::1"), true),
+            ("http://example.org?x=://y", Some("example.org"), false),
+            ("nonsense", None, false),
+        ] {
+            let request = HttpRequest::new("GET", url);
+            assert_eq!((request.host(), request.is_local()), (host, local), "{url}");
+        }
+    }
+}
