@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
-use tempfile::TempDir;
 use veza_agent::outcome::HostState;
 use veza_agent::protocol::{Request, World};
 
@@ -42,8 +41,8 @@ pub struct RunHost {
     agents: Mutex<Agents>,
     next_call: AtomicU64,
     out: AtomicBool,
-    /// Where the host would be kept that a dry run plans, and is not.
-    planned: OnceLock<TempDir>,
+    /// Whether a dry run plans the host, which is not there yet.
+    planned: AtomicBool,
 }
 
 #[derive(Default)]
@@ -62,7 +61,7 @@ impl RunHost {
             agents: Mutex::default(),
             next_call: AtomicU64::new(1),
             out: AtomicBool::new(false),
-            planned: OnceLock::new(),
+            planned: AtomicBool::new(false),
         }
     }
 
@@ -111,20 +110,19 @@ impl RunHost {
             }
             Some(HostState::Up { .. }) | None => return Ok(()),
         }
-        let directory = tempfile::tempdir();
-        let text = match directory {
-            Ok(directory) => {
-                let _ = self.planned.set(directory);
-                format!("{name} does not exist yet: planned as a fresh Debian")
-            }
-            Err(error) => format!("{name} cannot be planned: no directory can be made: {error}"),
-        };
+        self.planned.store(true, Ordering::SeqCst);
+        let text = format!("{name} does not exist yet: planned as a fresh Debian");
         self.shared.send(Event::Logged {
             host: name,
             text,
             site: play.site.clone(),
         });
         Ok(())
+    }
+
+    /// Whether the host is one of data, with an agent on this machine.
+    fn is_virtual(&self) -> bool {
+        self.shared.options.sandbox.is_some() || self.planned.load(Ordering::SeqCst)
     }
 
     fn is_connected(&self) -> bool {
@@ -134,7 +132,7 @@ impl RunHost {
     /// Whose agent carries out tasks with this escalation; `None` is the
     /// connection's own user.
     pub fn user_for(&self, escalation: &Escalation) -> Option<String> {
-        if self.shared.options.sandbox.is_some() || self.planned.get().is_some() {
+        if self.is_virtual() {
             return None;
         }
         let user = escalation.target()?;
@@ -239,7 +237,7 @@ impl RunHost {
 
     /// The way to the host. Keys that a task of this run told are known.
     fn connection(&self) -> Connection {
-        if self.shared.options.sandbox.is_some() || self.planned.get().is_some() {
+        if self.is_virtual() {
             return Connection::Local;
         }
         let mut connection = self.host.connection.clone();
@@ -254,9 +252,8 @@ impl RunHost {
     fn world(&self) -> World {
         let options = &self.shared.options;
         let host = self.host.name.clone();
-        if let Some(directory) = self.planned.get() {
-            let directory = directory.path().to_owned();
-            return World::SandboxDryRun { directory, host };
+        if self.planned.load(Ordering::SeqCst) {
+            return World::Planned { host };
         }
         let directory = |sandbox: &PathBuf| sandbox.join(&host);
         match (&options.sandbox, options.mode) {

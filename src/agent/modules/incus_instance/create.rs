@@ -18,7 +18,8 @@ impl Steps<'_> {
         let words = new.words(instance, &self.name);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let description = instance.description.clone().unwrap_or_default();
-        let input = json!({ "config": new.config, "description": description });
+        let own: Map<String, Value> = new.own_devices().collect();
+        let input = json!({ "config": new.config, "devices": own, "description": description });
         let command = Command {
             input: Some(input.to_string()),
             ..self.command(&words)
@@ -63,6 +64,12 @@ impl New {
         Ok(new)
     }
 
+    /// Those that no profile has to bring.
+    fn own_devices(&self) -> impl Iterator<Item = (String, Value)> {
+        let own = self.devices.iter().filter(|(_, keys)| is_whole(keys));
+        own.map(|(name, keys)| (name.clone(), keys.clone()))
+    }
+
     fn words(&self, instance: &IncusInstance, name: &str) -> Vec<String> {
         let mut words = vec!["init".to_owned()];
         words.extend(instance.image.clone());
@@ -79,7 +86,8 @@ impl New {
         for profile in instance.profiles.iter().flatten() {
             words.extend(["--profile".to_owned(), profile.clone()]);
         }
-        for (device, keys) in &self.devices {
+        let overridden = self.devices.iter().filter(|(_, keys)| !is_whole(keys));
+        for (device, keys) in overridden {
             for (key, value) in read::object(keys) {
                 let value = value.as_str().unwrap_or_default();
                 words.extend(["--device".to_owned(), format!("{device},{key}={value}")]);
@@ -119,4 +127,10 @@ impl New {
         }
         properties
     }
+}
+
+/// Whether a device is told whole: one without a type is a profile's, and only
+/// some of its keys are others.
+fn is_whole(keys: &Value) -> bool {
+    keys.get("type").is_some()
 }

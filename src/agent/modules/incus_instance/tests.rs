@@ -42,7 +42,7 @@ fn an_instance_is_made_and_started_with_its_settings_out_of_sight() {
         [
             "init images:debian/12 api-1 --profile default --profile lab \
              --device eth0,ipv4.address=10.0.0.11 < \
-             {\"config\":{\"limits.cpu\":\"1\",\"user.token\":\"s3cret\"},\"description\":\"An API server.\"}",
+             {\"config\":{\"limits.cpu\":\"1\",\"user.token\":\"s3cret\"},\"description\":\"An API server.\",\"devices\":{}}",
             "start api-1",
         ]
     );
@@ -101,7 +101,7 @@ fn an_instance_runs_as_asked() {
     let none = || json!({});
     assert_eq!(
         becomes("stopped", none()),
-        ["init i x < {\"config\":{},\"description\":\"\"}"]
+        ["init i x < {\"config\":{},\"description\":\"\",\"devices\":{}}"]
     );
     assert_eq!(becomes("frozen", none()), ["start x", "pause x"]);
     assert_eq!(becomes("started", none()), ["resume x"]);
@@ -120,7 +120,7 @@ fn an_instance_runs_as_asked() {
     assert_eq!(
         becomes("started", away.clone()),
         [
-            "init i far:x --vm --ephemeral --no-profiles --project web < {\"config\":{},\"description\":\"\"}",
+            "init i far:x --vm --ephemeral --no-profiles --project web < {\"config\":{},\"description\":\"\",\"devices\":{}}",
             "start far:x --project web",
         ]
     );

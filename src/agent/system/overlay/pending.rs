@@ -49,6 +49,8 @@ pub struct Pending {
     /// Resources that came or changed, by kind and name; `None` for one that
     /// went.
     pub resources: BTreeMap<String, Option<Known>>,
+    /// Where packages will come from, if nobody can look there yet.
+    pub unknown_sources: Option<String>,
     /// Whether the package lists were fetched.
     pub lists_updated: bool,
 }
