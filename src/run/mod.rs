@@ -7,6 +7,8 @@ mod contents;
 
 mod prepare;
 
+mod provided;
+
 mod session;
 
 mod host;
@@ -40,6 +42,7 @@ use company::Company;
 use host::RunHost;
 use once::Onces;
 use prepare::Preparation;
+use provided::Provided;
 use session::Canceller;
 use tasks::HostTasks;
 
@@ -81,6 +84,7 @@ pub struct Shared {
     run: String,
     agent: AgentBinary,
     preparation: Preparation,
+    provided: Provided,
     hosts_by_group: Arc<BTreeMap<String, Vec<String>>>,
     cancelled: Arc<AtomicBool>,
     cancellers: Mutex<Vec<Canceller>>,
@@ -168,6 +172,7 @@ impl Run {
             run: name(),
             agent: host::agent(),
             preparation: Preparation::default(),
+            provided: Provided::default(),
             hosts_by_group,
             cancelled: Arc::default(),
             cancellers: Mutex::default(),

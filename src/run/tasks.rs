@@ -132,6 +132,7 @@ impl HostTasks {
         script: Arc<Script>,
     ) -> Result<Arc<Self>, Stop> {
         let id = host.next_call();
+        host.foresee(play)?;
         let user = host.user_for(&play.escalation.or(&host.host.escalation));
         host.turn.take(id, TICK, || shared.check_cancelled())?;
         let connected = host.agent::<Unreachable>(&user, || Ok(()));
@@ -312,6 +313,9 @@ impl HostTasks {
             milliseconds,
             outcome: outcome.clone(),
         });
+        for provided in &outcome.provides {
+            self.shared.provide(&self.view.name, provided, &sent.site);
+        }
         let outcome: Arc<Outcome> = outcome.into();
         let mut state = self.state();
         state.outcomes.insert(sent.id, outcome.clone());
@@ -444,7 +448,10 @@ impl HostTasks {
             return Ok(self.left_out(&call));
         }
         let preparation = &self.shared.preparation;
-        let arguments = preparation.arguments(&call, &self.shared.playbook, &self.view);
+        let arguments = match self.shared.check_provided(&call) {
+            Ok(()) => preparation.arguments(&call, &self.shared.playbook, &self.view),
+            Err(failure) => Err(failure.into()),
+        };
         let synchronous = call.synchronous;
         let id = match arguments {
             Ok(arguments) => self.send(call, Value::Object(arguments))?,

@@ -55,6 +55,8 @@ pub struct Pending {
     pub hostname: Option<String>,
     /// Whether commands ran of which nobody knows what they changed.
     pub ran_commands: bool,
+    /// Where packages will come from, if nobody can look there yet.
+    pub unknown_sources: Option<String>,
     /// Whether the package lists were fetched.
     pub lists_updated: bool,
 }
