@@ -20,6 +20,8 @@ mod file;
 
 mod get_url;
 
+mod git;
+
 mod group;
 
 mod guards;
@@ -56,6 +58,8 @@ mod template;
 
 mod tree;
 
+mod unarchive;
+
 mod uri;
 
 mod user;
@@ -76,6 +80,7 @@ pub const ALL: &[ModuleInfo] = &[
     module::<cron::Cron>(),
     module::<file::File>(),
     module::<get_url::GetUrl>(),
+    module::<git::Git>(),
     module::<group::Group>(),
     module::<hostname::Hostname>(),
     module::<lineinfile::LineInFile>(),
@@ -89,6 +94,7 @@ pub const ALL: &[ModuleInfo] = &[
     module::<sysctl::Sysctl>(),
     module::<systemd::Systemd>(),
     module::<template::Template>(),
+    module::<unarchive::Unarchive>(),
     action::<uri::Uri>(),
     module::<user::User>(),
 ];

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::archive::{Archive, Member};
 use super::overlay::{Absence, Overlay, Pending};
 use super::{
     Available, FileKind, Found, Group, KernelParameter, Output, Package, Reads, Stat, Transaction,
@@ -120,6 +121,12 @@ impl Reads for Pristine {
 
     fn content(&self, _path: &Path) -> Result<Found<Content>> {
         Ok(Found::Absent)
+    }
+
+    fn members(&self, _archive: &Archive) -> Result<Found<Vec<Member>>> {
+        Ok(Found::Unknown(
+            "an archive, which a sandbox does not unpack".to_owned(),
+        ))
     }
 
     fn list(&self, directory: &Path) -> Result<Vec<String>> {
