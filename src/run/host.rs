@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
+use veza_agent::outcome::Failure;
 use veza_agent::protocol::{Request, World};
 
 use super::Shared;
-use super::session::{Session, hello};
+use super::session::{Heard, Session, hello};
+use super::turn::Turn;
 use crate::inventory::{Escalation, Host};
 use crate::report::event::{Event, Mode};
 use crate::script::tasks::TaskFailure;
@@ -39,6 +41,10 @@ pub struct RunHost {
     agents: Mutex<Agents>,
     next_call: AtomicU64,
     out: AtomicBool,
+    /// Why it is lost, if it is.
+    lost: Mutex<Option<String>>,
+    /// Whose tasks its agents carry out.
+    pub turn: Turn,
 }
 
 #[derive(Default)]
@@ -57,12 +63,32 @@ impl RunHost {
             agents: Mutex::default(),
             next_call: AtomicU64::new(1),
             out: AtomicBool::new(false),
+            lost: Mutex::default(),
+            turn: Turn::default(),
         }
     }
 
     /// Whether the host failed or was lost: it takes part in nothing more.
     pub fn is_out(&self) -> bool {
         self.out.load(Ordering::SeqCst)
+    }
+
+    /// Why the host is lost, if it is.
+    pub fn lost(&self) -> Option<String> {
+        self.lock_lost().clone()
+    }
+
+    /// Takes the host out of the run because it is lost; whether that is news.
+    pub fn lose(&self, reason: &str) -> bool {
+        self.leave();
+        let mut lost = self.lock_lost();
+        let is_news = lost.is_none();
+        lost.get_or_insert_with(|| reason.to_owned());
+        is_news
+    }
+
+    fn lock_lost(&self) -> MutexGuard<'_, Option<String>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the host out of the run.
@@ -79,6 +105,18 @@ impl RunHost {
             module: failed.module,
             site: failed.site,
         });
+    }
+
+    /// Tells an agent the secrets that it needs for a call and does not know
+    /// yet. A virtual host is told none: its files hold marks.
+    pub fn entrust(&self, session: &Session, arguments: &Value) -> Result<(), Failure> {
+        if self.shared.options.sandbox.is_some() {
+            return Ok(());
+        }
+        let needed = self.shared.playbook.secrets().needed(arguments)?;
+        // A host that is lost is noticed with the call itself.
+        let _ = session.entrust(needed);
+        Ok(())
     }
 
     /// A number for the next call.
@@ -169,15 +207,14 @@ impl RunHost {
             escalation.as_ref(),
             &arguments,
         )?;
-        let events = shared.events.clone();
+        let events = shared.clone();
         let host = self.host.name.clone();
         let listener = move |_, stream, text| {
             let stream = match stream {
                 veza_agent::system::live::Stream::Stdout => "stdout",
                 veza_agent::system::live::Stream::Stderr => "stderr",
             };
-            // Nobody listens once the report has ended.
-            let _ = events.send(Event::TaskOutput {
+            events.send(Event::TaskOutput {
                 host: host.clone(),
                 stream: stream.to_owned(),
                 text,
@@ -187,7 +224,11 @@ impl RunHost {
             transport,
             pipe,
             shared.preparation.contents.clone(),
-            Box::new(listener),
+            Heard {
+                secrets: shared.playbook.secrets().clone(),
+                trusted: shared.options.sandbox.is_some(),
+                listener: Box::new(listener),
+            },
         )?;
         shared.cancellers().push(session.canceller());
         shared.send(Event::HostConnected {
