@@ -95,19 +95,6 @@ const CASES: &[Case] = &[
         ],
         files: &["/etc/postgresql/15/main/conf.d/reload.conf"],
     },
-    Case {
-        role: "common",
-        before: "",
-        given: r#"operator: "ops",
-            operator_keys: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDeTCyzQBhDxBkfbPBrBLBqZqjAnIoEDrnvYDJyZLjXZ alice"],
-            sysctl: #{ "net.core.somaxconn": 4000 }"#,
-        change: r#"journal_size: "100M""#,
-        tasks: &[
-            "template /etc/systemd/journald.conf.d/common.conf",
-            "systemd systemd-journald.service (restarted)",
-        ],
-        files: &["/etc/systemd/journald.conf.d/common.conf"],
-    },
 ];
 
 #[test]
