@@ -62,6 +62,10 @@ pub struct Pending {
 }
 
 /// What is recorded for a path.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most of what is recorded is there"
+)]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Node {
