@@ -168,7 +168,7 @@ impl Module for Git {
             let words = ["remote", "set-url", &self.remote, &self.repo];
             self.change_there(&words, system)?;
         }
-        self.fetch(&found, system)?;
+        self.fetch(&found, diff.has(STATE), system)?;
         self.check_out(&found, system)?;
         match self.recursive {
             true => {
@@ -234,7 +234,7 @@ impl Git {
     }
 
     /// Fetches what is asked for, if the working copy does not have it.
-    fn fetch(&self, found: &State, system: &mut dyn System) -> Result<()> {
+    fn fetch(&self, found: &State, cloned: bool, system: &mut dyn System) -> Result<()> {
         let name = found.text(NAME).unwrap_or(&self.version);
         let reference = match found.text(KIND) {
             Some("branch") => format!("+refs/heads/{name}:refs/remotes/{}/{name}", self.remote),
@@ -244,8 +244,14 @@ impl Git {
         if found.text(KIND) == Some("commit") {
             let object = format!("{name}^{{commit}}");
             let known = system.query(&self.there(&["cat-file", "-e", &object]))?;
-            if matches!(known, Found::Present(output) if output.code == 0) {
-                return Ok(());
+            match known {
+                Found::Present(output) if output.code == 0 => return Ok(()),
+                // A dry run cannot look into it, but a clone has all branches.
+                Found::Unknown(_) if cloned && self.depth.is_none() => {
+                    system.assume(&format!("A clone of {} has the commit {name}.", self.repo));
+                    return Ok(());
+                }
+                _ => {}
             }
         }
         let depth = self.depth.map(|depth| depth.to_string());
