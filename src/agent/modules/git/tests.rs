@@ -156,12 +156,3 @@ fn a_virtual_host_records_the_clone() {
     assert_eq!(call(&mut host, "git", follow).verdict, Verdict::Unknown);
     unchanged(&mut host, "git", copy);
 }
-
-#[test]
-fn a_commit_that_a_clone_brings_is_not_fetched_again() {
-    let (host, mut call) = scene();
-    call["version"] = git(&host.at("repo"), &["rev-parse", "HEAD~1"]).into();
-    let outcome = settles(&host, &call);
-    assert!(!format!("{:?}", outcome.effects).contains("\"fetch\""));
-    assert_eq!(file(&host), "one");
-}
