@@ -550,7 +550,7 @@ fn a_template_that_includes_itself_ends_with_an_error() {
     };
     assert!(
         Templates::new()
-            .render(&source, &Map::new(), &found)
+            .render(&source, &Map::new(), &found, &Arc::default())
             .is_err()
     );
 }
@@ -656,7 +656,7 @@ fn no_template_makes_it_panic() {
             })
         };
         let _ = templates.check(&source);
-        match templates.render(&source, &context, &found) {
+        match templates.render(&source, &context, &found, &Arc::default()) {
             Ok(_) => rendered += 1,
             Err(error) => drop(format!("{:?}", miette::Report::new(error))),
         }
