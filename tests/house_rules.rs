@@ -18,6 +18,10 @@ fn schema(module: &ModuleInfo) -> Schema {
     Schema::of_module(module.name, module.positional, &(module.schema)())
 }
 
+/// Those of which a virtual host never knows what they would do: it unpacks
+/// nothing.
+const UNKNOWN: [&str; 1] = ["unarchive"];
+
 #[test]
 fn every_module_says_what_it_is_for() {
     for module in ALL {
@@ -122,7 +126,8 @@ fn every_example_works_and_settles() {
         project.run(&check).ended_with(code);
         project.run(&run).ended_with(0);
         project.run(&run).ended_with(0).says("No changes");
-        project.run(&check).ended_with(0);
+        let pending = i32::from(UNKNOWN.contains(&module.name)) * 2;
+        project.run(&check).ended_with(pending);
     }
 }
 

@@ -354,6 +354,7 @@ impl Host {
                 store: Store::new(directory),
                 contents,
             },
+            World::Planned { .. } => Self::DryRun(Box::new(sandbox::planned())),
             World::SandboxDryRun { directory, .. } => {
                 Self::DryRun(Box::new(sandbox::dry_run(directory)?))
             }

@@ -80,6 +80,10 @@ pub enum Event {
         site: Site,
         /// The handler this task ran in, if in one.
         handler: Option<String>,
+        /// The host whose script asked for it, with `on`, where that is
+        /// another one. A failure is that host's.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        caller: Option<String>,
         /// Wall time in milliseconds, on the host.
         milliseconds: u64,
         outcome: Box<Outcome>,
@@ -90,11 +94,13 @@ pub enum Event {
         module: String,
         site: Site,
     },
-    /// The script called `log`.
+    /// The script called `log`; `caller` as in `TaskFinished`.
     Logged {
         host: String,
         text: String,
         site: Site,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        caller: Option<String>,
     },
     /// The script went wrong on this host (not a task's failure).
     /// `rendered` is the diagnostic with the source underlined.

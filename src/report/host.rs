@@ -85,11 +85,12 @@ impl HostSummary {
     pub(super) fn observe(&mut self, event: &Event, mode: Mode) {
         match event {
             Event::TaskFinished {
+                host,
                 module,
                 site,
                 outcome,
                 ..
-            } => self.task(module, site, outcome, mode),
+            } => self.task(host, module, site, outcome, mode),
             Event::FailureCaught { module, site, .. } => self.caught(module, site),
             Event::HostFailed {
                 module,
@@ -119,7 +120,7 @@ impl HostSummary {
         }
     }
 
-    fn task(&mut self, module: &str, site: &Site, outcome: &Outcome, mode: Mode) {
+    fn task(&mut self, host: &str, module: &str, site: &Site, outcome: &Outcome, mode: Mode) {
         self.counts.add(outcome.verdict);
         let what = format!("{module} {}", outcome.title);
         match outcome.verdict {
@@ -129,6 +130,10 @@ impl HostSummary {
             Verdict::Failed => {
                 let failure = outcome.failure.as_ref();
                 let message = failure.map_or("no reason given", |failure| &failure.message);
+                let what = match *host == self.host {
+                    true => what,
+                    false => format!("{what} on {host}"),
+                };
                 self.failed.push(fault(&what, site, message));
             }
         }

@@ -40,6 +40,7 @@ pub(super) fn outcome(title: &str, verdict: Verdict) -> Outcome {
         changes: Vec::new(),
         effects: Vec::new(),
         assumptions: Vec::new(),
+        provides: Vec::new(),
         values: serde_json::Map::new(),
         failure: None,
     }
@@ -78,6 +79,7 @@ pub(super) fn task(host: &str, module: &str, line: usize, outcome: Outcome) -> E
         module: module.into(),
         site: site(line),
         handler: None,
+        caller: None,
         milliseconds: 7,
         outcome: Box::new(outcome),
     }

@@ -6,14 +6,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
-use veza_agent::outcome::Failure;
+use veza_agent::outcome::{Failure, HostState};
 use veza_agent::protocol::{Request, World};
 
 use super::Shared;
 use super::session::{Heard, Session, hello};
+use super::turn::Turn;
 use crate::inventory::{Escalation, Host};
+use crate::play::Play;
 use crate::report::event::{Event, Mode};
-use crate::script::tasks::TaskFailure;
+use crate::script::tasks::{Stop, TaskFailure};
 use crate::transport::bootstrap::{AgentBinary, Become, start_agent};
 use crate::transport::{Connection, Unreachable, connect};
 
@@ -40,6 +42,12 @@ pub struct RunHost {
     agents: Mutex<Agents>,
     next_call: AtomicU64,
     out: AtomicBool,
+    /// Why it is lost, if it is.
+    lost: Mutex<Option<String>>,
+    /// Whose tasks its agents carry out.
+    pub turn: Turn,
+    /// Whether a dry run plans the host, which is not there yet.
+    planned: AtomicBool,
 }
 
 #[derive(Default)]
@@ -58,12 +66,33 @@ impl RunHost {
             agents: Mutex::default(),
             next_call: AtomicU64::new(1),
             out: AtomicBool::new(false),
+            lost: Mutex::default(),
+            turn: Turn::default(),
+            planned: AtomicBool::new(false),
         }
     }
 
     /// Whether the host failed or was lost: it takes part in nothing more.
     pub fn is_out(&self) -> bool {
         self.out.load(Ordering::SeqCst)
+    }
+
+    /// Why the host is lost, if it is.
+    pub fn lost(&self) -> Option<String> {
+        self.lock_lost().clone()
+    }
+
+    /// Takes the host out of the run because it is lost; whether that is news.
+    pub fn lose(&self, reason: &str) -> bool {
+        self.leave();
+        let mut lost = self.lock_lost();
+        let is_news = lost.is_none();
+        lost.get_or_insert_with(|| reason.to_owned());
+        is_news
+    }
+
+    fn lock_lost(&self) -> MutexGuard<'_, Option<String>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the host out of the run.
@@ -99,10 +128,49 @@ impl RunHost {
         self.next_call.fetch_add(1, Ordering::SeqCst)
     }
 
+    /// Looks whether a task of this run provides the host, before a play
+    /// begins on it. In a dry run it may not be there yet: then the play is
+    /// planned on a fresh virtual host, and that is said.
+    pub fn foresee(&self, play: &Play) -> Result<(), Stop> {
+        let options = &self.shared.options;
+        if options.sandbox.is_some() || options.mode == Mode::Apply || self.is_connected() {
+            return Ok(());
+        }
+        let name = self.host.name.clone();
+        match self.shared.provided.state(&name) {
+            Some(HostState::Planned) => {}
+            Some(HostState::Down) => {
+                return Err(Stop::Undecidable {
+                    origin: format!("what {name} holds once it runs"),
+                    site: Some(play.site.clone()),
+                });
+            }
+            Some(HostState::Up { .. }) | None => return Ok(()),
+        }
+        self.planned.store(true, Ordering::SeqCst);
+        let text = format!("{name} does not exist yet: planned as a fresh Debian");
+        self.shared.send(Event::Logged {
+            caller: None,
+            host: name,
+            text,
+            site: play.site.clone(),
+        });
+        Ok(())
+    }
+
+    /// Whether the host is one of data, with an agent on this machine.
+    fn is_virtual(&self) -> bool {
+        self.shared.options.sandbox.is_some() || self.planned.load(Ordering::SeqCst)
+    }
+
+    fn is_connected(&self) -> bool {
+        self.agents().current.is_some()
+    }
+
     /// Whose agent carries out tasks with this escalation; `None` is the
     /// connection's own user.
     pub fn user_for(&self, escalation: &Escalation) -> Option<String> {
-        if self.shared.options.sandbox.is_some() {
+        if self.is_virtual() {
             return None;
         }
         let user = escalation.target()?;
@@ -169,11 +237,7 @@ impl RunHost {
 
     fn connect(&self, user: &Option<String>) -> Result<Session, Unreachable> {
         let shared = &self.shared;
-        let connection = match &shared.options.sandbox {
-            Some(_) => &Connection::Local,
-            None => &self.host.connection,
-        };
-        let mut transport = connect(connection)?;
+        let mut transport = connect(&self.connection())?;
         let escalation = user.as_ref().map(|user| Become { user: user.clone() });
         let arguments = hello(self.world(), &shared.run)?;
         let pipe = start_agent(
@@ -212,9 +276,26 @@ impl RunHost {
         Ok(session)
     }
 
+    /// The way to the host. Keys that a task of this run told are known.
+    fn connection(&self) -> Connection {
+        if self.is_virtual() {
+            return Connection::Local;
+        }
+        let mut connection = self.host.connection.clone();
+        if let Connection::Ssh(ssh) = &mut connection
+            && let Some(HostState::Up { host_keys }) = self.shared.provided.state(&self.host.name)
+        {
+            ssh.host_keys = host_keys;
+        }
+        connection
+    }
+
     fn world(&self) -> World {
         let options = &self.shared.options;
         let host = self.host.name.clone();
+        if self.planned.load(Ordering::SeqCst) {
+            return World::Planned { host };
+        }
         let directory = |sandbox: &PathBuf| sandbox.join(&host);
         match (&options.sandbox, options.mode) {
             (None, Mode::Apply) => World::Live,

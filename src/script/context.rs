@@ -93,6 +93,14 @@ impl Running {
         self.tries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The same block of script on another host.
+    pub fn elsewhere(&self, tasks: Arc<dyn Tasks>) -> Self {
+        Self {
+            users: Mutex::new(self.users().clone()),
+            ..Self::new(tasks, self.library.clone())
+        }
+    }
+
     fn users(&self) -> MutexGuard<'_, Vec<String>> {
         self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }

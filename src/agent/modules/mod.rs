@@ -20,11 +20,15 @@ mod file;
 
 mod get_url;
 
+mod git;
+
 mod group;
 
 mod guards;
 
 mod hostname;
+
+mod incus_instance;
 
 mod lineinfile;
 
@@ -56,6 +60,8 @@ mod template;
 
 mod tree;
 
+mod unarchive;
+
 mod uri;
 
 mod user;
@@ -76,8 +82,10 @@ pub const ALL: &[ModuleInfo] = &[
     module::<cron::Cron>(),
     module::<file::File>(),
     module::<get_url::GetUrl>(),
+    module::<git::Git>(),
     module::<group::Group>(),
     module::<hostname::Hostname>(),
+    module::<incus_instance::IncusInstance>(),
     module::<lineinfile::LineInFile>(),
     module::<package::PackageSet>(),
     module::<postgresql_database::PostgresqlDatabase>(),
@@ -89,6 +97,7 @@ pub const ALL: &[ModuleInfo] = &[
     module::<sysctl::Sysctl>(),
     module::<systemd::Systemd>(),
     module::<template::Template>(),
+    module::<unarchive::Unarchive>(),
     action::<uri::Uri>(),
     module::<user::User>(),
 ];

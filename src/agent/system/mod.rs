@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use self::archive::{Archive, Member};
 use crate::content::Content;
 use crate::effect::{
     Attributes, Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
@@ -20,6 +21,8 @@ use crate::module::Result;
 use crate::password::PasswordHash;
 use crate::resource::{Known, Resource};
 use crate::secrets::Table;
+
+pub mod archive;
 
 pub mod live;
 
@@ -95,6 +98,10 @@ pub trait Reads {
     fn sha256(&self, path: &Path) -> Result<Found<String>> {
         Ok(self.content(path)?.map(|content| content.sha256))
     }
+
+    /// What is in an archive, in its order; what cannot be unpacked safely is a
+    /// failure.
+    fn members(&self, archive: &Archive) -> Result<Found<Vec<Member>>>;
 
     /// The names in a directory, sorted; nothing if it is not one.
     fn list(&self, directory: &Path) -> Result<Vec<String>>;

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::archive::{Archive, Member};
 use super::overlay::{Absence, Overlay, Pending};
 use super::{
     Available, FileKind, Found, Group, KernelParameter, Output, Package, Reads, Stat, Transaction,
@@ -120,6 +121,12 @@ impl Reads for Pristine {
 
     fn content(&self, _path: &Path) -> Result<Found<Content>> {
         Ok(Found::Absent)
+    }
+
+    fn members(&self, _archive: &Archive) -> Result<Found<Vec<Member>>> {
+        Ok(Found::Unknown(
+            "an archive, which a sandbox does not unpack".to_owned(),
+        ))
     }
 
     fn list(&self, directory: &Path) -> Result<Vec<String>> {
@@ -298,6 +305,16 @@ pub fn dry_run(directory: &Path) -> Result<Overlay> {
         Absence::Certain,
         Pending::default(),
     ))
+}
+
+/// A dry run of a host that is not there yet. What it can install is known
+/// once it is.
+pub fn planned() -> Overlay {
+    let pending = Pending {
+        unknown_sources: Some("the package lists of the new host".to_owned()),
+        ..Pending::default()
+    };
+    Overlay::new(Box::new(Pristine), Absence::Doubtful, pending)
 }
 
 /// Whether a sandbox of this host is there.

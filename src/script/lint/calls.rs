@@ -143,6 +143,12 @@ impl Calls<'_, '_> {
                     .collect()
             }
         };
+        for (_, at, value) in given.iter().filter(|(name, ..)| name == "host") {
+            if let Shape::Text(Some(host)) = &value.shape {
+                let site = self.lint.library.site(Some(source.id()), *at);
+                self.lint.hosts.push((site, host.clone()));
+            }
+        }
         // Too few arguments are a problem of their own.
         self.against(schema, &given, position, true);
     }

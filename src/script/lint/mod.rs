@@ -21,14 +21,26 @@ use super::diagnostics::Problem;
 use super::library::{Library, Parsed};
 use super::options::Options;
 use super::source::Source;
+use crate::report::event::Site;
 use crate::schema::{Schema, closest};
 
 /// All problems of the env file and of everything it imports.
-pub(super) fn problems(library: &Library, engine: &Engine) -> Vec<Problem> {
-    super::guarded(|| lint(library, engine)).unwrap_or_else(|panic| vec![panic])
+pub(super) fn findings(library: &Library, engine: &Engine) -> Findings {
+    super::guarded(|| lint(library, engine)).unwrap_or_else(|panic| Findings {
+        problems: vec![panic],
+        hosts: Vec::new(),
+    })
 }
 
-fn lint(library: &Library, engine: &Engine) -> Vec<Problem> {
+/// What the check found.
+pub(super) struct Findings {
+    pub problems: Vec<Problem>,
+    /// Hosts that calls name: only the declarations tell whether they are
+    /// there.
+    pub hosts: Vec<(Site, String)>,
+}
+
+fn lint(library: &Library, engine: &Engine) -> Findings {
     let schemas = super::declaration_schemas().into_iter();
     let mut lint = Lint {
         library,
@@ -41,6 +53,7 @@ fn lint(library: &Library, engine: &Engine) -> Vec<Problem> {
         problems: Vec::new(),
         notified: Vec::new(),
         handlers: Some(BTreeSet::new()),
+        hosts: Vec::new(),
         secrets: Vec::new(),
         secret_files_computed: false,
     };
@@ -50,7 +63,10 @@ fn lint(library: &Library, engine: &Engine) -> Vec<Problem> {
     }
     lint.check_notified();
     lint.check_secrets();
-    lint.problems
+    Findings {
+        problems: lint.problems,
+        hosts: lint.hosts,
+    }
 }
 
 /// What is going on while files are checked.
@@ -66,6 +82,8 @@ struct Lint<'a> {
     notified: Vec<Notified>,
     /// All handlers; none when the name of one is computed.
     handlers: Option<BTreeSet<String>>,
+    /// Hosts that calls name.
+    hosts: Vec<(Site, String)>,
     /// The secrets that are named.
     secrets: Vec<Mention>,
     /// Whether a file of secrets has a computed name.

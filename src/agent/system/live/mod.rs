@@ -3,11 +3,12 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::archive::{Archive, Member};
 use super::{
     AccountKind, Available, Found, Group, KernelParameter, Output, Package, Performed, Reads, Stat,
     System, Transaction, Unit, User, observe, privilege, visible,
@@ -23,6 +24,8 @@ use crate::password::PasswordHash;
 use crate::secrets::{self, Table};
 
 mod accounts;
+
+mod archive;
 
 mod crontabs;
 
@@ -57,6 +60,8 @@ pub struct Live {
     contents: Rc<dyn ContentSource>,
     /// Where large contents were seen on this host, by digest.
     seen: RefCell<HashMap<String, PathBuf>>,
+    /// What archives were found to hold, by digest.
+    unpacked: RefCell<HashMap<String, archive::Spooled>>,
     output: OutputSink,
     journal: Option<Journal>,
     records: Vec<Record>,
@@ -78,6 +83,7 @@ impl Live {
             packages: packages::Packages::default(),
             contents,
             seen: RefCell::default(),
+            unpacked: RefCell::default(),
             output,
             journal,
             records: Vec::new(),
@@ -195,6 +201,9 @@ impl Live {
 /// A content that is on the host already need not be sent.
 impl ContentSource for Live {
     fn fetch(&self, sha256: &str, sink: &mut dyn Write) -> Result<()> {
+        if let Some(spooled) = self.unpacked.borrow().get(sha256) {
+            return spooled.copy_to(sha256, sink);
+        }
         let seen = self.seen.borrow().get(sha256).cloned();
         let kept = self.journal.as_ref().map(|journal| journal.kept(sha256));
         // What was there when it was seen may have been replaced since.
@@ -222,6 +231,26 @@ impl Reads for Live {
                 .insert(content.sha256.clone(), path.to_owned());
         }
         Ok(found)
+    }
+
+    fn members(&self, archive: &Archive) -> Result<Found<Vec<Member>>> {
+        let (file, name) = match archive {
+            Archive::File(path) => match files::open(path)? {
+                Some(file) => (file, path.display().to_string()),
+                None => return Ok(Found::Absent),
+            },
+            Archive::Content(content) => {
+                let path = Path::new("/var/tmp");
+                let file = files::nameless(path)?;
+                files::send(content, path, self, &mut &file)?;
+                (&file).rewind().map_err(files::failed("unpack to", path))?;
+                (file, "sent here".to_owned())
+            }
+        };
+        // Who may not write will not ask for the bytes.
+        let mut unpacked = self.unpacked.borrow_mut();
+        let keep = self.journal.is_some().then_some(&mut *unpacked);
+        archive::read(file, &name, keep).map(Found::Present)
     }
 
     fn list(&self, directory: &Path) -> Result<Vec<String>> {

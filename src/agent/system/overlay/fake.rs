@@ -9,6 +9,7 @@ use crate::effect::{Command, InstallOptions, PackageRequest, RemoveOptions, Scop
 use crate::http::{HttpRequest, HttpResponse};
 use crate::module::Result;
 use crate::outcome::Failure;
+use crate::system::archive::{Archive, Member};
 use crate::system::sandbox::Pristine;
 use crate::system::{
     Available, AvailableVersion, Found, Group, KernelParameter, Output, Package, PackageState,
@@ -121,6 +122,10 @@ impl Reads for Fake {
 
     fn content(&self, path: &Path) -> Result<Found<Content>> {
         Pristine.content(path)
+    }
+
+    fn members(&self, archive: &Archive) -> Result<Found<Vec<Member>>> {
+        Pristine.members(archive)
     }
 
     fn list(&self, directory: &Path) -> Result<Vec<String>> {

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
+use super::archive::{Archive, Member};
 use super::{
     AccountKind, Available, Found, Group, KernelParameter, Output, Package, Performed, Reads, Stat,
     System, Transaction, Unit, User, observe, privilege, visible,
@@ -239,6 +240,10 @@ impl Reads for Overlay {
 
     fn sha256(&self, path: &Path) -> Result<Found<String>> {
         self.sha256_pending(path)
+    }
+
+    fn members(&self, archive: &Archive) -> Result<Found<Vec<Member>>> {
+        self.members_pending(archive)
     }
 
     fn list(&self, directory: &Path) -> Result<Vec<String>> {
