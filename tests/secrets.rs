@@ -233,6 +233,12 @@ fn a_script_cannot_look_into_a_secret() {
         .run(&["site.rhai", "--sandbox", "--check"])
         .ended_with(0);
     said.says("it is (secret db_password)");
+    // Whether there is one may be asked.
+    let asked = r#"let s = secret("db_password"); if s != () { log("there"); }"#;
+    let script = SMALL.replace("copy(", &format!("{asked}\n    copy("));
+    project.write("site.rhai", &script);
+    let said = project.run(&["site.rhai", "--sandbox", "--check"]);
+    said.ended_with(0).says("there");
 }
 
 /// Values that are as awkward as those that people make up.
