@@ -6,8 +6,7 @@ mod support;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use support::lab::{inside, is_up, twins};
-use support::promise;
-use support::{Said, TestProject, has};
+use support::{Said, TestProject, has, promise};
 
 const HOST: &str = "pg-1";
 

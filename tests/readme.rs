@@ -68,6 +68,8 @@ fn every_module_is_in_the_table() {
 fn every_page_has_an_example_that_is_valid() {
     let project = TestProject::new();
     project.write("templates/motd.j2", "");
+    let vault = "recipients = []\n[secrets]\ndb_password = \"\"\n";
+    project.write("secrets/prod.toml", vault);
     let functions = section("Names and functions of plays");
     assert!(!functions.is_empty(), "`veza-play doc` lists functions");
     let modules = ALL.iter().map(|module| module.name.to_owned());
@@ -78,7 +80,7 @@ fn every_page_has_an_example_that_is_valid() {
             .find(|block| block.kind == "rhai" && block.body.contains(&name))
             .unwrap_or_else(|| panic!("`veza-play doc {name}` has no example"));
         let script = format!(
-            "host(\"web\", #{{ connection: local() }});\nplay(\"example\", \"web\", || {{\n{}}});\n",
+            "secrets(\"secrets/prod.toml\");\nhost(\"web\", #{{ connection: local() }});\nplay(\"example\", \"web\", || {{\n{}}});\n",
             example.body
         );
         let file = format!("{name}.rhai");

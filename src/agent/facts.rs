@@ -12,7 +12,9 @@ use crate::protocol::World;
 pub fn gather(world: &World) -> Value {
     match world {
         World::Live | World::DryRun => Value::Object(real()),
-        World::Sandbox { host, .. } | World::SandboxDryRun { host, .. } => virtual_host(host),
+        World::Sandbox { host, .. }
+        | World::SandboxDryRun { host, .. }
+        | World::Planned { host } => virtual_host(host),
     }
 }
 

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::mark;
-use crate::outcome::{Change, Failure, Outcome, Verdict};
+use crate::outcome::{Change, Failure, Outcome, ProvidedHost, Verdict};
 use crate::state::{Diff, State};
 use crate::system::{System, visible};
 
@@ -46,6 +46,11 @@ pub trait Module: DeserializeOwned + JsonSchema {
     /// what was found in the end.
     fn values(&self, _state: &State) -> Map<String, Value> {
         Map::new()
+    }
+
+    /// Hosts of the inventory that later plays find because of this.
+    fn provides(&self, _system: &dyn System) -> Result<Vec<ProvidedHost>> {
+        Ok(Vec::new())
     }
 }
 
@@ -128,6 +133,7 @@ struct Answer {
     verdict: Verdict,
     changes: Vec<Change>,
     values: Map<String, Value>,
+    provides: Vec<ProvidedHost>,
 }
 
 fn call<M: DeserializeOwned>(
@@ -159,6 +165,7 @@ fn call<M: DeserializeOwned>(
             effects: Vec::new(),
             assumptions: Vec::new(),
             values: answer.values,
+            provides: answer.provides,
             failure: None,
         },
         // What is not known yet may be all it failed for.
@@ -202,6 +209,7 @@ fn converge<M: Module>(module: &M, system: &mut dyn System) -> Result<Answer> {
             verdict: Verdict::Ok,
             changes: Vec::new(),
             values: module.values(&found),
+            provides: module.provides(system)?,
         });
     }
     module.fix(&diff, system)?;
@@ -222,6 +230,7 @@ fn converge<M: Module>(module: &M, system: &mut dyn System) -> Result<Answer> {
             false => Verdict::Unknown,
         },
         values: module.values(&after),
+        provides: module.provides(system)?,
         changes: diff.changes,
     })
 }
@@ -232,5 +241,6 @@ fn act<A: Action>(action: &A, system: &mut dyn System) -> Result<Answer> {
         verdict: report.verdict,
         changes: Vec::new(),
         values: report.values,
+        provides: Vec::new(),
     })
 }

@@ -22,6 +22,9 @@ pub struct Outcome {
     pub assumptions: Vec<String>,
     /// What the script may read from the result, beside `changed`.
     pub values: Map<String, Value>,
+    /// Hosts of the inventory that later plays find because of this task.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub provides: Vec<ProvidedHost>,
     /// Why the task failed; set exactly when the verdict is `Failed`.
     pub failure: Option<Failure>,
 }
@@ -36,6 +39,7 @@ impl Outcome {
             effects: Vec::new(),
             assumptions: Vec::new(),
             values: Map::new(),
+            provides: Vec::new(),
             failure: Some(failure),
         }
     }
@@ -50,6 +54,7 @@ impl Outcome {
             effects: Vec::new(),
             assumptions: vec!["What it changes is too much to be told.".to_owned()],
             values: Map::new(),
+            provides: self.provides.clone(),
             failure: failure.map(|failure| Failure {
                 values: Map::new(),
                 ..failure.clone()
@@ -68,6 +73,7 @@ impl Outcome {
                 "It depends on {origin}, which is known only after apply."
             )],
             values: Map::new(),
+            provides: Vec::new(),
             failure: None,
         }
     }
@@ -126,6 +132,31 @@ fn fits(text: Option<&str>, left: &mut usize) -> bool {
     let rest = left.checked_sub(text.map_or(0, str::len));
     *left = rest.unwrap_or(*left);
     rest.is_some()
+}
+
+/// A host of the inventory that a task provides, such as a container.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProvidedHost {
+    /// Its name in the inventory.
+    pub name: String,
+    /// How far it is there.
+    pub state: HostState,
+}
+
+/// How far a provided host is there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostState {
+    /// It is only planned: nothing is there that could be looked at.
+    Planned,
+    /// It is there, but cannot be reached: it does not run, or a dry run only
+    /// plans to start it.
+    Down,
+    /// It can be reached.
+    Up {
+        /// Its public SSH host keys, each as type and key.
+        host_keys: Vec<String>,
+    },
 }
 
 /// The short answer of a task.

@@ -152,6 +152,12 @@ pub enum World {
         /// The host's name.
         host: String,
     },
+    /// To an overlay over a host that is not there yet, taken for a fresh
+    /// Debian.
+    Planned {
+        /// What the host is called.
+        host: String,
+    },
     /// To an overlay over a virtual host.
     SandboxDryRun {
         /// The virtual host's directory.

@@ -191,7 +191,7 @@ impl Link {
             running: Cell::new(0),
             secrets: Shared::default(),
             printed: RefCell::new(
-                [Stream::Stdout, Stream::Stderr].map(|s| (s, Masking::default())),
+                [Stream::Stdout, Stream::Stderr].map(|s| (s, Masking::of_strangers())),
             ),
         }
     }
@@ -354,6 +354,7 @@ impl Host {
                 store: Store::new(directory),
                 contents,
             },
+            World::Planned { .. } => Self::DryRun(Box::new(sandbox::planned())),
             World::SandboxDryRun { directory, .. } => {
                 Self::DryRun(Box::new(sandbox::dry_run(directory)?))
             }

@@ -14,7 +14,7 @@ pub struct Function {
 }
 
 /// All of them, in the order in which one meets them.
-pub const ALL: [Function; 16] = [
+pub const ALL: &[Function] = &[
     Function {
         name: "host",
         summary: "The host that the play runs on: `name`, `address`, `groups`.",
@@ -40,6 +40,17 @@ pub const ALL: [Function; 16] = [
         summary: "The names of the hosts of each group.",
         doc: "",
         example: "for name in groups.all { log(name); }",
+    },
+    Function {
+        name: "secret",
+        summary: "A secret of the files that the env file names with `secrets(…)`.",
+        doc: "It is a text that may be handed on: to arguments, to templates, into other texts, \
+              into variables of hosts. Its value goes to the host that needs it, and to no \
+              output, log, journal or process list; all of those show its name. A script cannot \
+              look into it; the filters of a template can, and what they make of it is a \
+              secret too, but the answer of a test is not. `veza-play vault --help` tells how \
+              the files are made.",
+        example: "copy(\"/etc/app.env\", #{ content: `PASSWORD=${secret(\"db_password\")}\\n`, mode: 0o600 });",
     },
     Function {
         name: "handler",

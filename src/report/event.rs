@@ -1,10 +1,10 @@
 //! Everything a run says, as data. `run/` sends, `report/` alone prints.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use veza_agent::outcome::{Failure, Outcome};
 
 /// Where in a script something stands.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Site {
     /// The file, relative to the project; embedded ones as `stdlib/…`.
     pub file: String,
@@ -25,7 +25,7 @@ impl std::fmt::Display for Site {
 }
 
 /// How a run treats the hosts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Hosts are converged.
@@ -35,7 +35,7 @@ pub enum Mode {
 }
 
 /// One thing that happened.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[expect(
     missing_docs,

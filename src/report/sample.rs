@@ -40,6 +40,7 @@ pub(super) fn outcome(title: &str, verdict: Verdict) -> Outcome {
         changes: Vec::new(),
         effects: Vec::new(),
         assumptions: Vec::new(),
+        provides: Vec::new(),
         values: serde_json::Map::new(),
         failure: None,
     }

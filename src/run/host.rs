@@ -6,14 +6,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
+use veza_agent::outcome::{Failure, HostState};
 use veza_agent::protocol::{Request, World};
 
 use super::Shared;
-use super::session::{Session, hello};
+use super::session::{Heard, Session, hello};
 use super::turn::Turn;
 use crate::inventory::{Escalation, Host};
+use crate::play::Play;
 use crate::report::event::{Event, Mode};
-use crate::script::tasks::TaskFailure;
+use crate::script::tasks::{Stop, TaskFailure};
 use crate::transport::bootstrap::{AgentBinary, Become, start_agent};
 use crate::transport::{Connection, Unreachable, connect};
 
@@ -44,6 +46,8 @@ pub struct RunHost {
     lost: Mutex<Option<String>>,
     /// Whose tasks its agents carry out.
     pub turn: Turn,
+    /// Whether a dry run plans the host, which is not there yet.
+    planned: AtomicBool,
 }
 
 #[derive(Default)]
@@ -64,6 +68,7 @@ impl RunHost {
             out: AtomicBool::new(false),
             lost: Mutex::default(),
             turn: Turn::default(),
+            planned: AtomicBool::new(false),
         }
     }
 
@@ -106,15 +111,66 @@ impl RunHost {
         });
     }
 
+    /// Tells an agent the secrets that it needs for a call and does not know
+    /// yet. A virtual host is told none: its files hold marks.
+    pub fn entrust(&self, session: &Session, arguments: &Value) -> Result<(), Failure> {
+        if self.shared.options.sandbox.is_some() {
+            return Ok(());
+        }
+        let needed = self.shared.playbook.secrets().needed(arguments)?;
+        // A host that is lost is noticed with the call itself.
+        let _ = session.entrust(needed);
+        Ok(())
+    }
+
     /// A number for the next call.
     pub fn next_call(&self) -> u64 {
         self.next_call.fetch_add(1, Ordering::SeqCst)
     }
 
+    /// Looks whether a task of this run provides the host, before a play
+    /// begins on it. In a dry run it may not be there yet: then the play is
+    /// planned on a fresh virtual host, and that is said.
+    pub fn foresee(&self, play: &Play) -> Result<(), Stop> {
+        let options = &self.shared.options;
+        if options.sandbox.is_some() || options.mode == Mode::Apply || self.is_connected() {
+            return Ok(());
+        }
+        let name = self.host.name.clone();
+        match self.shared.provided.state(&name) {
+            Some(HostState::Planned) => {}
+            Some(HostState::Down) => {
+                return Err(Stop::Undecidable {
+                    origin: format!("what {name} holds once it runs"),
+                    site: Some(play.site.clone()),
+                });
+            }
+            Some(HostState::Up { .. }) | None => return Ok(()),
+        }
+        self.planned.store(true, Ordering::SeqCst);
+        let text = format!("{name} does not exist yet: planned as a fresh Debian");
+        self.shared.send(Event::Logged {
+            caller: None,
+            host: name,
+            text,
+            site: play.site.clone(),
+        });
+        Ok(())
+    }
+
+    /// Whether the host is one of data, with an agent on this machine.
+    fn is_virtual(&self) -> bool {
+        self.shared.options.sandbox.is_some() || self.planned.load(Ordering::SeqCst)
+    }
+
+    fn is_connected(&self) -> bool {
+        self.agents().current.is_some()
+    }
+
     /// Whose agent carries out tasks with this escalation; `None` is the
     /// connection's own user.
     pub fn user_for(&self, escalation: &Escalation) -> Option<String> {
-        if self.shared.options.sandbox.is_some() {
+        if self.is_virtual() {
             return None;
         }
         let user = escalation.target()?;
@@ -181,11 +237,7 @@ impl RunHost {
 
     fn connect(&self, user: &Option<String>) -> Result<Session, Unreachable> {
         let shared = &self.shared;
-        let connection = match &shared.options.sandbox {
-            Some(_) => &Connection::Local,
-            None => &self.host.connection,
-        };
-        let mut transport = connect(connection)?;
+        let mut transport = connect(&self.connection())?;
         let escalation = user.as_ref().map(|user| Become { user: user.clone() });
         let arguments = hello(self.world(), &shared.run)?;
         let pipe = start_agent(
@@ -194,15 +246,14 @@ impl RunHost {
             escalation.as_ref(),
             &arguments,
         )?;
-        let events = shared.events.clone();
+        let events = shared.clone();
         let host = self.host.name.clone();
         let listener = move |_, stream, text| {
             let stream = match stream {
                 veza_agent::system::live::Stream::Stdout => "stdout",
                 veza_agent::system::live::Stream::Stderr => "stderr",
             };
-            // Nobody listens once the report has ended.
-            let _ = events.send(Event::TaskOutput {
+            events.send(Event::TaskOutput {
                 host: host.clone(),
                 stream: stream.to_owned(),
                 text,
@@ -212,7 +263,11 @@ impl RunHost {
             transport,
             pipe,
             shared.preparation.contents.clone(),
-            Box::new(listener),
+            Heard {
+                secrets: shared.playbook.secrets().clone(),
+                trusted: shared.options.sandbox.is_some(),
+                listener: Box::new(listener),
+            },
         )?;
         shared.cancellers().push(session.canceller());
         shared.send(Event::HostConnected {
@@ -221,9 +276,26 @@ impl RunHost {
         Ok(session)
     }
 
+    /// The way to the host. Keys that a task of this run told are known.
+    fn connection(&self) -> Connection {
+        if self.is_virtual() {
+            return Connection::Local;
+        }
+        let mut connection = self.host.connection.clone();
+        if let Connection::Ssh(ssh) = &mut connection
+            && let Some(HostState::Up { host_keys }) = self.shared.provided.state(&self.host.name)
+        {
+            ssh.host_keys = host_keys;
+        }
+        connection
+    }
+
     fn world(&self) -> World {
         let options = &self.shared.options;
         let host = self.host.name.clone();
+        if self.planned.load(Ordering::SeqCst) {
+            return World::Planned { host };
+        }
         let directory = |sandbox: &PathBuf| sandbox.join(&host);
         match (&options.sandbox, options.mode) {
             (None, Mode::Apply) => World::Live,

@@ -7,6 +7,8 @@ mod contents;
 
 mod prepare;
 
+mod provided;
+
 mod session;
 
 mod host;
@@ -40,6 +42,7 @@ use company::Company;
 use host::RunHost;
 use once::Onces;
 use prepare::Preparation;
+use provided::Provided;
 use session::Canceller;
 use tasks::HostTasks;
 
@@ -81,13 +84,18 @@ pub struct Shared {
     run: String,
     agent: AgentBinary,
     preparation: Preparation,
+    provided: Provided,
     hosts_by_group: Arc<BTreeMap<String, Vec<String>>>,
     cancelled: Arc<AtomicBool>,
     cancellers: Mutex<Vec<Canceller>>,
 }
 
 impl Shared {
+    /// Tells what happened, without any secret: whatever is shown of a run
+    /// comes through here.
     fn send(&self, event: Event) {
+        let event = self.playbook.secrets().scrub(event);
+        let event = event.expect("an event is plain data");
         // The report ends only after the run, unless it broke down; the run
         // then still has to come to a clean end.
         let _ = self.events.send(event);
@@ -164,6 +172,7 @@ impl Run {
             run: name(),
             agent: host::agent(),
             preparation: Preparation::default(),
+            provided: Provided::default(),
             hosts_by_group,
             cancelled: Arc::default(),
             cancellers: Mutex::default(),

@@ -132,6 +132,7 @@ impl HostTasks {
         script: Arc<Script>,
     ) -> Result<Arc<Self>, Stop> {
         let id = host.next_call();
+        host.foresee(play)?;
         let user = host.user_for(&play.escalation.or(&host.host.escalation));
         host.turn.take(id, TICK, || shared.check_cancelled())?;
         let connected = host.agent::<Unreachable>(&user, || Ok(()));
@@ -312,6 +313,9 @@ impl HostTasks {
             milliseconds,
             outcome: outcome.clone(),
         });
+        for provided in &outcome.provides {
+            self.shared.provide(&self.view.name, provided, &sent.site);
+        }
         let outcome: Arc<Outcome> = outcome.into();
         let mut state = self.state();
         state.outcomes.insert(sent.id, outcome.clone());
@@ -356,6 +360,17 @@ impl HostTasks {
         Ok(id)
     }
 
+    /// A call that failed before any agent was asked.
+    fn refused(&self, call: Call, failure: Failure) -> Result<TaskId, Stop> {
+        self.decided(&call, Outcome::failed(title(&call), failure.clone()))?;
+        Err(Stop::Task(Box::new(TaskFailure {
+            host: self.view.name.clone(),
+            module: call.schema.name.clone(),
+            failure,
+            site: call.site,
+        })))
+    }
+
     /// A task that the tags leave out: the script may read its result, but
     /// nobody is told of it.
     fn left_out(&self, call: &Call) -> TaskId {
@@ -382,6 +397,9 @@ impl HostTasks {
             AgentError::Stop(stop) => stop,
             AgentError::Unreachable(why) => self.lost(why),
         })?;
+        if let Err(failure) = self.host.entrust(&session, &arguments) {
+            return self.refused(call, failure);
+        }
         let id = TaskId(self.host.next_call());
         let module = call.schema.name.clone();
         self.shared.send(Event::TaskStarted {
@@ -430,22 +448,17 @@ impl HostTasks {
             return Ok(self.left_out(&call));
         }
         let preparation = &self.shared.preparation;
-        let arguments = preparation.arguments(&call, self.shared.playbook.project(), &self.view);
+        let arguments = match self.shared.check_provided(&call) {
+            Ok(()) => preparation.arguments(&call, &self.shared.playbook, &self.view),
+            Err(failure) => Err(failure.into()),
+        };
         let synchronous = call.synchronous;
         let id = match arguments {
             Ok(arguments) => self.send(call, Value::Object(arguments))?,
             Err(Unprepared::Unknown(origin)) => {
                 return self.decided(&call, Outcome::unknown(&title(&call), &origin));
             }
-            Err(Unprepared::Failure(failure)) => {
-                self.decided(&call, Outcome::failed(title(&call), (*failure).clone()))?;
-                return Err(Stop::Task(Box::new(TaskFailure {
-                    host: self.view.name.clone(),
-                    module: call.schema.name.clone(),
-                    failure: *failure,
-                    site: call.site,
-                })));
-            }
+            Err(Unprepared::Failure(failure)) => return self.refused(call, *failure),
         };
         if synchronous {
             self.collect(Until::Task(id))?;
@@ -654,7 +667,7 @@ fn title(call: &Call) -> String {
         Some(Value::String(text)) => veza_agent::mark::show(text).into_owned(),
         Some(Value::Array(items)) => {
             let words: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
-            words.join(" ")
+            veza_agent::mark::show(&words.join(" ")).into_owned()
         }
         _ => String::new(),
     }

@@ -52,6 +52,8 @@ pub struct Field {
     pub source: Option<SourceKind>,
     /// Whether its value must never be shown.
     pub secret: bool,
+    /// Whether its values are names of hosts that the call provides.
+    pub hosts: bool,
 }
 
 impl Field {
@@ -66,6 +68,7 @@ impl Field {
             default: None,
             source: None,
             secret: false,
+            hosts: false,
         }
     }
 

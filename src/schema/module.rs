@@ -2,7 +2,7 @@
 //!
 //! Only what schemars writes for serde structs is understood, with these
 //! extensions: `x-kind` on a type (`mode`, `one_or_many`, `path`, `duration`,
-//! `pattern`), `x-source`, `x-alias` and `x-secret` on an argument. What is not
+//! `pattern`), `x-source`, `x-alias`, `x-secret` and `x-hosts` on an argument. What is not
 //! understood becomes [`Kind::Any`]: the agent then has the last word.
 
 use serde_json::{Map, Value};
@@ -59,6 +59,7 @@ fn field(root: &Value, name: &str, property: &Value) -> Field {
             .cloned(),
         source: source(text(property, "x-source")),
         secret: property.get("x-secret") == Some(&Value::Bool(true)),
+        hosts: property.get("x-hosts") == Some(&Value::Bool(true)),
         ..Field::new(name, kind(root, property))
     }
 }

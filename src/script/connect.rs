@@ -65,6 +65,7 @@ fn ssh(context: &NativeCallContext, to: &str, options: Map) -> Result<Connection
         user,
         identity_files,
         known_hosts: path("known_hosts"),
+        host_keys: Vec::new(),
         timeout: timeout.unwrap_or(Duration::from_secs(10)),
     }))
 }

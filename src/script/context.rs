@@ -9,6 +9,7 @@ use rhai::{Dynamic, NativeCallContext, Position};
 use super::declare::Declarations;
 use super::error::{Failed, fail_script};
 use super::library::Library;
+use super::marked::Marked;
 use super::tasks::{Stop, TaskFailure, Tasks};
 use super::unknown::Unknown;
 use crate::inventory::Escalation;

@@ -48,6 +48,10 @@ mod flow;
 
 mod retry;
 
+mod marked;
+
+mod secret;
+
 mod unknown;
 
 mod value;
@@ -74,6 +78,7 @@ pub use signatures::schemas as declaration_schemas;
 use crate::inventory::Inventory;
 use crate::play::Play;
 use crate::report::event::Site;
+use crate::secrets::Secrets;
 use catalog::Catalog;
 use context::{Declaring, Running, Tag};
 use declare::Declarations;
@@ -196,6 +201,11 @@ impl Playbook {
     /// The plays, in the order in which they run.
     pub fn plays(&self) -> &[Play] {
         &self.plays
+    }
+
+    /// The secrets that its scripts name.
+    pub fn secrets(&self) -> &Arc<Secrets> {
+        &self.library.secrets
     }
 
     /// The project's files.

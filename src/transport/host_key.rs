@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use sha2::{Digest, Sha256};
 
 use super::auth::home;
-use super::known_hosts::{KnownHosts, Verdict, key_type};
+use super::known_hosts::{self, KnownHosts, Verdict, key_type};
 use super::{Ssh, Unreachable};
 
 /// The algorithms that are spoken, best first. The first word is the type of
@@ -33,6 +33,8 @@ impl HostKeys {
     pub fn of(server: &Ssh) -> Result<Self, Unreachable> {
         let mut known = KnownHosts::default();
         let files = files(server);
+        let lines = known_hosts::lines(&server.address, server.port, &server.host_keys);
+        known.add(Path::new("this run"), lines.as_bytes());
         for file in &files {
             match std::fs::read(file) {
                 Ok(text) => known.add(file, &text),
@@ -115,10 +117,7 @@ impl HostKeys {
     }
 
     fn known_as(&self) -> String {
-        match self.port {
-            22 => self.address.clone(),
-            port => format!("[{}]:{port}", self.address),
-        }
+        known_hosts::name(&self.address, self.port)
     }
 }
 
@@ -139,9 +138,11 @@ fn files(server: &Ssh) -> Vec<PathBuf> {
     own.chain(system.map(PathBuf::from)).collect()
 }
 
-/// The usual files need not exist, one that was named must.
+/// The usual files need not exist. One that was named must, unless the keys
+/// are known without it.
 fn is_optional(server: &Ssh, error: &std::io::Error) -> bool {
-    server.known_hosts.is_none() && error.kind() == std::io::ErrorKind::NotFound
+    let named = server.known_hosts.is_some() && server.host_keys.is_empty();
+    !named && error.kind() == std::io::ErrorKind::NotFound
 }
 
 fn unreadable(file: &Path, error: &std::io::Error) -> Unreachable {

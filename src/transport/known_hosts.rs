@@ -5,6 +5,9 @@
 //! accepts revoked keys, and it gives a whole file up at its first bad line.
 //! Here a line that makes no sense is skipped and hides nothing after it.
 
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use base64::Engine;
@@ -122,6 +125,59 @@ impl KnownHosts {
                 || ((!own || entry.role == Role::Revoked) && entry.names.mean(&bare))
         })
     }
+}
+
+/// How a server is named in the files.
+pub fn name(address: &str, port: u16) -> String {
+    match port {
+        22 => address.to_owned(),
+        port => format!("[{address}]:{port}"),
+    }
+}
+
+/// The lines that say that these are a server's keys, each given as type and
+/// key.
+pub fn lines(address: &str, port: u16, keys: &[String]) -> String {
+    let name = name(address, port);
+    keys.iter().map(|key| format!("{name} {key}\n")).collect()
+}
+
+/// Keeps these keys, and no others, as a server's in `file`; whether it had to
+/// be written. Lines of other servers, and those that name several, stay.
+pub fn record(file: &Path, address: &str, port: u16, keys: &[String]) -> io::Result<bool> {
+    let old = match fs::read_to_string(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        read => read?,
+    };
+    let name = name(address, port).to_lowercase();
+    let of_server = |line: &&str| {
+        let first = line.split_whitespace().next();
+        first.is_some_and(|first| first.to_lowercase() == name)
+    };
+    let wanted = lines(address, port, keys);
+    let is_known = |line: &str| old.lines().any(|known| known.trim() == line);
+    if keys.is_empty()
+        || (wanted.lines().all(is_known) && old.lines().filter(of_server).count() == keys.len())
+    {
+        return Ok(false);
+    }
+    let mut new: String = old
+        .lines()
+        .filter(|line| !of_server(line))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    new += &wanted;
+    let directory = file.parent().filter(|it| !it.as_os_str().is_empty());
+    let mut temporary = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))?;
+    temporary.write_all(new.as_bytes())?;
+    temporary
+        .as_file()
+        .set_permissions(match fs::metadata(file) {
+            Ok(metadata) => metadata.permissions(),
+            Err(_) => fs::Permissions::from_mode(0o600),
+        })?;
+    temporary.persist(file)?;
+    Ok(true)
 }
 
 impl Entry {

@@ -19,7 +19,7 @@ mod auth;
 mod deadline;
 mod exec;
 mod host_key;
-mod known_hosts;
+pub mod known_hosts;
 mod multiplexer;
 mod ssh;
 
@@ -55,6 +55,9 @@ pub struct Ssh {
     pub identity_files: Vec<PathBuf>,
     /// The known hosts; `~/.ssh/known_hosts` and the system's when absent.
     pub known_hosts: Option<PathBuf>,
+    /// Public keys that are known to be the server's, each as type and key,
+    /// beside those of the known hosts.
+    pub host_keys: Vec<String>,
     /// How long connecting and logging in may take.
     pub timeout: Duration,
 }

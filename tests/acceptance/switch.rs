@@ -47,7 +47,7 @@ const GREEN: Color = Color {
 fn site() -> Option<(Site, Color, Color)> {
     let site = Site::ready()?;
     site.env(ENV, include_str!("blue-green.rhai"));
-    site.apply(ENV, &["--tags", "site"]);
+    site.apply(ENV, &[]);
     let web = Browser::new(site.entry())
         .get("/")
         .expect("the web answers");
@@ -66,10 +66,7 @@ fn switch(site: &Site, color: &str, options: &[&str]) -> (Said, Instant, [Report
         .map(|crowd| Traffic::start(site.entry(), crowd));
     std::thread::sleep(Duration::from_secs(1));
     let color = format!("color={color}");
-    let said = site.run(
-        ENV,
-        &[&["--tags", "switch", "--set", &color], options].concat(),
-    );
+    let said = site.run(ENV, &[&["--set", &color], options].concat());
     let done = Instant::now();
     std::thread::sleep(Duration::from_secs(3));
     let reports = crowds.map(Traffic::end);
@@ -106,10 +103,9 @@ fn a_switch_fails_no_request_and_is_remembered() {
     said.ended_with(0);
     serves(&other, &reports, done);
 
-    site.apply(ENV, &["--tags", "site"]).says("No changes");
+    site.apply(ENV, &[]).says("No changes");
     let color = format!("color={}", other.name);
-    site.apply(ENV, &["--tags", "switch", "--set", &color])
-        .says("No changes");
+    site.apply(ENV, &["--set", &color]).says("No changes");
 }
 
 #[test]
@@ -142,5 +138,5 @@ fn a_switch_to_a_sick_colour_is_taken_back() {
         .says(&format!("backend_{} is DOWN", other.name));
     serves(&active, &reports, done);
     assert_eq!(configuration(), before);
-    site.apply(ENV, &["--tags", "site"]).says("No changes");
+    site.apply(ENV, &[]).says("No changes");
 }

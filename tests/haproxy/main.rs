@@ -11,4 +11,6 @@ mod promise;
 
 mod routes;
 
+mod switch;
+
 mod tls;

@@ -17,6 +17,8 @@ letsencrypt::role(#{
     letsencrypt_email: "admin@one.example",
     ca: "https://localhost:14000/dir",
     ca_file: "/root/pebble/cert.pem",
+    dehydrated_repo: "/srv/dehydrated",
+    dehydrated_revision: vars.get("revision", ""),
     force_renewal: vars.get("renew", false),
 });
 "#;
@@ -45,6 +47,14 @@ for try in $(seq 100); do
     sleep 0.1
 done
 journalctl -u pebble -u challtestsrv
+"#;
+
+/// A repository with dehydrated in it, and its one commit.
+const REPOSITORY: &str = r#"
+apt-get -qq install --yes git dehydrated >/dev/null 2>&1
+git init --quiet /srv/dehydrated && cd /srv/dehydrated && cp /usr/bin/dehydrated .
+git add . && git -c user.name=x -c user.email=x@example.org commit --quiet -m x && git rev-parse HEAD
+apt-get -qq purge --yes dehydrated >/dev/null 2>&1
 "#;
 
 const RELOADS: &str = "journalctl -u haproxy -o cat | grep -c '^Reloaded '";
@@ -150,9 +160,15 @@ fn a_certificate_that_is_refused_is_told_each_time() {
     let Some(twin) = with_authority("veza-role-tls-refused") else {
         return;
     };
-    twin.run(&[]).ended_with(0);
+    let revision = format!("revision={}", twin.inside(REPOSITORY).trim());
+    let pinned = ["--set", &revision];
+    twin.keeps_its_promise(&pinned);
+    assert!(
+        twin.inside("ls /usr/bin/dehydrated")
+            .contains("No such file")
+    );
     let before = twin.serials();
-    let more = ["--set", "more=[\"blocked.example\"]"];
+    let more = [&pinned[..], &["--set", "more=[\"blocked.example\"]"]].concat();
     twin.run(&[&more[..], &["--check"]].concat()).ended_with(0);
     for _ in 0..2 {
         let ran = twin.run(&more).ended_with(3);

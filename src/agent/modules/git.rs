@@ -7,7 +7,6 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use self::remote::Revision;
 use super::place;
 use crate::effect::{Command, Effect};
 use crate::mark;
@@ -20,7 +19,8 @@ mod remote;
 
 /// Keeps a working copy of a Git repository at a branch, a tag or a commit.
 ///
-/// The host's own `git` does it. The result has `before` and `after`, the
+/// The host's own `git` does it, and checks out the commit itself, on no
+/// branch. The result has `before` and `after`, the
 /// commits that are checked out. A working copy with changes of its own is a
 /// failure, unless `force` gives them up.
 ///
@@ -85,10 +85,8 @@ const COMMIT: &str = "commit";
 const REPO: &str = "repo";
 const CHANGES: &str = "local changes";
 
-/// The commit asked for, and what it is there: `branch`, `tag` or `commit`.
+/// The commit asked for.
 const ASKED: &str = "asked";
-const KIND: &str = "kind";
-const NAME: &str = "name";
 
 impl Module for Git {
     const NAME: &'static str = "git";
@@ -112,11 +110,7 @@ impl Module for Git {
         }
         if self.update || state.text(STATE) == Some("absent") {
             match self.asked(system)? {
-                Found::Present(revision) => {
-                    state.set(ASKED, revision.commit);
-                    state.set(KIND, revision.kind);
-                    state.set(NAME, revision.name);
-                }
+                Found::Present(commit) => state.set(ASKED, commit),
                 Found::Unknown(origin) => state.set_unknown(ASKED, origin),
                 Found::Absent => {}
             }
@@ -154,7 +148,6 @@ impl Module for Git {
     }
 
     fn fix(&self, diff: &Diff, system: &mut dyn System) -> Result<()> {
-        let found = self.found(system)?;
         if diff.has(STATE) {
             let mut words = vec!["clone", "--no-checkout", "--origin", &self.remote];
             let depth = self.depth.map(|depth| depth.to_string());
@@ -168,15 +161,18 @@ impl Module for Git {
             let words = ["remote", "set-url", &self.remote, &self.repo];
             self.change_there(&words, system)?;
         }
-        self.fetch(&found, system)?;
-        self.check_out(&found, system)?;
-        match self.recursive {
-            true => {
-                let words = ["submodule", "update", "--init", "--recursive"];
-                self.change_there(&words, system)
-            }
-            false => Ok(()),
+        self.fetch(system)?;
+        let mut words = vec!["checkout", "--quiet", "--detach"];
+        if self.force {
+            words.push("--force");
         }
+        words.extend(["FETCH_HEAD", "--"]);
+        self.change_there(&words, system)?;
+        if self.recursive {
+            let words = ["submodule", "update", "--init", "--recursive"];
+            self.change_there(&words, system)?;
+        }
+        Ok(())
     }
 
     fn values(&self, state: &State) -> Map<String, Value> {
@@ -233,43 +229,15 @@ impl Git {
         Ok(())
     }
 
-    /// Fetches what is asked for, if the working copy does not have it.
-    fn fetch(&self, found: &State, system: &mut dyn System) -> Result<()> {
-        let name = found.text(NAME).unwrap_or(&self.version);
-        let reference = match found.text(KIND) {
-            Some("branch") => format!("+refs/heads/{name}:refs/remotes/{}/{name}", self.remote),
-            Some("tag") => format!("+refs/tags/{name}:refs/tags/{name}"),
-            _ => name.to_owned(),
-        };
-        if found.text(KIND) == Some("commit") {
-            let object = format!("{name}^{{commit}}");
-            let known = system.query(&self.there(&["cat-file", "-e", &object]))?;
-            if matches!(known, Found::Present(output) if output.code == 0) {
-                return Ok(());
-            }
-        }
+    /// The words are the same whatever the version turns out to be, so that a
+    /// plan has them even where it cannot ask.
+    fn fetch(&self, system: &mut dyn System) -> Result<()> {
         let depth = self.depth.map(|depth| depth.to_string());
         let mut words = vec!["fetch", "--no-tags"];
         if let Some(depth) = &depth {
             words.extend(["--depth", depth]);
         }
-        words.extend(["--", &self.remote, &reference]);
-        self.change_there(&words, system)
-    }
-
-    fn check_out(&self, found: &State, system: &mut dyn System) -> Result<()> {
-        let mut words = vec!["checkout", "--quiet"];
-        if self.force {
-            words.push("--force");
-        }
-        let name = found.text(NAME).unwrap_or(&self.version);
-        let tracked = format!("refs/remotes/{}/{name}", self.remote);
-        match (found.text(KIND), found.text(ASKED)) {
-            (Some("branch"), _) => words.extend(["-B", name, &tracked]),
-            (_, Some(commit)) => words.extend(["--detach", commit]),
-            (_, None) => words.extend(["--detach", name]),
-        }
-        words.push("--");
+        words.extend(["--", &self.remote, &self.version]);
         self.change_there(&words, system)
     }
 
@@ -354,24 +322,20 @@ impl Git {
         }
     }
 
-    fn asked(&self, system: &dyn System) -> Result<Found<Revision>> {
-        if let Some(revision) = Revision::of_commit(&self.version) {
-            return Ok(Found::Present(revision));
+    /// The commit that the repository has for the version.
+    fn asked(&self, system: &dyn System) -> Result<Found<String>> {
+        if let Some(commit) = remote::whole_commit(&self.version) {
+            return Ok(Found::Present(commit));
         }
-        let version = &self.version;
-        let heads = format!("refs/heads/{version}");
-        let tags = format!("refs/tags/{version}");
-        let peeled = format!("refs/tags/{version}^{{}}");
-        let url = self.url();
-        let words = match version.as_str() {
-            "HEAD" => vec!["ls-remote", "--symref", "--", &url, "HEAD"],
-            _ => vec!["ls-remote", "--", &url, &heads, &tags, &peeled],
-        };
+        let (url, version) = (self.url(), &self.version);
+        // A pattern finds all that ends with it.
+        let peeled = format!("{version}^{{}}");
+        let words = ["ls-remote", "--", &url, version, &peeled];
         Ok(match system.query(&self.command(words))? {
             Found::Present(output) => {
                 self.need(&output, &format!("ask {}", self.repo))?;
-                let revision = Revision::listed(&output.stdout, version);
-                Found::Present(revision.ok_or_else(|| {
+                let commit = remote::listed(&output.stdout, version);
+                Found::Present(commit.ok_or_else(|| {
                     Failure::new(format!("{} has no branch or tag {version}", self.repo))
                         .hint("A commit is written with all of its 40 digits.")
                 })?)
@@ -383,4 +347,9 @@ impl Git {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "what the door did is looked at from outside"
+)]
 mod tests;

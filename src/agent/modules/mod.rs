@@ -28,6 +28,8 @@ mod guards;
 
 mod hostname;
 
+mod incus_instance;
+
 mod lineinfile;
 
 mod package;
@@ -85,6 +87,7 @@ pub const ALL: &[ModuleInfo] = &[
     module::<git::Git>(),
     module::<group::Group>(),
     module::<hostname::Hostname>(),
+    module::<incus_instance::IncusInstance>(),
     module::<lineinfile::LineInFile>(),
     module::<package::PackageSet>(),
     module::<postgresql_database::PostgresqlDatabase>(),

@@ -316,6 +316,16 @@ pub fn dry_run(directory: &Path) -> Result<Overlay> {
     ))
 }
 
+/// A dry run of a host that is not there yet. What it can install is known
+/// once it is.
+pub fn planned() -> Overlay {
+    let pending = Pending {
+        unknown_sources: Some("the package lists of the new host".to_owned()),
+        ..Pending::default()
+    };
+    Overlay::new(Box::new(Pristine), Absence::Doubtful, pending)
+}
+
 /// Whether a sandbox of this host is there.
 pub fn exists(directory: &Path) -> bool {
     fs::metadata(directory).is_ok()

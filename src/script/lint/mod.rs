@@ -54,12 +54,15 @@ fn lint(library: &Library, engine: &Engine) -> Findings {
         notified: Vec::new(),
         handlers: Some(BTreeSet::new()),
         hosts: Vec::new(),
+        secrets: Vec::new(),
+        secret_files_computed: false,
     };
     let main = library.main().unwrap_or_default();
     if let Err(why) = lint.visit(main) {
         lint.problems.push(Problem::new("import", why));
     }
     lint.check_notified();
+    lint.check_secrets();
     Findings {
         problems: lint.problems,
         hosts: lint.hosts,
@@ -81,6 +84,17 @@ struct Lint<'a> {
     handlers: Option<BTreeSet<String>>,
     /// Hosts that calls name.
     hosts: Vec<(Site, String)>,
+    /// The secrets that are named.
+    secrets: Vec<Mention>,
+    /// Whether a file of secrets has a computed name.
+    secret_files_computed: bool,
+}
+
+/// A secret that a call names.
+struct Mention {
+    name: String,
+    parsed: Arc<Parsed>,
+    position: Position,
 }
 
 /// A handler that a call notifies.
@@ -239,6 +253,31 @@ impl Lint<'_> {
                 .map(|(name, _)| name.to_owned())
                 .collect(),
             imports,
+        }
+    }
+
+    /// Secrets that no file holds.
+    fn check_secrets(&mut self) {
+        if self.secret_files_computed {
+            return;
+        }
+        for mention in &self.secrets {
+            let Err(trouble) = self.library.secrets.mark(&mention.name) else {
+                continue;
+            };
+            let source = &mention.parsed.source;
+            let span = source.span(mention.position);
+            let near = trouble
+                .help
+                .as_deref()
+                .filter(|help| help.starts_with("did you mean"));
+            let label = near.unwrap_or("in none of the files of secrets");
+            let problem = Problem::new("unknown_secret", trouble.message.clone());
+            let problem = problem.at(source, span, label);
+            self.problems.push(match (near, trouble.help.clone()) {
+                (None, Some(help)) => problem.help(help),
+                _ => problem,
+            });
         }
     }
 

@@ -110,6 +110,7 @@ impl FakeTasks {
             changes: Vec::new(),
             effects: Vec::new(),
             assumptions: Vec::new(),
+            provides: Vec::new(),
             values: Map::new(),
             failure: None,
         };

@@ -106,6 +106,7 @@ fn an_agent_starts_in_a_container_over_ssh() {
         user: Some("root".into()),
         identity_files: vec![keys.join("id_ed25519")],
         known_hosts: Some(keys.join("known_hosts")),
+        host_keys: Vec::new(),
         timeout: Duration::from_secs(10),
     }))
     .unwrap();

@@ -207,6 +207,7 @@ fn a_silent_server_and_a_closed_port_are_told_apart() {
         user: Some("nobody".into()),
         identity_files: Vec::new(),
         known_hosts: Some("/dev/null".into()),
+        host_keys: Vec::new(),
         timeout: Duration::from_millis(500),
     };
     let began = Instant::now();

@@ -67,6 +67,7 @@ impl Sshd {
             user: Some(user()),
             identity_files: vec![self.file("key")],
             known_hosts: Some(self.file("known_hosts")),
+            host_keys: Vec::new(),
             timeout: Duration::from_secs(10),
         }
     }

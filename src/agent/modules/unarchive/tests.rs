@@ -220,3 +220,19 @@ fn other_compressions_take_a_program_of_the_host() {
     host.changes_once("unarchive", call);
     assert_eq!(names(&host), ["a"]);
 }
+
+#[test]
+fn an_archive_that_is_sent_is_unpacked_too() {
+    let bytes = archive(&[("a", "x")]);
+    let text = crate::content::Content::of(&bytes);
+    assert!(
+        text.text.is_some(),
+        "it is small enough to come with the call"
+    );
+    let host = RealHost::new();
+    fs::create_dir(host.at("to")).unwrap();
+    let sources = json!([{ "path": "", "mode": 420, "content": text }]);
+    let call = json!({ "src": "app.tar", "dest": host.at("to"), "sources": sources });
+    host.changes_once("unarchive", call);
+    assert_eq!(names(&host), ["a"]);
+}

@@ -72,73 +72,22 @@ impl Spooled {
 pub fn read(
     file: File,
     name: &str,
-    mut keep: Option<&mut HashMap<String, Spooled>>,
+    keep: Option<&mut HashMap<String, Spooled>>,
 ) -> Result<Vec<Member>> {
-    let unreadable =
-        |error: io::Error| Failure::new(format!("cannot read the archive {name}: {error}"));
-    let (reader, mut unpacker) = decompressed(file, name)?;
-    let mut spool = match keep {
-        Some(_) => Some(Spool::new()?),
-        None => None,
+    let (reader, unpacker) = decompressed(file, name)?;
+    let walk = Walk {
+        name,
+        spool: match keep {
+            Some(_) => Some(Spool::new()?),
+            None => None,
+        },
+        keep,
+        texts: TEXTS,
+        members: Vec::new(),
     };
-    let walk = || -> Result<Vec<Member>> {
-        let mut members: Vec<Member> = Vec::new();
-        let mut texts = TEXTS;
-        let mut archive = tar::Archive::new(reader);
-        for entry in archive.entries().map_err(unreadable)? {
-            if processes::is_cancelled() {
-                return Err(Failure::new("the run was interrupted"));
-            }
-            let mut entry = entry.map_err(unreadable)?;
-            let path = path(&entry, name)?;
-            let kind = entry.header().entry_type();
-            if kind.is_pax_global_extensions() || path.as_os_str().is_empty() {
-                continue;
-            }
-            let mode = entry.header().mode().map_err(unreadable)? & 0o7777;
-            let link = entry.link_name().map_err(unreadable)?;
-            let link = link.map(|link| link.into_owned());
-            let kind = match kind {
-                EntryType::Directory => MemberKind::Directory,
-                EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                    let (content, spooled) =
-                        take(&mut entry, spool.as_mut(), &mut texts).map_err(unreadable)?;
-                    if let (Some(keep), Some(spooled)) = (&mut keep, spooled) {
-                        keep.insert(content.sha256.clone(), spooled);
-                    }
-                    MemberKind::File(content)
-                }
-                EntryType::Symlink => MemberKind::Link(inside(&path, link, name)?),
-                EntryType::Link => linked(link, &members, name)?,
-                _ => {
-                    return Err(Failure::new(format!(
-                        "{} in {name} is a device or a pipe",
-                        path.display()
-                    ))
-                    .hint("Leave it out with `exclude`."));
-                }
-            };
-            let is_below = |known: &Member| {
-                matches!(known.kind, MemberKind::Link(_))
-                    && path != known.path
-                    && path.starts_with(&known.path)
-            };
-            if members.iter().any(is_below) {
-                return Err(Failure::new(format!(
-                    "{} in {name} would be unpacked through a link",
-                    path.display()
-                )));
-            }
-            // The last one of a name is what tar would leave.
-            members.retain(|known| known.path != path);
-            members.push(Member { path, mode, kind });
-        }
-        io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(unreadable)?;
-        Ok(members)
-    };
-    let walked = walk();
-    if let Some((program, child)) = &mut unpacker {
-        let status = child.wait().map_err(unreadable)?;
+    let walked = walk.all(reader);
+    if let Some((program, mut child)) = unpacker {
+        let status = child.wait().map_err(|error| unreadable(name, error))?;
         if walked.is_ok() && !status.success() {
             return Err(Failure::new(format!("{program} cannot unpack {name}")));
         }
@@ -146,14 +95,98 @@ pub fn read(
     walked
 }
 
+fn unreadable(name: &str, error: io::Error) -> Failure {
+    Failure::new(format!("cannot read the archive {name}: {error}"))
+}
+
+/// What was read of an archive so far.
+struct Walk<'a> {
+    name: &'a str,
+    spool: Option<Spool>,
+    keep: Option<&'a mut HashMap<String, Spooled>>,
+    /// How many bytes of text may still be kept in memory.
+    texts: u64,
+    members: Vec<Member>,
+}
+
+impl Walk<'_> {
+    fn all(mut self, reader: Box<dyn Read>) -> Result<Vec<Member>> {
+        let name = self.name;
+        let mut archive = tar::Archive::new(reader);
+        for entry in archive.entries().map_err(|error| unreadable(name, error))? {
+            if processes::is_cancelled() {
+                return Err(Failure::new("the run was interrupted"));
+            }
+            let mut entry = entry.map_err(|error| unreadable(name, error))?;
+            let path = path(&entry, name)?;
+            if entry.header().entry_type().is_pax_global_extensions() || path.as_os_str().is_empty()
+            {
+                continue;
+            }
+            self.refuse_detour(&path)?;
+            let mode = entry.header().mode();
+            let mode = mode.map_err(|error| unreadable(name, error))? & 0o7777;
+            let kind = self.kind(&mut entry, &path)?;
+            // The last one of a name is what tar would leave.
+            self.members.retain(|known| known.path != path);
+            self.members.push(Member { path, mode, kind });
+        }
+        // A program that unpacks would fail on a closed pipe.
+        io::copy(&mut archive.into_inner(), &mut io::sink())
+            .map_err(|error| unreadable(name, error))?;
+        Ok(self.members)
+    }
+
+    fn kind<R: Read>(&mut self, entry: &mut Entry<R>, path: &Path) -> Result<MemberKind> {
+        let name = self.name;
+        let link = entry.link_name();
+        let link = link.map_err(|error| unreadable(name, error))?;
+        let link = link.map(|link| link.into_owned());
+        match entry.header().entry_type() {
+            EntryType::Directory => Ok(MemberKind::Directory),
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+                let taken = take(entry, self.spool.as_mut(), &mut self.texts);
+                let (content, spooled) = taken.map_err(|error| unreadable(name, error))?;
+                if let (Some(keep), Some(spooled)) = (&mut self.keep, spooled) {
+                    keep.insert(content.sha256.clone(), spooled);
+                }
+                Ok(MemberKind::File(content))
+            }
+            EntryType::Symlink => Ok(MemberKind::Link(inside(path, link, name)?)),
+            EntryType::Link => linked(link, &self.members, name),
+            _ => Err(Failure::new(format!(
+                "{} in {name} is a device or a pipe",
+                path.display()
+            ))
+            .hint("Leave it out when the archive is made: nothing of this one is unpacked.")),
+        }
+    }
+
+    /// A link in the archive, though it stays inside, may make a path below it
+    /// lead somewhere else than it says.
+    fn refuse_detour(&self, path: &Path) -> Result<()> {
+        let is_above = |known: &Member| {
+            let is_link = matches!(known.kind, MemberKind::Link(_));
+            is_link && path != known.path && path.starts_with(&known.path)
+        };
+        match self.members.iter().any(is_above) {
+            true => Err(Failure::new(format!(
+                "{} in {} would be unpacked through a link",
+                path.display(),
+                self.name
+            ))),
+            false => Ok(()),
+        }
+    }
+}
+
 /// The archive without its compression, and the program that takes it off.
 type Unpacked = (Box<dyn Read>, Option<(&'static str, Child)>);
 
 fn decompressed(file: File, name: &str) -> Result<Unpacked> {
     let mut start = [0; 6];
-    let unreadable =
-        |error: io::Error| Failure::new(format!("cannot read the archive {name}: {error}"));
-    let count = file.read_at(&mut start, 0).map_err(unreadable)?;
+    let count = file.read_at(&mut start, 0);
+    let count = count.map_err(|error| unreadable(name, error))?;
     let start = &start[..count];
     if start.starts_with(GZIP) {
         return Ok((Box::new(MultiGzDecoder::new(file)), None));
@@ -239,9 +272,8 @@ fn take(
 
 /// A member's path, which must not lead out of where it is unpacked to.
 fn path<R: Read>(entry: &Entry<R>, name: &str) -> Result<PathBuf> {
-    let unreadable =
-        |error: io::Error| Failure::new(format!("cannot read the archive {name}: {error}"));
-    let given = entry.path().map_err(unreadable)?;
+    let given = entry.path();
+    let given = given.map_err(|error| unreadable(name, error))?;
     plain(&given).ok_or_else(|| {
         Failure::new(format!(
             "{} in {name} would be unpacked outside of the directory",

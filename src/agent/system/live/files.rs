@@ -58,7 +58,7 @@ pub fn failed<'a>(action: &'a str, path: &'a Path) -> impl FnOnce(io::Error) -> 
 }
 
 /// The message without `(os error 13)`.
-fn plain(error: &io::Error) -> String {
+pub fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     match text.rfind(" (os error") {
         Some(end) => text[..end].to_lowercase(),

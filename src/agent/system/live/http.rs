@@ -16,7 +16,7 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Body, Error, ResponseExt};
 
-use super::files::failed;
+use super::files::{self, failed};
 use super::processes;
 use crate::content::{Content, INLINE_LIMIT, hex};
 use crate::effect::Command;
@@ -278,7 +278,10 @@ fn explain(request: &HttpRequest, error: Error) -> Failure {
             Failure::new(format!("{url} leads on more than {REDIRECTS} times"))
         }
         error => {
-            let why = error.to_string();
+            let why = match &error {
+                Error::Io(error) => files::plain(error),
+                other => other.to_string(),
+            };
             let failure = Failure::new(format!("{url}: {why}"));
             match why.contains("certificate") {
                 true => failure.hint("Give the authority that signed it as `ca_path`, if the server is the right one."),

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -245,6 +245,7 @@ impl Reads for Live {
                 let path = Path::new("/var/tmp");
                 let file = files::nameless(path)?;
                 files::send(content, path, self, &mut &file)?;
+                (&file).rewind().map_err(files::failed("unpack to", path))?;
                 (file, "sent here".to_owned())
             }
         };

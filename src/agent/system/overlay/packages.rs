@@ -100,6 +100,9 @@ impl Overlay {
     /// Why it is not known what the package lists offer: they are fetched from
     /// sources that a pending change adds.
     pub(super) fn unknown_sources(&self) -> Option<String> {
+        if let Some(origin) = &self.pending.unknown_sources {
+            return Some(origin.clone());
+        }
         let configures_apt = |path: &&PathBuf| path.starts_with("/etc/apt");
         let changed = self.pending.files.keys().find(configures_apt)?;
         (self.pending.lists_updated && self.absence == super::Absence::Doubtful).then(|| {

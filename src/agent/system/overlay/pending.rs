@@ -55,11 +55,17 @@ pub struct Pending {
     pub hostname: Option<String>,
     /// Whether commands ran of which nobody knows what they changed.
     pub ran_commands: bool,
+    /// Where packages will come from, if nobody can look there yet.
+    pub unknown_sources: Option<String>,
     /// Whether the package lists were fetched.
     pub lists_updated: bool,
 }
 
 /// What is recorded for a path.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most of what is recorded is there"
+)]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Node {
