@@ -10,9 +10,9 @@ use veza_agent::module::ModuleInfo;
 use veza_agent::modules::ALL;
 use veza_play::schema::{Kind, Schema};
 
-/// Those whose example finds nothing to do on a fresh virtual host: `stat` and
-/// `uri` only look, and the unit that `systemd` starts runs already.
-const AT_ONCE: [&str; 3] = ["stat", "systemd", "uri"];
+/// Those whose example finds nothing to do on a fresh virtual host: `stat`, `uri`
+/// and `wait_for` only look, and the unit that `systemd` starts runs already.
+const AT_ONCE: [&str; 4] = ["stat", "systemd", "uri", "wait_for"];
 
 fn schema(module: &ModuleInfo) -> Schema {
     Schema::of_module(module.name, module.positional, &(module.schema)())

@@ -97,14 +97,14 @@ impl HttpRequest {
 
     /// Whether the server is on the host that asks.
     pub fn is_local(&self) -> bool {
-        match self.host() {
-            Some("localhost") => true,
-            Some(host) => host
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|address| address.is_loopback() || address.is_unspecified()),
-            None => false,
-        }
+        self.host().is_some_and(is_local)
     }
+}
+
+/// Whether a name or address is that of the host that asks.
+pub fn is_local(host: &str) -> bool {
+    let own = |address: std::net::IpAddr| address.is_loopback() || address.is_unspecified();
+    host == "localhost" || host.parse().is_ok_and(own)
 }
 
 /// What a server answered.

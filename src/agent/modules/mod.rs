@@ -68,6 +68,8 @@ mod user;
 
 mod version;
 
+mod wait_for;
+
 #[cfg(test)]
 mod testing;
 
@@ -100,6 +102,7 @@ pub const ALL: &[ModuleInfo] = &[
     module::<unarchive::Unarchive>(),
     action::<uri::Uri>(),
     module::<user::User>(),
+    action::<wait_for::WaitFor>(),
 ];
 
 /// The module of this name.

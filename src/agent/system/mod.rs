@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use self::archive::{Archive, Member};
 use crate::content::Content;
@@ -203,6 +204,14 @@ pub trait Reads {
     /// What a URL leads to. It is read to its end, and kept only where it is a
     /// small text.
     fn download(&self, request: &HttpRequest) -> Result<Found<Content>>;
+
+    /// Whether a TCP port of this or another host accepts connections; one has
+    /// to be made within `patience`.
+    fn port(&self, host: &str, port: u16, patience: Duration) -> Result<Found<Port>>;
+
+    /// Lets time pass. It is unknown what that brings where none does: in a dry
+    /// run, and on a virtual host.
+    fn pause(&self, time: Duration) -> Result<Found<()>>;
 
     /// Whether a command accepts `content` as a file; `%s` in it stands for the
     /// path of a private copy named like `path`.
@@ -493,6 +502,15 @@ impl KernelParameter {
             _ => name.chars().map(swap).collect(),
         }
     }
+}
+
+/// What becomes of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// It is accepted.
+    Open,
+    /// It is not, for this reason.
+    Closed(String),
 }
 
 /// A systemd unit.

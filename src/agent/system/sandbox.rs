@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::archive::{Archive, Member};
 use super::overlay::{Absence, Overlay, Pending};
 use super::{
-    Available, FileKind, Found, Group, KernelParameter, Output, Package, Reads, Stat, Transaction,
-    Unit, User,
+    Available, FileKind, Found, Group, KernelParameter, Output, Package, Port, Reads, Stat,
+    Transaction, Unit, User,
 };
 use crate::content::Content;
 use crate::effect::{Command, InstallOptions, PackageRequest, RemoveOptions, Scope};
@@ -257,6 +257,15 @@ impl Reads for Pristine {
     /// Whatever keeps resources, it keeps none yet.
     fn resource(&self, _resource: &Resource) -> Option<Found<Known>> {
         Some(Found::Absent)
+    }
+
+    fn port(&self, host: &str, port: u16, _: Duration) -> Result<Found<Port>> {
+        let origin = format!("{host}:{port}, which a virtual host does not reach");
+        Ok(Found::Unknown(origin))
+    }
+
+    fn pause(&self, _: Duration) -> Result<Found<()>> {
+        Ok(Found::Unknown("what happens meanwhile".to_owned()))
     }
 
     fn http(&self, request: &HttpRequest) -> Result<Found<HttpResponse>> {

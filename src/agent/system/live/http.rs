@@ -323,7 +323,8 @@ impl Resolver for GetEnt {
     }
 }
 
-fn look_up(host: &str, seconds: u64) -> io::Result<Vec<IpAddr>> {
+/// The addresses of a host, by the name service.
+pub fn look_up(host: &str, seconds: u64) -> io::Result<Vec<IpAddr>> {
     let command = Command {
         timeout: Some(seconds.max(1)),
         ..Command::new(["getent", "ahosts", host])

@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::archive::{Archive, Member};
 use super::{
-    AccountKind, Available, Found, Group, KernelParameter, Output, Package, Performed, Reads, Stat,
-    System, Transaction, Unit, User, observe, privilege, visible,
+    AccountKind, Available, Found, Group, KernelParameter, Output, Package, Performed, Port, Reads,
+    Stat, System, Transaction, Unit, User, observe, privilege, visible,
 };
 use crate::content::Content;
 use crate::effect::{
@@ -38,6 +38,8 @@ mod journal;
 mod kernel;
 
 mod packages;
+
+mod ports;
 
 mod processes;
 
@@ -329,6 +331,14 @@ impl Reads for Live {
         visible::check_command(command)?;
         let command = reveal::command(command, &self.secrets())?;
         processes::run(&command, &OutputSink::silent()).map(Found::Present)
+    }
+
+    fn port(&self, host: &str, port: u16, patience: Duration) -> Result<Found<Port>> {
+        Ok(Found::Present(ports::connect(host, port, patience)))
+    }
+
+    fn pause(&self, time: Duration) -> Result<Found<()>> {
+        ports::pause(time).map(Found::Present)
     }
 
     fn http(&self, request: &HttpRequest) -> Result<Found<HttpResponse>> {

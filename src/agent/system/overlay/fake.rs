@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use super::{Absence, Overlay, Pending};
 use crate::content::Content;
@@ -13,7 +14,7 @@ use crate::system::archive::{Archive, Member};
 use crate::system::sandbox::Pristine;
 use crate::system::{
     Available, AvailableVersion, Found, Group, KernelParameter, Output, Package, PackageState,
-    Reads, Stat, Transaction, Unit, User,
+    Port, Reads, Stat, Transaction, Unit, User,
 };
 
 /// What the package manager of the host knows and would do.
@@ -154,6 +155,14 @@ impl Reads for Fake {
 
     fn query(&self, command: &Command) -> Result<Found<Output>> {
         Pristine.query(command)
+    }
+
+    fn port(&self, host: &str, port: u16, patience: Duration) -> Result<Found<Port>> {
+        Pristine.port(host, port, patience)
+    }
+
+    fn pause(&self, time: Duration) -> Result<Found<()>> {
+        Pristine.pause(time)
     }
 
     fn http(&self, request: &HttpRequest) -> Result<Found<HttpResponse>> {

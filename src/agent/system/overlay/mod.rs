@@ -9,17 +9,18 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::archive::{Archive, Member};
 use super::{
-    AccountKind, Available, Found, Group, KernelParameter, Output, Package, Performed, Reads, Stat,
-    System, Transaction, Unit, User, observe, privilege, visible,
+    AccountKind, Available, Found, Group, KernelParameter, Output, Package, Performed, Port, Reads,
+    Stat, System, Transaction, Unit, User, observe, privilege, visible,
 };
 use crate::content::Content;
 use crate::effect::{
     Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
 };
-use crate::http::{HttpRequest, HttpResponse};
+use crate::http::{HttpRequest, HttpResponse, is_local};
 use crate::mark;
 use crate::module::Result;
 use crate::resource::{Known, Resource};
@@ -347,6 +348,22 @@ impl Reads for Overlay {
 
     fn resource(&self, resource: &Resource) -> Option<Found<Known>> {
         self.resource_pending(resource)
+    }
+
+    fn port(&self, host: &str, port: u16, patience: Duration) -> Result<Found<Port>> {
+        if let Some(origin) = mark::unknown_origin(host) {
+            return Ok(Found::Unknown(origin.to_owned()));
+        }
+        // What listens on this host may change with what is pending.
+        if is_local(host) && !self.pending.is_empty() {
+            let origin = format!("{host}:{port}, after the changes before it");
+            return Ok(Found::Unknown(origin));
+        }
+        self.base.port(host, port, patience)
+    }
+
+    fn pause(&self, _: Duration) -> Result<Found<()>> {
+        Ok(Found::Unknown("what happens meanwhile".to_owned()))
     }
 
     fn http(&self, request: &HttpRequest) -> Result<Found<HttpResponse>> {
