@@ -1,6 +1,8 @@
 //! What a module is: it states what is wanted and what is found; the engine
 //! here compares, lets it fix, and looks again.
 
+use std::borrow::Borrow;
+
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -105,7 +107,11 @@ pub const fn module<M: Module>() -> ModuleInfo {
         name: M::NAME,
         positional: M::POSITIONAL,
         schema: schema_of::<M>,
-        call: |arguments, system| call(arguments, system, M::title, converge::<M>),
+        call: |arguments, system| {
+            call(arguments, system, M::title, |module: &M, system| {
+                converge(&mut OnHost { module, system })
+            })
+        },
     }
 }
 
@@ -124,10 +130,65 @@ fn schema_of<T: JsonSchema>() -> schemars::Schema {
 }
 
 /// The part of an outcome that a module or action decides.
-struct Answer {
+pub struct Answer {
     verdict: Verdict,
     changes: Vec<Change>,
     values: Map<String, Value>,
+}
+
+/// What one call takes to bring a thing into the state asked for. A [`Module`]
+/// takes these steps on the host; one that is written in Rhai takes them on
+/// the controller.
+pub trait Steps {
+    /// What is found: a state, or what holds one.
+    type Found: Borrow<State>;
+    /// Why a step is not taken.
+    type Error: From<Failure>;
+
+    /// What comes before anything can be compared.
+    fn prepare(&mut self) -> std::result::Result<(), Self::Error>;
+    /// The state that is.
+    fn found(&mut self) -> std::result::Result<Self::Found, Self::Error>;
+    /// The state asked for.
+    fn wanted(&mut self, found: &Self::Found) -> std::result::Result<State, Self::Error>;
+    /// Effects that lead from the one to the other.
+    fn fix(&mut self, diff: &Diff) -> std::result::Result<(), Self::Error>;
+    /// What a script may read from the result.
+    fn values(
+        &mut self,
+        found: &Self::Found,
+    ) -> std::result::Result<Map<String, Value>, Self::Error>;
+}
+
+/// A module at work on a host.
+struct OnHost<'a, M> {
+    module: &'a M,
+    system: &'a mut dyn System,
+}
+
+impl<M: Module> Steps for OnHost<'_, M> {
+    type Found = State;
+    type Error = Failure;
+
+    fn prepare(&mut self) -> Result<()> {
+        self.module.prepare(self.system)
+    }
+
+    fn found(&mut self) -> Result<State> {
+        self.module.found(self.system)
+    }
+
+    fn wanted(&mut self, found: &State) -> Result<State> {
+        self.module.wanted(found)
+    }
+
+    fn fix(&mut self, diff: &Diff) -> Result<()> {
+        self.module.fix(diff, self.system)
+    }
+
+    fn values(&mut self, found: &State) -> Result<Map<String, Value>> {
+        Ok(self.module.values(found))
+    }
 }
 
 fn call<M: DeserializeOwned>(
@@ -136,7 +197,7 @@ fn call<M: DeserializeOwned>(
     title: fn(&M) -> String,
     run: fn(&M, &mut dyn System) -> Result<Answer>,
 ) -> Outcome {
-    let origin = unknown_argument(&arguments);
+    let origin = mark::unknown_within(&arguments).map(str::to_owned);
     let module: M = match (parse(arguments), &origin) {
         (Ok(module), _) => module,
         (Err(_), Some(origin)) => return Outcome::unknown("", origin),
@@ -147,8 +208,17 @@ fn call<M: DeserializeOwned>(
         return Outcome::unknown(&title, origin);
     }
     let answer = run(&module, system);
+    let mut outcome = outcome(title, answer, origin.as_deref());
     let (effects, assumptions) = system.take_records();
-    let mut outcome = match (answer, origin) {
+    outcome.effects = effects;
+    outcome.assumptions.extend(assumptions);
+    outcome
+}
+
+/// The outcome of a call, without its records; `unknown` is where an argument
+/// comes from that is not known yet.
+pub fn outcome(title: String, answer: Result<Answer>, unknown: Option<&str>) -> Outcome {
+    match (answer, unknown) {
         (Ok(answer), _) => Outcome {
             title,
             verdict: answer.verdict,
@@ -159,26 +229,13 @@ fn call<M: DeserializeOwned>(
             failure: None,
         },
         // What is not known yet may be all it failed for.
-        (Err(_), Some(origin)) => Outcome::unknown(&title, &origin),
+        (Err(_), Some(origin)) => Outcome::unknown(&title, origin),
         (Err(failure), None) => Outcome::failed(title, failure),
-    };
-    outcome.effects = effects;
-    outcome.assumptions.extend(assumptions);
-    outcome
-}
-
-/// Where the first unknown argument comes from, if there is one: a number or a
-/// choice cannot carry a mark, so such arguments are not understood.
-fn unknown_argument(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => mark::unknown_origin(text).map(str::to_owned),
-        Value::Array(items) => items.iter().find_map(unknown_argument),
-        Value::Object(fields) => fields.values().find_map(unknown_argument),
-        Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
 }
 
-fn parse<M: DeserializeOwned>(arguments: Value) -> Result<M> {
+/// Arguments as a type; what does not fit is named.
+pub(crate) fn parse<M: DeserializeOwned>(arguments: Value) -> Result<M> {
     serde_path_to_error::deserialize(arguments).map_err(|error| {
         let argument = error.path().to_string();
         let mut failure = Failure::new(error.into_inner().to_string());
@@ -187,27 +244,29 @@ fn parse<M: DeserializeOwned>(arguments: Value) -> Result<M> {
     })
 }
 
-fn converge<M: Module>(module: &M, system: &mut dyn System) -> Result<Answer> {
-    module.prepare(system)?;
-    let found = module.found(system)?;
-    let wanted = module.wanted(&found)?;
-    let diff = Diff::between(&found, &wanted);
+/// Compares, fixes what differs, and looks again.
+pub fn converge<S: Steps>(steps: &mut S) -> std::result::Result<Answer, S::Error> {
+    steps.prepare()?;
+    let found = steps.found()?;
+    let wanted = steps.wanted(&found)?;
+    let diff = Diff::between(found.borrow(), &wanted);
     if diff.is_empty() {
         return Ok(Answer {
             verdict: Verdict::Ok,
             changes: Vec::new(),
-            values: module.values(&found),
+            values: steps.values(&found)?,
         });
     }
-    module.fix(&diff, system)?;
-    let after = module.found(system)?;
-    let left = Diff::between(&after, &wanted.without_requests());
+    steps.fix(&diff)?;
+    let after = steps.found()?;
+    let left = Diff::between(after.borrow(), &wanted.without_requests());
     if let Some(change) = left.certain().next() {
         return Err(Failure::new(format!(
             "{} is still not as asked after the change: found {}, wanted {}",
             change.attribute, change.before, change.after,
         ))
-        .hint("Something else on the host changes it back, or the change had no effect."));
+        .hint("Something else on the host changes it back, or the change had no effect.")
+        .into());
     }
     Ok(Answer {
         verdict: match diff.is_certain() {
@@ -215,7 +274,7 @@ fn converge<M: Module>(module: &M, system: &mut dyn System) -> Result<Answer> {
             true => Verdict::Changed,
             false => Verdict::Unknown,
         },
-        values: module.values(&after),
+        values: steps.values(&after)?,
         changes: diff.changes,
     })
 }

@@ -17,6 +17,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::content::hex;
+use crate::door;
 use crate::facts;
 use crate::module::Result;
 use crate::modules;
@@ -82,7 +83,9 @@ fn answer(
     let mut stopped = false;
     for request in calls {
         match request {
-            Request::Call { id, .. } if stopped || cancelled.load(Ordering::SeqCst) => {
+            Request::Call { id, .. } | Request::Door { id, .. } | Request::Records { id }
+                if stopped || cancelled.load(Ordering::SeqCst) =>
+            {
                 link.send(&Reply::Dropped { id })?;
             }
             Request::Call {
@@ -97,6 +100,19 @@ fn answer(
                 stopped = outcome.verdict == Verdict::Failed;
                 let milliseconds = started.elapsed().as_millis() as u64;
                 link.done(id, outcome, milliseconds)?;
+            }
+            Request::Door {
+                id,
+                function,
+                arguments,
+            } => {
+                link.running.set(id);
+                link.answer(id, host.door(&function, arguments))?;
+            }
+            Request::Records { id } => {
+                let mut records = host.records();
+                records.shorten();
+                link.done(id, records, 0)?;
             }
             Request::Resume => stopped = false,
             Request::TakePending => link.send(&Reply::Pending(Box::new(host.pending())))?,
@@ -197,6 +213,19 @@ impl Link {
         let brief = outcome.brief();
         match self.send(&reply(outcome)) {
             Err(FrameError::TooLarge(_)) => self.send(&reply(brief)),
+            sent => sent,
+        }
+    }
+
+    /// Answers a module that runs on the controller.
+    fn answer(&self, id: u64, answer: Result<Value>) -> std::result::Result<(), FrameError> {
+        match self.send(&Reply::Answer { id, answer }) {
+            Err(FrameError::TooLarge(size)) => {
+                let answer = Err(Failure::new(format!(
+                    "the answer of {size} bytes is too large for a module"
+                )));
+                self.send(&Reply::Answer { id, answer })
+            }
             sent => sent,
         }
     }
@@ -313,7 +342,25 @@ impl Host {
             let failure = Failure::new(format!("this agent has no module {module}"));
             return Outcome::failed(String::new(), failure);
         };
-        let mut outcome = (module.call)(arguments, self.system());
+        let outcome = (module.call)(arguments, self.system());
+        self.kept(outcome)
+    }
+
+    fn door(&mut self, function: &str, arguments: Value) -> Result<Value> {
+        match door::find(function) {
+            Some(function) => function.call(arguments, self.system()),
+            None => Err(Failure::new(format!("this agent knows no host.{function}"))),
+        }
+    }
+
+    /// What was done since the last task.
+    fn records(&mut self) -> Outcome {
+        let (effects, assumptions) = self.system().take_records();
+        self.kept(Outcome::of_records(effects, assumptions))
+    }
+
+    /// The outcome, with its effects kept where this world keeps them.
+    fn kept(&self, mut outcome: Outcome) -> Outcome {
         if !outcome.effects.is_empty()
             && let Err(failure) = self.save()
         {

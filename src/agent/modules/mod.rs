@@ -2,7 +2,7 @@
 
 use crate::module::{ModuleInfo, action, module};
 
-mod arguments;
+pub(crate) mod arguments;
 
 mod command;
 
@@ -14,17 +14,17 @@ mod file;
 
 mod group;
 
-mod guards;
+pub(crate) mod guards;
 
 mod package;
 
-mod place;
+pub(crate) mod place;
 
 mod shell;
 
 mod stat;
 
-mod systemd;
+pub(crate) mod systemd;
 
 mod template;
 
@@ -35,7 +35,7 @@ mod user;
 mod version;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use arguments::SourceFile;
 

@@ -19,6 +19,7 @@ use crate::effect::{
 };
 use crate::mark;
 use crate::module::Result;
+use crate::modules::systemd::full_name;
 
 mod accounts;
 
@@ -141,6 +142,7 @@ impl Overlay {
                 removes,
                 command,
             } => {
+                self.pending.note_named(&command.argv);
                 if let Some(path) = creates {
                     self.expect_file(path, command.argv.first().map_or("", String::as_str));
                 }
@@ -291,6 +293,21 @@ impl Reads for Overlay {
 
     fn me(&self) -> Result<User> {
         self.base.me()
+    }
+
+    fn pending(&self, what: &str) -> Option<String> {
+        let origin = || format!("the pending change of {what}");
+        if what.contains('/') {
+            return self.pending.mentions(what).then(origin);
+        }
+        let unit = full_name(what);
+        let pending = &self.pending;
+        let changed = pending.units.contains_key(&unit) || pending.changed_units.contains(&unit);
+        match (changed, self.unit(&unit, &Scope::System)) {
+            (true, _) => Some(origin()),
+            (false, Ok(Found::Unknown(package))) => Some(package),
+            (false, _) => None,
+        }
     }
 
     fn assume(&self, sentence: &str) {
