@@ -9,6 +9,8 @@ mod prepare;
 
 mod session;
 
+mod door;
+
 mod host;
 
 mod tasks;

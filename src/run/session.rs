@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use veza_agent::outcome::Outcome;
+use veza_agent::outcome::{Failure, Outcome};
 use veza_agent::protocol::{
     FrameError, HELLO_ARGUMENT, Reply, Request, VERSION, World, read_frame, write_frame,
 };
@@ -29,6 +29,8 @@ const HANDOVER: Duration = Duration::from_secs(60);
 pub enum Answer {
     /// It was carried out, in this many milliseconds.
     Done(Box<Outcome>, u64),
+    /// What a module asked for or did through the door.
+    Told(Result<Value, Failure>),
     /// It was not begun.
     Dropped,
 }
@@ -274,6 +276,9 @@ impl Line {
                 inbox
                     .answers
                     .insert(id, Answer::Done(outcome, milliseconds));
+            }
+            Reply::Answer { id, answer } => {
+                inbox.answers.insert(id, Answer::Told(answer));
             }
             Reply::Dropped { id } => drop(inbox.answers.insert(id, Answer::Dropped)),
             Reply::Pending(pending) => inbox.pending = Some(pending),

@@ -48,11 +48,13 @@ impl Closure {
         &self.0.site
     }
 
-    /// Calls it with `tag` as what its native functions find.
+    /// Calls it with these arguments, and `tag` as what its native functions
+    /// find.
     pub(super) fn call(
         &self,
         engine: &rhai::Engine,
         tag: Tag,
+        arguments: Vec<Dynamic>,
     ) -> Result<Dynamic, Box<EvalAltResult>> {
         let mut state = self.0.state.clone();
         state.tag = Dynamic::from(tag);
@@ -67,7 +69,7 @@ impl Closure {
             &state,
             self.0.position,
         );
-        function.call_raw(&context, None, [])
+        function.call_raw(&context, None, arguments)
     }
 }
 

@@ -68,20 +68,20 @@ pub fn role(project: Project, catalog: Arc<Catalog>, name: &str) -> Result<RoleD
     functions.sort_by(|one, other| {
         (&one.name, one.parameters.len()).cmp(&(&other.name, other.parameters.len()))
     });
-    let top = parsed
-        .source
-        .text()
-        .lines()
-        .skip_while(|line| line.starts_with("#!"));
-    // A comment with three slashes is the first function's.
-    let of_file = |line: &&str| line.starts_with("//") && !line.starts_with("///");
-    let doc = uncommented(top.take_while(of_file), "//");
     Ok(RoleDoc {
         name: name.into(),
         file,
-        doc,
+        doc: comment_at_top(parsed.source.text()),
         functions,
     })
+}
+
+/// What a file says of itself before anything else.
+pub(super) fn comment_at_top(text: &str) -> String {
+    let top = text.lines().skip_while(|line| line.starts_with("#!"));
+    // A comment with three slashes is the first function's.
+    let of_file = |line: &&str| line.starts_with("//") && !line.starts_with("///");
+    uncommented(top.take_while(of_file), "//")
 }
 
 /// Comment lines without their slashes.

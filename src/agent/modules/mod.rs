@@ -37,7 +37,7 @@ mod version;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use arguments::SourceFile;
+pub use arguments::{SourceFile, span};
 
 /// Every module, by name.
 pub const ALL: &[ModuleInfo] = &[

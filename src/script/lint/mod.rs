@@ -10,7 +10,11 @@ mod calls;
 
 pub(super) mod literals;
 
+pub(super) use modules::definition;
+
 mod names;
+
+mod modules;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -46,6 +50,7 @@ fn lint(library: &Library, engine: &Engine) -> Vec<Problem> {
     if let Err(why) = lint.visit(main) {
         lint.problems.push(Problem::new("import", why));
     }
+    modules::check_all(&mut lint);
     lint.check_notified();
     lint.problems
 }
@@ -281,12 +286,17 @@ pub(super) fn functions(engine: &Engine, parsed: &Parsed, tree: &AST) -> Vec<Des
 /// The options that a file declares, by the name of their constant. Only
 /// constants are evaluated, and only those that need no function of the file;
 /// none of them can reach a host.
-fn options(engine: &Engine, parsed: &Parsed, tree: &AST) -> BTreeMap<String, Arc<Schema>> {
+pub(super) fn options(
+    engine: &Engine,
+    parsed: &Parsed,
+    tree: &AST,
+) -> BTreeMap<String, Arc<Schema>> {
     let source = &parsed.source;
     let mut scope = Scope::new();
     let mut options = BTreeMap::new();
-    for (name, value) in literals::constants(tree) {
-        let text = literals::expression(source.text(), source.offset_of(value.start_position()));
+    for (name, expression) in literals::constants(tree) {
+        let start = source.offset_of(expression.start_position());
+        let text = literals::expression(source.text(), start);
         let Ok(value) = engine.eval_expression_with_scope::<rhai::Dynamic>(&mut scope, text) else {
             continue;
         };
@@ -296,6 +306,7 @@ fn options(engine: &Engine, parsed: &Parsed, tree: &AST) -> BTreeMap<String, Arc
                 name: role,
                 ..(**found.schema()).clone()
             };
+            let schema = schema.in_order(&literals::keys_of_argument(expression));
             options.insert(name.to_owned(), Arc::new(schema));
         }
         scope.push_constant_dynamic(name, value);
