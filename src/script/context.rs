@@ -118,7 +118,11 @@ impl Running {
     pub fn stop_of(&self, error: Failed) -> Stop {
         let raised = self.take_raised();
         let host = &self.tasks.view().name;
-        let stop = super::error::stop_of(error, &self.library, raised, host);
+        let file = match self.module() {
+            Some(name) => self.library.modules.file(name),
+            None => self.library.main(),
+        };
+        let stop = super::error::stop_of(error, &self.library, file, raised, host);
         stop.with_origin(self.last_unknown().origin())
     }
 

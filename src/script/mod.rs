@@ -266,13 +266,13 @@ fn declare_all(library: &Library, engine: &Engine) -> Option<Problem> {
     match run {
         Err(panic) => Some(panic),
         Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(script_problem(error, library)),
+        Ok(Err(error)) => Some(script_problem(error, library, main)),
     }
 }
 
 /// What stopped a script that runs for no host.
-fn script_problem(error: error::Failed, library: &Library) -> Problem {
-    match error::stop_of(error, library, None, "") {
+fn script_problem(error: error::Failed, library: &Library, file: &str) -> Problem {
+    match error::stop_of(error, library, Some(file), None, "") {
         Stop::Script(problem) => *problem,
         Stop::Task(failed) => library.problem_at(
             "script",

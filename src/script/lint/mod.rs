@@ -32,20 +32,18 @@ pub(super) fn problems(library: &Library, engine: &Engine) -> Vec<Problem> {
     super::guarded(|| lint(library, engine)).unwrap_or_else(|panic| vec![panic])
 }
 
-fn lint(library: &Library, engine: &Engine) -> Vec<Problem> {
-    let schemas = super::declaration_schemas().into_iter();
-    let mut lint = Lint {
-        library,
-        engine,
-        declarations: schemas
-            .map(|schema| (schema.name.clone(), schema))
-            .collect(),
-        files: BTreeMap::new(),
-        open: Vec::new(),
-        problems: Vec::new(),
-        notified: Vec::new(),
-        handlers: Some(BTreeSet::new()),
+/// All problems of the modules of the project, and of those that are called.
+pub(super) fn module_problems(library: &Library, engine: &Engine) -> Vec<Problem> {
+    let check = || {
+        let mut lint = Lint::new(library, engine);
+        modules::check_all(&mut lint);
+        lint.problems
     };
+    super::guarded(check).unwrap_or_else(|panic| vec![panic])
+}
+
+fn lint(library: &Library, engine: &Engine) -> Vec<Problem> {
+    let mut lint = Lint::new(library, engine);
     let main = library.main().unwrap_or_default();
     if let Err(why) = lint.visit(main) {
         lint.problems.push(Problem::new("import", why));
@@ -94,6 +92,24 @@ struct Function {
     private: bool,
     /// What it takes as its only argument: `OPTIONS.fill(given)`.
     options: Option<Arc<Schema>>,
+}
+
+impl<'a> Lint<'a> {
+    fn new(library: &'a Library, engine: &'a Engine) -> Self {
+        let schemas = super::declaration_schemas().into_iter();
+        Self {
+            library,
+            engine,
+            declarations: schemas
+                .map(|schema| (schema.name.clone(), schema))
+                .collect(),
+            files: BTreeMap::new(),
+            open: Vec::new(),
+            problems: Vec::new(),
+            notified: Vec::new(),
+            handlers: Some(BTreeSet::new()),
+        }
+    }
 }
 
 impl Lint<'_> {

@@ -90,15 +90,8 @@ impl Lint<'_> {
             );
         } else if !self.library.modules.is_described(&file.name) {
             let problem = module::functions_of(self.library, self.engine, &file.id).err();
-            self.report(problem.unwrap_or_else(|| {
-                Problem::new(
-                    "module",
-                    format!(
-                        "{ARGUMENTS} of {} is not made by `arguments(#{{ … }})`",
-                        file.id
-                    ),
-                )
-            }));
+            let problem = problem.unwrap_or_else(|| not_arguments(parsed, tree));
+            self.report(problem);
         }
         for part in &PARTS {
             self.check_part(part, file, parsed, tree);
@@ -144,6 +137,24 @@ impl Lint<'_> {
             .at(source, source.span_at(0), "this module")
             .help(help);
         self.report(problem);
+    }
+}
+
+/// The constant of a module that holds something else.
+fn not_arguments(parsed: &Parsed, tree: &AST) -> Problem {
+    let message = format!("`{ARGUMENTS}` is not made by `arguments(#{{ … }})`");
+    let problem = Problem::new("module", message);
+    let mut constants = literals::constants(tree);
+    match constants.find(|(name, _)| *name == ARGUMENTS) {
+        Some((_, value)) => {
+            let source = &parsed.source;
+            problem.at(
+                source,
+                source.span(value.start_position()),
+                "something else",
+            )
+        }
+        None => problem,
     }
 }
 

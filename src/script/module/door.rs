@@ -191,7 +191,8 @@ fn read(
     Err(fail_script(problem, context.call_position()))
 }
 
-/// Looks again and again until a closure says that it is so. A dry run does
+/// Looks again and again until a closure, which is given the host, says that
+/// it is so. A dry run does
 /// not wait: whatever is read from then on is known only after apply.
 fn wait_until(
     context: NativeCallContext,
@@ -214,7 +215,7 @@ fn wait_until(
     let deadline = Instant::now() + Duration::from_secs(seconds);
     let mut passes = pause(Duration::ZERO)?;
     while passes {
-        if condition.call_within_context::<bool>(&context, ())? {
+        if condition.call_within_context::<bool>(&context, (host.clone(),))? {
             return Ok(());
         }
         if Instant::now() >= deadline {

@@ -89,6 +89,13 @@ impl Modules {
         Some(&known.file.id)
     }
 
+    /// The files of all.
+    pub fn files(&self) -> BTreeMap<String, String> {
+        let names = self.known.keys();
+        let file = |name: &String| Some((name.clone(), self.file(name)?.to_owned()));
+        names.filter_map(file).collect()
+    }
+
     /// Whether a file is that of a module.
     pub fn is_module(&self, id: &str) -> bool {
         self.known.values().any(|known| known.file.id == id)
@@ -180,7 +187,7 @@ pub(super) fn functions_of(
         tree.set_source(id);
         engine.run_ast(&tree)
     };
-    run().map_err(|error| script_problem(error, library))?;
+    run().map_err(|error| script_problem(error, library, id))?;
     let kept = lock(&library.modules.kept).get(id).cloned();
     kept.ok_or_else(|| Problem::new("module", format!("{id} ended before its last line")))
 }

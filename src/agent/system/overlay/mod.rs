@@ -142,7 +142,9 @@ impl Overlay {
                 removes,
                 command,
             } => {
-                self.pending.note_named(&command.argv);
+                if self.absence == Absence::Doubtful {
+                    self.pending.note_named(&command.argv);
+                }
                 if let Some(path) = creates {
                     self.expect_file(path, command.argv.first().map_or("", String::as_str));
                 }
@@ -185,6 +187,10 @@ impl Overlay {
         }
         Ok(())
     }
+}
+
+fn change_of(what: impl std::fmt::Display) -> String {
+    format!("the pending change of {what}")
 }
 
 impl Reads for Overlay {
@@ -273,8 +279,9 @@ impl Reads for Overlay {
         if let Some(origin) = texts.find_map(|text| mark::unknown_origin(text)) {
             return Ok(Found::Unknown(origin.to_owned()));
         }
-        if let Some(word) = command.argv.iter().find(|word| self.pending.mentions(word)) {
-            return Ok(Found::Unknown(format!("the pending change of {word}")));
+        let mut words = command.argv.iter();
+        if let Some(path) = words.find_map(|word| self.pending.mentioned(word)) {
+            return Ok(Found::Unknown(change_of(path.display())));
         }
         let program = command.argv.first().map_or("", String::as_str);
         match self.expected_program(program) {
@@ -296,15 +303,15 @@ impl Reads for Overlay {
     }
 
     fn pending(&self, what: &str) -> Option<String> {
-        let origin = || format!("the pending change of {what}");
         if what.contains('/') {
-            return self.pending.mentions(what).then(origin);
+            let path = self.pending.mentioned(what);
+            return path.map(|path| change_of(path.display()));
         }
         let unit = full_name(what);
         let pending = &self.pending;
         let changed = pending.units.contains_key(&unit) || pending.changed_units.contains(&unit);
         match (changed, self.unit(&unit, &Scope::System)) {
-            (true, _) => Some(origin()),
+            (true, _) => Some(change_of(what)),
             (false, Ok(Found::Unknown(package))) => Some(package),
             (false, _) => None,
         }

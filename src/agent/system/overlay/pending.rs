@@ -120,10 +120,10 @@ impl Pending {
         (0, highest.map_or(1, |(_, inode)| inode + 1))
     }
 
-    /// Whether a word of a command, be it a whole script, names a path that
-    /// changed, or one that something changed below.
-    pub fn mentions(&self, word: &str) -> bool {
-        paths_in(word).any(|path| self.changes_below(path))
+    /// The path in a word of a command, be it a whole script, that changed, or
+    /// that something changed below.
+    pub fn mentioned<'a>(&self, word: &'a str) -> Option<&'a Path> {
+        paths_in(word).find(|path| self.changes_below(path))
     }
 
     /// Notes what a command names beside its program.

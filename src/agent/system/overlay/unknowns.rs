@@ -68,3 +68,20 @@ fn a_failure_for_an_unknown_argument_is_no_failure() {
     assert_eq!(outcome.verdict, Verdict::Unknown, "{:?}", outcome.failure);
     assert!(outcome.assumptions[0].contains("stdout of `id`"));
 }
+
+#[test]
+fn a_command_that_has_not_run_may_have_changed_what_it_names() {
+    let mut host = dry_run();
+    let told = |host: &Overlay, word: &str| host.query(&Command::new(["echo", word])).unwrap();
+    let socket = "unix-connect:/run/x/admin.sock";
+    assert!(matches!(told(&host, socket), Found::Present(_)));
+    host.perform(Effect::RunCommand {
+        command: Command::new(["socat", "stdio", socket]),
+        creates: None,
+        removes: None,
+    })
+    .unwrap();
+    let origin = "the pending change of /run/x/admin.sock".to_owned();
+    assert_eq!(told(&host, socket), Found::Unknown(origin));
+    assert!(matches!(told(&host, "/run/y.sock"), Found::Present(_)));
+}
