@@ -6,10 +6,9 @@ mod support;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
-use serde_json::Value;
-use support::{Said, TestProject, checkout, has};
+use support::lab::{self, inside, wait_until};
+use support::{Said, TestProject, checkout, promise};
 
 const HOSTS: [&str; 3] = ["veza-haproxy", "veza-backend-api-1", "veza-backend-api-2"];
 
@@ -25,15 +24,10 @@ impl Lab {
     /// Clean hosts, or nothing on a machine without the lab.
     fn clean() -> Option<Self> {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let up = checkout().join(".lab/id_ed25519").exists()
-            && Command::new("incus")
-                .arg("list")
-                .output()
-                .is_ok_and(|list| list.status.success());
-        if !has("the lab of real hosts (tests/lab/up)", up) {
+        if !lab::is_up() {
             return None;
         }
-        script("clean", &HOSTS);
+        lab::script("clean", &HOSTS);
         Some(Self {
             world: TestProject::new(),
             _turn: turn,
@@ -72,99 +66,13 @@ impl Lab {
         self.world.run(&[&["envs/lab.rhai"], options].concat())
     }
 
-    /// The whole promise for one play: the dry run on clean hosts predicts the
-    /// effects that the apply performs, the second apply performs none, and
-    /// the dry run after it finds nothing to do.
     fn keeps_its_promise(&self) {
-        let predicted = effects(
-            &self
-                .run(&["--check", "--exit-code", "--output", "json"])
-                .ended_with(2),
-        );
-        let performed = effects(&self.run(&["--output", "json"]).ended_with(0));
-        same(&predicted, &performed);
-        assert!(!performed.is_empty(), "nothing was done at all");
-        let again = effects(&self.run(&["--output", "json"]).ended_with(0));
-        assert_eq!(
-            again,
-            Vec::<Value>::new(),
-            "the second run is not without effects"
-        );
-        self.run(&["--check", "--exit-code"])
-            .ended_with(0)
-            .says("No changes");
+        promise::keep(|options| self.run(options));
     }
 
     fn inside(&self, host: &str, shell: &str) -> String {
         inside(host, shell)
     }
-}
-
-/// Compares one by one, to name the first that differs.
-#[track_caller]
-fn same(predicted: &[Value], performed: &[Value]) {
-    for (predicted, performed) in predicted.iter().zip(performed) {
-        assert_eq!(
-            predicted, performed,
-            "predicted on the left, performed on the right"
-        );
-    }
-    let (longer, what) = match predicted.len() > performed.len() {
-        true => (predicted, "predicted"),
-        false => (performed, "performed"),
-    };
-    let rest = &longer[predicted.len().min(performed.len())..];
-    assert!(rest.is_empty(), "only {what}: {rest:#?}");
-}
-
-fn script(name: &str, arguments: &[&str]) {
-    let path = checkout().join("tests/lab").join(name);
-    let output = Command::new(&path)
-        .args(arguments)
-        .output()
-        .expect("the script starts");
-    assert!(
-        output.status.success(),
-        "{} failed: {}",
-        path.display(),
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
-fn inside(host: &str, shell: &str) -> String {
-    let output = Command::new("incus")
-        .args(["exec", host, "-T", "--", "sh", "-c", shell])
-        .output()
-        .expect("incus starts");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// The effects of a run, host by host, each with its task; what only the real
-/// thing can know is left out.
-fn effects(run: &Said) -> Vec<Value> {
-    let mut effects = Vec::new();
-    for event in run.events() {
-        if event["event"] != "task_finished" {
-            continue;
-        }
-        for record in event["outcome"]["effects"]
-            .as_array()
-            .expect("effects are a list")
-        {
-            let mut effect = record["effect"].clone();
-            // A backup is named after its moment.
-            if effect["backup"].is_string() {
-                effect["backup"] = "some name".into();
-            }
-            effects.push(serde_json::json!({
-                "host": event["host"], "module": event["module"], "site": event["site"],
-                "effect": effect,
-            }));
-        }
-    }
-    // Hosts go their own ways; the order within each is what counts.
-    effects.sort_by_key(|effect| effect["host"].to_string());
-    effects
 }
 
 #[test]
@@ -305,6 +213,59 @@ fn a_host_that_is_down_is_told_apart_and_the_others_go_on() {
 }
 
 #[test]
+fn what_a_user_may_not_do_is_refused_by_the_dry_run_in_the_same_words() {
+    let Some(lab) = Lab::clean() else { return };
+    inside("veza-backend-api-2", "echo root > /tmp/roots");
+    let refused = [
+        r#"copy("/etc/veza", #{ content: "x", become: false });"#,
+        r#"copy("/tmp/roots", #{ content: "x", become: false });"#,
+        r#"file("/etc/veza.d", #{ state: "directory", become: false });"#,
+        r#"file("/etc/passwd", #{ mode: "0600", become: false });"#,
+        r#"file("/etc/motd", #{ state: "absent", become: false });"#,
+        r#"copy("/home/deploy/given", #{ content: "x", owner: "root", become: false });"#,
+        r#"package("socat", #{ become: false });"#,
+        r#"user("veza", #{ become: false });"#,
+        r#"group("veza", #{ become: false });"#,
+    ];
+    for call in refused {
+        lab.play("deploy", call);
+        let message = |options: &[&str]| {
+            let ran = lab.run(&[options, &["--output", "json"]].concat());
+            let mut events = ran.ended_with(3).events().into_iter();
+            let failed = events.find(|event| event["event"] == "host_failed");
+            failed.expect("a host fails")["failure"]["message"].clone()
+        };
+        assert_eq!(message(&["--check"]), message(&[]), "{call}");
+    }
+    lab.play(
+        "deploy",
+        r#"file("/srv/deploys", #{ state: "directory", owner: "deploy" });
+           copy("/srv/deploys/file", #{ content: "x", become: false });
+           copy("/home/deploy/file", #{ content: "x", become: false });"#,
+    )
+    .keeps_its_promise();
+}
+
+#[test]
+fn accounts_of_a_name_service_may_own_files() {
+    let Some(lab) = Lab::clean() else { return };
+    let prepare = "apt-get install -qq -y libnss-extrausers >&2 &&
+        sed -i '/^\\(passwd\\|group\\):/s/$/ extrausers/' /etc/nsswitch.conf &&
+        echo 'remote:x:7001:7002::/home/remote:/bin/sh' > /var/lib/extrausers/passwd &&
+        echo 'remotes:x:7002:' > /var/lib/extrausers/group && getent passwd remote";
+    assert_ne!(lab.inside("veza-haproxy", prepare), "");
+    lab.play(
+        "incus",
+        r#"copy("/srv/file", #{ content: "x", owner: "remote", group: "remotes" });"#,
+    )
+    .keeps_its_promise();
+    assert_eq!(
+        lab.inside("veza-haproxy", "stat -c %U:%G /srv/file").trim(),
+        "remote:remotes"
+    );
+}
+
+#[test]
 fn a_changed_host_key_is_refused() {
     let Some(lab) = Lab::clean() else { return };
     let known = std::fs::read_to_string(checkout().join(".lab/known_hosts")).expect("known hosts");
@@ -371,17 +332,6 @@ fn an_interrupt_ends_the_command_and_leaves_no_orphan() {
     });
 }
 
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !done() {
-        assert!(
-            started.elapsed() < Duration::from_secs(30),
-            "waited in vain: {what}"
-        );
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
 #[test]
 fn the_lab_env_file_keeps_its_promise() {
     let Some(lab) = Lab::clean() else { return };
@@ -390,12 +340,5 @@ fn the_lab_env_file_keeps_its_promise() {
         let words = [&[env.to_str().expect("a name")], options].concat();
         lab.world.run_in(&checkout(), &words)
     };
-    let predicted = effects(&run(&["--check", "--exit-code", "--output", "json"]).ended_with(2));
-    let performed = effects(&run(&["--output", "json"]).ended_with(0));
-    same(&predicted, &performed);
-    assert_eq!(
-        effects(&run(&["--output", "json"]).ended_with(0)),
-        Vec::<Value>::new()
-    );
-    run(&["--check", "--exit-code"]).ended_with(0);
+    promise::keep(run);
 }

@@ -451,6 +451,14 @@ fn an_unknown_text_passes_whole_or_spoils_the_result() {
         "{% for x in u.split(',') %}x{% endfor %}",
         "{{ 'x' in l }}",
         "{{ 'r' not in u }}",
+        "{{ not u }}",
+        "{{ x if not m.k else 'y' }}",
+        "{{ u and x }}",
+        "{{ x and (u or x) }}",
+        "{{ 1 if u }}",
+        "{{ 1 if x and u else 2 }}",
+        "{% if x and not u %}x{% endif %}",
+        "{% for i in l if not m.k %}x{% endfor %}",
     ] {
         let error = Templates::new()
             .render(&source(text), &object(&context), &|_| None)

@@ -43,6 +43,11 @@ impl Content {
         }
     }
 
+    /// Whether a part of the content is a secret.
+    pub fn has_secret(&self) -> bool {
+        self.text.as_deref().is_some_and(mark::has_secret)
+    }
+
     /// Where an unknown part comes from, if the content has one.
     pub fn unknown_origin(&self) -> Option<&str> {
         self.text.as_deref().and_then(mark::unknown_origin)

@@ -3,6 +3,7 @@
 //! What a command reads and the values of its variables are never shown: they
 //! are where passwords travel. Neither is the hash of an account's password.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::content::Content;
@@ -10,6 +11,7 @@ use crate::effect::{
     Account, Attributes, Command, Effect, InstallOptions, PackageRequest, Scope, UnitAction,
 };
 use crate::mark;
+use crate::resource::ResourceChange;
 
 impl Effect {
     /// The effect as one line, such as `write /etc/motd (12 B, root:root 0644)`.
@@ -73,6 +75,7 @@ impl Effect {
             Self::ChangeGroup { name, gid, .. } => format!("change group {name} to gid {gid}"),
             Self::RemoveGroup { name, .. } => format!("remove group {name}"),
             Self::WriteCrontab { user, content } => write_crontab(user, content.as_deref()),
+            Self::ChangeResource(change) => change_resource(change),
             Self::RunCommand { command, .. } => command.describe(),
         }
     }
@@ -234,9 +237,15 @@ fn write_file(
     validate: &Option<Vec<String>>,
 ) -> String {
     // The size of a text with unknown parts is not known either.
-    let amount = match content.unknown_origin() {
-        Some(_) => "size known after apply".into(),
-        None => size(content.size),
+    let secrets: BTreeSet<&str> = mark::secrets(content.text.as_deref().unwrap_or("")).collect();
+    let amount = match (content.unknown_origin(), secrets.len()) {
+        (Some(_), _) => "size known after apply".into(),
+        (None, 0) => size(content.size),
+        (None, count) => {
+            let noun = if count == 1 { "secret" } else { "secrets" };
+            let names: Vec<&str> = secrets.into_iter().collect();
+            format!("with the {noun} {}", names.join(", "))
+        }
     };
     let notes = Notes::default()
         .add(amount)
@@ -315,6 +324,16 @@ fn write_crontab(user: &str, content: Option<&str>) -> String {
     }
 }
 
+fn change_resource(change: &ResourceChange) -> String {
+    let verb = match (&change.before, &change.after) {
+        (_, None) => "remove",
+        (None, Some(_)) => "add",
+        (Some(_), Some(_)) => "change",
+    };
+    let notes = Notes::default().add(change.command.describe());
+    format!("{verb} {}{notes}", change.resource)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -355,6 +374,21 @@ mod tests {
             effect.describe(),
             "write /etc/token (size known after apply, backup in /etc/token.1, \
              validated by `check %s`)"
+        );
+    }
+
+    #[test]
+    fn the_size_of_a_secret_is_not_told() {
+        let effect = Effect::WriteFile {
+            path: "/etc/token".into(),
+            content: Content::of(format!("{}\n", mark::secret("token#1")).as_bytes()),
+            attributes: attributes(),
+            backup: None,
+            validate: None,
+        };
+        assert_eq!(
+            effect.describe(),
+            "write /etc/token (with the secret token, root:root 0644)"
         );
     }
 

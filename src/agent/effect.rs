@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::Content;
 use crate::password::PasswordHash;
+use crate::resource::{Properties, ResourceChange};
 
 /// One thing that is done to a host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -158,6 +159,9 @@ pub enum Effect {
         /// The whole table.
         content: Option<String>,
     },
+    /// Changes a thing that a program of the host keeps, by a command of which
+    /// it is known what it changes.
+    ChangeResource(ResourceChange),
     /// Runs a command whose effects are not known.
     RunCommand {
         /// The command.
@@ -360,6 +364,8 @@ pub enum Before {
     Group(u32),
     /// A crontab.
     Crontab(String),
+    /// What a resource was like.
+    Resource(Properties),
     /// It cannot be observed, or a dry run cannot know it; the text says why.
     Unknown(String),
 }

@@ -21,11 +21,17 @@ pub mod password;
 
 pub mod effect;
 
+pub mod resource;
+
 pub mod describe;
 
 pub mod content;
 
 pub mod mark;
+
+pub mod secrets;
+
+pub mod veil;
 
 #[expect(
     clippy::disallowed_types,

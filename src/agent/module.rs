@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::mark;
 use crate::outcome::{Change, Failure, Outcome, Verdict};
 use crate::state::{Diff, State};
-use crate::system::System;
+use crate::system::{System, visible};
 
 /// What modules return.
 pub type Result<T> = std::result::Result<T, Failure>;
@@ -153,6 +153,8 @@ pub trait Steps {
     fn wanted(&mut self, found: &Self::Found) -> std::result::Result<State, Self::Error>;
     /// Effects that lead from the one to the other.
     fn fix(&mut self, diff: &Diff) -> std::result::Result<(), Self::Error>;
+    /// A state in the form in which texts with secrets can be compared.
+    fn comparable(&self, state: &State) -> State;
     /// What a script may read from the result.
     fn values(
         &mut self,
@@ -186,6 +188,10 @@ impl<M: Module> Steps for OnHost<'_, M> {
         self.module.fix(diff, self.system)
     }
 
+    fn comparable(&self, state: &State) -> State {
+        state.clone().canonical(&self.system.secrets())
+    }
+
     fn values(&mut self, found: &State) -> Result<Map<String, Value>> {
         Ok(self.module.values(found))
     }
@@ -206,6 +212,9 @@ fn call<M: DeserializeOwned>(
     let title = title(&module);
     if let Some(origin) = mark::unknown_origin(&title) {
         return Outcome::unknown(&title, origin);
+    }
+    if let Err(failure) = visible::refuse(&title, "a name or path") {
+        return Outcome::failed(mark::show(&title).into_owned(), failure);
     }
     let answer = run(&module, system);
     let mut outcome = outcome(title, answer, origin.as_deref());
@@ -249,7 +258,10 @@ pub fn converge<S: Steps>(steps: &mut S) -> std::result::Result<Answer, S::Error
     steps.prepare()?;
     let found = steps.found()?;
     let wanted = steps.wanted(&found)?;
-    let diff = Diff::between(found.borrow(), &wanted);
+    let diff = Diff::between(
+        &steps.comparable(found.borrow()),
+        &steps.comparable(&wanted),
+    );
     if diff.is_empty() {
         return Ok(Answer {
             verdict: Verdict::Ok,
@@ -259,7 +271,11 @@ pub fn converge<S: Steps>(steps: &mut S) -> std::result::Result<Answer, S::Error
     }
     steps.fix(&diff)?;
     let after = steps.found()?;
-    let left = Diff::between(after.borrow(), &wanted.without_requests());
+    let wanted = wanted.without_requests();
+    let left = Diff::between(
+        &steps.comparable(after.borrow()),
+        &steps.comparable(&wanted),
+    );
     if let Some(change) = left.certain().next() {
         return Err(Failure::new(format!(
             "{} is still not as asked after the change: found {}, wanted {}",

@@ -125,6 +125,7 @@ impl Side {
         }
         *self = match mark::unknown_origin(text) {
             Some(origin) => Self::Unknown(origin.to_owned()),
+            // Its digest is that of the text with marks, and says nothing.
             None => Self::Opaque {
                 sha256: content::digest(text.as_bytes()),
                 size: text.len() as u64,

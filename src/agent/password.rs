@@ -8,6 +8,9 @@ pub const HIDDEN: &str = "(hidden)";
 
 const DIGEST: &str = "sha256:";
 
+/// What a PostgreSQL verifier begins with: `SCRAM-SHA-256$4096:salt$keys`.
+pub const SCRAM: &str = "SCRAM-SHA-256$";
+
 /// The hash of a password, as crypt(5) and shadow(5) have it.
 #[derive(Clone)]
 pub struct PasswordHash(String);
@@ -83,11 +86,23 @@ impl<'de> Deserialize<'de> for PasswordHash {
 }
 
 /// What tells two passwords apart without giving either away. A hash has a
-/// salt, so nobody finds it by trying.
+/// salt, so nobody finds it by trying. That of a PostgreSQL verifier is kept:
+/// without it nobody could tell whether a password is the verifier's.
 fn digested(password: &str) -> String {
-    match password.starts_with(DIGEST) || matches!(password, "" | "*") {
+    if matches!(password, "" | "*") {
+        return password.to_owned();
+    }
+    let secret = match password.starts_with(SCRAM) {
+        true => password.rfind('$').map_or(0, |salt| salt + 1),
+        false => 0,
+    };
+    let (open, secret) = password.split_at(secret);
+    match secret.starts_with(DIGEST) {
         true => password.to_owned(),
-        false => format!("{DIGEST}{}", crate::content::digest(password.as_bytes())),
+        false => format!(
+            "{open}{DIGEST}{}",
+            crate::content::digest(secret.as_bytes())
+        ),
     }
 }
 
@@ -147,6 +162,16 @@ mod tests {
         assert_eq!(kept, hash);
         assert!(kept.is_of_same_password(&hash.unlock()) && kept != hash.unlock());
         assert_ne!(kept, PasswordHash::new("!$6$salt$other"));
+    }
+
+    #[test]
+    fn the_salt_of_a_verifier_is_kept_and_its_keys_are_not() {
+        let hash = PasswordHash::new("SCRAM-SHA-256$4096:c2FsdA==$secret:secret");
+        let kept = serde_json::to_string(&Kept(Some(hash.clone()))).expect("json");
+        assert!(kept.contains("4096:c2FsdA==$sha256:") && !kept.contains("secret"));
+        let Kept(again) = serde_json::from_str(&kept).expect("json");
+        assert_eq!(again, Some(hash));
+        assert_eq!(serde_json::to_string(&Kept(again)).expect("json"), kept);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! Requests are not waited for one by one; the agent carries out calls in
 //! order and, after one failed, drops the rest until it is told to resume.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::outcome::{Failure, Outcome};
+use crate::secrets::Secret;
 use crate::system::live::Stream;
 use crate::system::overlay::Pending;
 
@@ -76,6 +78,8 @@ pub enum Request {
         /// Chosen by the controller, rising.
         id: u64,
     },
+    /// The values of secrets that calls sent from now on name.
+    Secrets(BTreeMap<String, Secret>),
     /// The failure was dealt with: calls sent from now on are carried out.
     Resume,
     /// A piece of a content the agent asked for.

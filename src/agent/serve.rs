@@ -23,8 +23,9 @@ use crate::module::Result;
 use crate::modules;
 use crate::outcome::{Failure, Outcome, Verdict};
 use crate::protocol::{FrameError, Reply, Request, VERSION, World, read_frame, write_frame};
+use crate::secrets::{Masking, Shared};
 use crate::system::System;
-use crate::system::live::{self, ContentSource, Journal, Live, OutputSink};
+use crate::system::live::{self, ContentSource, Journal, Live, OutputSink, Stream};
 use crate::system::overlay::{Absence, Overlay, Pending};
 use crate::system::sandbox::{self, Store};
 
@@ -95,8 +96,7 @@ fn answer(
             } => {
                 link.running.set(id);
                 let started = Instant::now();
-                let mut outcome = host.call(&module, arguments);
-                outcome.shorten();
+                let outcome = link.scrubbed(host.call(&module, arguments));
                 stopped = outcome.verdict == Verdict::Failed;
                 let milliseconds = started.elapsed().as_millis() as u64;
                 link.done(id, outcome, milliseconds)?;
@@ -107,12 +107,18 @@ fn answer(
                 arguments,
             } => {
                 link.running.set(id);
-                link.answer(id, host.door(&function, arguments))?;
+                let answer = host.door(&function, arguments);
+                let scrubbed = link.secrets.table().scrub(answer);
+                link.answer(id, scrubbed.and_then(|answer| answer))?;
             }
             Request::Records { id } => {
-                let mut records = host.records();
-                records.shorten();
+                let records = link.scrubbed(host.records());
                 link.done(id, records, 0)?;
+            }
+            Request::Secrets(secrets) => {
+                if let Err(failure) = link.secrets.add(secrets) {
+                    return link.refuse(failure);
+                }
             }
             Request::Resume => stopped = false,
             Request::TakePending => link.send(&Reply::Pending(Box::new(host.pending())))?,
@@ -182,6 +188,8 @@ fn cancel(cancelled: &AtomicBool) {
 struct Link {
     output: RefCell<Box<dyn Write>>,
     running: Cell<u64>,
+    secrets: Shared,
+    printed: RefCell<[(Stream, Masking); 2]>,
 }
 
 impl Link {
@@ -189,7 +197,44 @@ impl Link {
         Self {
             output: RefCell::new(Box::new(output)),
             running: Cell::new(0),
+            secrets: Shared::default(),
+            printed: RefCell::new(
+                [Stream::Stdout, Stream::Stderr].map(|s| (s, Masking::default())),
+            ),
         }
+    }
+
+    /// Tells what a running command printed, once no secret can be cut apart.
+    fn print(&self, stream: Stream, bytes: &[u8]) {
+        let secrets = self.secrets.table();
+        for (_, masking) in self
+            .printed
+            .borrow_mut()
+            .iter_mut()
+            .filter(|(s, _)| *s == stream)
+        {
+            self.tell(stream, masking.pass(&secrets, bytes));
+        }
+    }
+
+    /// Tells the rest of what it printed.
+    fn print_rest(&self) {
+        let secrets = self.secrets.table();
+        for (stream, masking) in self.printed.borrow_mut().iter_mut() {
+            self.tell(*stream, masking.rest(&secrets));
+        }
+    }
+
+    fn tell(&self, stream: Stream, text: String) {
+        if text.is_empty() {
+            return;
+        }
+        // A lost controller is noticed by the reading thread.
+        let _ = self.send(&Reply::Output {
+            id: self.running.get(),
+            stream,
+            text,
+        });
     }
 
     fn send(&self, reply: &Reply) -> std::result::Result<(), FrameError> {
@@ -205,6 +250,7 @@ impl Link {
         outcome: Outcome,
         milliseconds: u64,
     ) -> std::result::Result<(), FrameError> {
+        self.print_rest();
         let reply = |outcome| Reply::Done {
             id,
             outcome: Box::new(outcome),
@@ -215,6 +261,17 @@ impl Link {
             Err(FrameError::TooLarge(_)) => self.send(&reply(brief)),
             sent => sent,
         }
+    }
+
+    /// An outcome as it may leave this host.
+    fn scrubbed(&self, outcome: Outcome) -> Outcome {
+        let scrubbed = self.secrets.table().scrub(outcome);
+        let mut outcome = scrubbed.unwrap_or_else(|failure| {
+            // What cannot be looked through is not told.
+            Outcome::failed(String::new(), failure)
+        });
+        outcome.shorten();
+        outcome
     }
 
     /// Answers a module that runs on the controller.
@@ -315,14 +372,12 @@ impl Host {
         Ok(match world {
             World::Live => {
                 let journal = Journal::open(&journal_directory()?, run)?;
-                Self::Live(Box::new(Live::new(
-                    contents,
-                    output_to(link),
-                    Some(journal),
-                )))
+                let live = Live::new(contents, output_to(link), Some(journal));
+                Self::Live(Box::new(live.with_secrets(link.secrets.clone())))
             }
             World::DryRun => {
                 let base = Live::new(contents, output_to(link), None);
+                let base = base.with_secrets(link.secrets.clone());
                 let overlay = Overlay::new(Box::new(base), Absence::Doubtful, Pending::default());
                 Self::DryRun(Box::new(overlay))
             }
@@ -409,15 +464,7 @@ impl Host {
 
 fn output_to(link: &Rc<Link>) -> OutputSink {
     let link = link.clone();
-    OutputSink::new(move |stream, bytes| {
-        let text = String::from_utf8_lossy(bytes).into_owned();
-        // A lost controller is noticed by the reading thread.
-        let _ = link.send(&Reply::Output {
-            id: link.running.get(),
-            stream,
-            text,
-        });
-    })
+    OutputSink::new(move |stream, bytes| link.print(stream, bytes))
 }
 
 /// Where this user's journal is kept: root's with the host's state, another

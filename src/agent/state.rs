@@ -8,6 +8,8 @@ use serde_json::Value;
 use crate::content::Content;
 use crate::mark;
 use crate::outcome::{Change, Side};
+use crate::secrets::{Table, each_text, names_in};
+use crate::veil;
 
 /// Named attributes of one thing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -117,6 +119,24 @@ impl State {
         }
     }
 
+    /// The same state with all texts in the form in which those with secrets
+    /// can be compared.
+    pub fn canonical(mut self, secrets: &Table) -> Self {
+        if secrets.is_empty() {
+            return self;
+        }
+        for attribute in self.attributes.values_mut() {
+            match attribute {
+                Attribute::Content(content) => *content = secrets.canonical_content(content),
+                Attribute::Value(value) => {
+                    each_text(value, &|text| Some(secrets.canonical(text).into_owned()))
+                }
+                Attribute::Unknown(_) => {}
+            }
+        }
+        self
+    }
+
     /// The same state without what is done each time.
     pub fn without_requests(mut self) -> Self {
         self.requests.clear();
@@ -142,10 +162,13 @@ impl Diff {
             .iter()
             .filter_map(|(name, want)| {
                 let have = found.attributes.get(name);
-                (have != Some(want) || is_marked(want)).then(|| Change {
-                    attribute: name.clone(),
-                    before: have.map_or(Side::Absent, Side::from),
-                    after: Side::from(want),
+                (have != Some(want) || is_unknown(want)).then(|| {
+                    let after = Side::from(want);
+                    Change {
+                        attribute: name.clone(),
+                        before: have.map_or(Side::Absent, Side::from).behind(&after),
+                        after,
+                    }
                 })
             })
             .collect();
@@ -211,6 +234,29 @@ impl Side {
             _ => true,
         }
     }
+
+    /// What was there as it may be shown: not what stood in the place of a
+    /// secret.
+    fn behind(self, after: &Self) -> Self {
+        let hidden = || Self::Value(Value::from(mark::hidden()));
+        match (&self, after) {
+            (Self::Text(old), Self::Text(new)) => Self::Text(veil::behind(old, new).into_owned()),
+            (Self::Value(Value::String(old)), Self::Value(Value::String(new))) => {
+                let old = veil::behind(old, new);
+                Self::Value(Value::from(old.strip_suffix('\n').unwrap_or(&old)))
+            }
+            (Self::Absent, _) => self,
+            (_, Self::Text(new)) if mark::has_secret(new) => hidden(),
+            (_, Self::Value(new)) if has_secret(new) => hidden(),
+            _ => self,
+        }
+    }
+}
+
+fn has_secret(value: &Value) -> bool {
+    let mut names = std::collections::BTreeSet::new();
+    names_in(value, &mut names);
+    !names.is_empty()
 }
 
 impl From<&Attribute> for Side {
@@ -247,7 +293,7 @@ impl std::fmt::Display for Side {
     }
 }
 
-fn is_marked(attribute: &Attribute) -> bool {
+fn is_unknown(attribute: &Attribute) -> bool {
     match attribute {
         Attribute::Unknown(_) => true,
         Attribute::Value(Value::String(text)) => mark::unknown_origin(text).is_some(),
@@ -276,6 +322,40 @@ mod tests {
         let diff = Diff::between(&found, &State::new().with("mode", "0600"));
         assert!(diff.has("mode"));
         assert!(!diff.is_certain());
+    }
+
+    #[test]
+    fn what_stood_in_the_place_of_a_secret_is_not_told() {
+        let mut found = State::new()
+            .with("value", "key=old")
+            .with("list", vec!["old"]);
+        found.set_content("content", Content::of(b"a\nkey=old\n"));
+        let secret = format!("key={}", mark::secret("db"));
+        let mut wanted = State::new()
+            .with("value", secret.as_str())
+            .with("list", vec![secret.as_str()]);
+        wanted.set_content("content", Content::of(format!("a\n{secret}\n").as_bytes()));
+        let diff = Diff::between(&found, &wanted);
+        assert!(diff.is_certain());
+        let told = format!("{:?}", diff.changes);
+        assert!(!told.contains("old") && told.contains("key="), "{told}");
+        let shown = Side::Value(Value::from(format!("key={}", mark::hidden())));
+        assert_eq!(diff.changes[2].before, shown);
+    }
+
+    #[test]
+    fn texts_that_mean_the_same_are_equal() {
+        let mut secrets = Table::default();
+        secrets
+            .add([("db".to_owned(), crate::secrets::Secret::new("hunter2!"))])
+            .expect("it is long enough");
+        let mut found = State::new().with("value", "hunter2!");
+        found.set_content("content", Content::of(b"hunter2! and hunter2!"));
+        let mut wanted = State::new().with("value", mark::secret("db"));
+        let text = format!("{} and hunter2!", mark::secret("db"));
+        wanted.set_content("content", Content::of(text.as_bytes()));
+        let canonical = |state: State| state.canonical(&secrets);
+        assert!(Diff::between(&canonical(found), &canonical(wanted)).is_empty());
     }
 
     #[test]

@@ -159,7 +159,11 @@ fn door_page() -> String {
          `address`, `groups` and `facts`, and the functions below; \
          `veza-play doc host.NAME` shows one with all it takes. What a dry run cannot know \
          yet is a value of its own, which may be handed on; `is_known(value)` tells.\n\n\
-         ## What reads\n\n{}\n\
+         ## What reads\n\n{}\
+         - `host.resource(kind, name, |host| …)`\n  \
+         What a thing is like that a program of the host keeps, as a map; `()` if it is not \
+         there. The closure asks the program; a dry run takes what it recorded of \
+         `host.change`, if it did.\n\n\
          ## What changes something: only in `fix`\n\n{}\
          - `host.wait_until(seconds, |host| …)`\n  \
          Looks every half second until the closure says `true`, and fails when the time is \
@@ -234,10 +238,25 @@ fn argument(field: &Field) -> String {
         facts.push(format!("also `{}`", field.aliases.join("`, `")));
     }
     let doc = field.doc.replace('\n', "\n  ");
-    let mut text = format!("- `{}` ({})\n  {doc}\n", field.name, facts.join("; "));
+    let mut text = format!("- `{}` ({})\n", field.name, facts.join("; "));
+    if !doc.is_empty() {
+        text += &format!("  {doc}\n");
+    }
     if let Kind::Choice(words) = &field.kind {
         let documented = words.iter().filter(|(_, doc)| !doc.is_empty());
         text.extend(documented.map(|(word, doc)| format!("  - `\"{word}\"`: {doc}\n")));
     }
+    for key in keys(&field.kind) {
+        text.extend(argument(key).lines().map(|line| format!("  {line}\n")));
+    }
     text
+}
+
+/// The keys of a map, or of each map of a list.
+fn keys(kind: &Kind) -> &[Field] {
+    match kind {
+        Kind::Record(fields) => fields,
+        Kind::List(item) | Kind::Map(item) | Kind::OneOrMany(item) => keys(item),
+        _ => &[],
+    }
 }

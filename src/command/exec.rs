@@ -73,6 +73,8 @@ fn play(pattern: &str, words: &[String], user: Option<String>) -> Result<Play, R
             user,
         },
         vars: Map::new(),
+        serial: Vec::new(),
+        max_fail: None,
         body: Body::Call(Box::new(call)),
         site,
     })

@@ -14,7 +14,7 @@ pub struct Function {
 }
 
 /// All of them, in the order in which one meets them.
-pub const ALL: [Function; 12] = [
+pub const ALL: [Function; 13] = [
     Function {
         name: "host",
         summary: "The host that the play runs on: `name`, `address`, `groups`.",
@@ -56,6 +56,15 @@ pub const ALL: [Function; 12] = [
         summary: "Runs the handlers that are notified now instead of at the end of the play.",
         doc: "The first that fails ends it, as a task that fails does.",
         example: "flush_handlers();",
+    },
+    Function {
+        name: "as_user",
+        summary: "Runs tasks as another user, and gives back the value of its closure.",
+        doc: "It is `become_user` for all calls inside, also for those in roles that are called \
+              there. The innermost user wins; a call with `become: false` stays the user of the \
+              connection. A handler that is defined inside runs at the end of the play, as the \
+              user of the play.",
+        example: "let version = as_user(\"postgres\", || command(\"psql --version\", #{ read_only: true }).stdout);",
     },
     Function {
         name: "log",

@@ -16,6 +16,8 @@ const KEPT_LINES: usize = 100;
 pub(super) struct Activity {
     /// The play's name.
     pub play: String,
+    /// Which batch of how many, if it has any.
+    pub batch: Option<(usize, usize)>,
     /// The hosts that came to its end, or left it.
     pub done: usize,
     /// Tasks that ended.
@@ -63,6 +65,9 @@ impl Activity {
     pub fn observe(&mut self, event: &Event, now: Instant) {
         match event {
             Event::PlayStarted { play, hosts } => *self = Self::of(play, hosts),
+            Event::BatchStarted { batch, batches, .. } => {
+                self.batch = Some((*batch, *batches));
+            }
             Event::TaskStarted {
                 host,
                 module,
@@ -98,6 +103,7 @@ impl Activity {
             | Event::HostConnected { .. }
             | Event::Logged { .. }
             | Event::PlayFinished { .. }
+            | Event::PlayStopped { .. }
             | Event::PlaySkipped { .. }
             | Event::RunFinished { .. } => {}
         }

@@ -132,7 +132,11 @@ impl Bars {
         let mut total = match activity.play.as_str() {
             "" => "starting".into(),
             play => format!(
-                "{play}: {} of {} hosts, {} tasks",
+                "{play}{}: {} of {} hosts, {} tasks",
+                match activity.batch {
+                    Some((batch, batches)) => format!(", batch {batch} of {batches}"),
+                    None => String::new(),
+                },
                 activity.done,
                 activity.hosts.len(),
                 activity.tasks

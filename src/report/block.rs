@@ -297,6 +297,7 @@ fn is_explained(record: &Record, outcome: &Outcome) -> bool {
         | Effect::AddGroup { .. }
         | Effect::ChangeGroup { .. }
         | Effect::RemoveGroup { .. }
-        | Effect::WriteCrontab { .. } => true,
+        | Effect::WriteCrontab { .. }
+        | Effect::ChangeResource(_) => true,
     }
 }

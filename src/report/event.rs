@@ -50,6 +50,13 @@ pub enum Event {
     },
     /// A play began on these hosts.
     PlayStarted { play: String, hosts: Vec<String> },
+    /// A batch of a play with `serial` began; `batch` counts from 1.
+    BatchStarted {
+        play: String,
+        batch: usize,
+        batches: usize,
+        hosts: Vec<String>,
+    },
     /// The agent of a host answered.
     HostConnected { host: String },
     /// A task was handed to a host's agent.
@@ -120,6 +127,13 @@ pub enum Event {
     HostFinished { host: String },
     /// The play's last host came to its end.
     PlayFinished { play: String },
+    /// Too many hosts of a play failed: the run ends after it, and these hosts
+    /// have not begun it. `reason` is a sentence without a full stop.
+    PlayStopped {
+        play: String,
+        hosts: Vec<String>,
+        reason: String,
+    },
     /// A play was not run on these hosts, which it asked for: they left the
     /// run before, for instance. `reason` is a sentence without a full stop.
     PlaySkipped {

@@ -106,12 +106,14 @@ impl HostSummary {
             Event::HostLost { reason, .. } => self.lost = Some(reason.clone()),
             Event::RunStarted { .. }
             | Event::PlayStarted { .. }
+            | Event::BatchStarted { .. }
             | Event::HostConnected { .. }
             | Event::TaskStarted { .. }
             | Event::TaskOutput { .. }
             | Event::Logged { .. }
             | Event::HostFinished { .. }
             | Event::PlayFinished { .. }
+            | Event::PlayStopped { .. }
             | Event::PlaySkipped { .. }
             | Event::RunFinished { .. } => {}
         }
@@ -198,6 +200,11 @@ fn deed(effect: &Effect) -> Option<(&'static str, &'static str)> {
         | Effect::RemoveUser { .. }
         | Effect::RemoveGroup { .. } => ("remove", "removed"),
         Effect::AddUser { .. } | Effect::AddGroup { .. } => ("add", "added"),
+        Effect::ChangeResource(change) => match (&change.before, &change.after) {
+            (_, None) => ("remove", "removed"),
+            (None, Some(_)) => ("add", "added"),
+            (Some(_), Some(_)) => return None,
+        },
         Effect::ChangeUnit { action, .. } => (action.verb(), participle(*action)),
         _ => return None,
     })

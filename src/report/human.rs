@@ -103,6 +103,14 @@ impl<W: Write + Send> Reporter for Human<W> {
                 self.write(&[self.view.paint.caution(&note).to_string(), String::new()])
             }
             Event::PlayStarted { play, hosts } => self.next_play(Play::new(play, hosts)),
+            Event::PlayStopped {
+                play,
+                hosts,
+                reason,
+            } => {
+                let note = recap::stopped(play, hosts, reason);
+                self.write(&[self.view.paint.caution(&note).to_string(), String::new()])
+            }
             Event::PlayFinished { .. } => {
                 self.play.finish();
                 self.next_play(Play::default())

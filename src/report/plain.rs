@@ -47,6 +47,17 @@ impl<W: Write> Plain<W> {
             stream(&mut self.out, host, running)?;
         }
         self.activity.observe(event, now);
+        if let Event::BatchStarted {
+            play,
+            batch,
+            batches,
+            hosts,
+        } = event
+        {
+            let hosts = recap::names(hosts, 0, self.verbose);
+            let play = paint::line(play);
+            writeln!(self.out, "{play}: batch {batch} of {batches}: {hosts}")?;
+        }
         if let Some((host, news)) = self.news(event) {
             writeln!(self.out, "{}: {news}", paint::line(host))?;
         }

@@ -18,6 +18,10 @@ pub(super) struct Play {
     name: Option<String>,
     /// The hosts, in the order in which they are shown.
     hosts: Vec<String>,
+    /// Those of each batch that began, if it has batches.
+    batches: Vec<Vec<String>>,
+    /// How many batches it has.
+    batch_count: usize,
     /// Whether it came to its end.
     finished: bool,
     /// What each host did.
@@ -80,6 +84,10 @@ impl Play {
                 };
                 self.push(host, Some(site), name, Entry::Task(task));
             }
+            Event::BatchStarted { hosts, batches, .. } => {
+                self.batches.push(hosts.clone());
+                self.batch_count = *batches;
+            }
             Event::FailureCaught { host, module, site } => self.caught(host, module, site),
             Event::HostFailed {
                 host,
@@ -125,6 +133,11 @@ impl Play {
             };
             let heading = format!("play {name} ({hosts}){quiet}");
             lines.insert(0, view.paint.heading(&heading).to_string());
+            if !self.batches.is_empty() {
+                let all = self.batch_count;
+                let batches = recap::batches(&self.batches, all, view.settings.verbose);
+                lines.insert(1, view.paint.faint(&batches).to_string());
+            }
         }
         if !lines.is_empty() {
             lines.push(String::new());
@@ -203,6 +216,7 @@ fn remark(event: &Event) -> Option<(&str, Option<&Site>, Block)> {
         }
         Event::RunStarted { .. }
         | Event::PlayStarted { .. }
+        | Event::BatchStarted { .. }
         | Event::HostConnected { .. }
         | Event::TaskStarted { .. }
         | Event::TaskOutput { .. }
@@ -211,6 +225,7 @@ fn remark(event: &Event) -> Option<(&str, Option<&Site>, Block)> {
         | Event::HostFailed { .. }
         | Event::HostFinished { .. }
         | Event::PlayFinished { .. }
+        | Event::PlayStopped { .. }
         | Event::PlaySkipped { .. }
         | Event::RunFinished { .. } => None,
     }

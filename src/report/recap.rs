@@ -70,6 +70,40 @@ pub(super) fn not_run(play: &str, hosts: &[String], reason: &str) -> String {
     )
 }
 
+/// A play that stopped, and the run with it.
+pub(super) fn stopped(play: &str, hosts: &[String], reason: &str) -> String {
+    let play = paint::line(play);
+    let reason = paint::line(reason);
+    match hosts {
+        [] => format!("play {play} ended the run: {reason}"),
+        hosts => format!(
+            "play {play} ended the run before {} began it: {reason}",
+            names(hosts, 0, true)
+        ),
+    }
+}
+
+/// The batches of a play that began, of `all`.
+pub(super) fn batches(begun: &[Vec<String>], all: usize, in_full: bool) -> String {
+    let shown = match in_full || begun.len() <= NAMES {
+        true => begun.len(),
+        false => NAMES - 1,
+    };
+    let mut parts: Vec<_> = begun[..shown]
+        .iter()
+        .map(|hosts| names(hosts, 0, in_full))
+        .collect();
+    if shown < begun.len() {
+        parts.push("…".into());
+    }
+    let count = match (begun.len(), all) {
+        (1, 1) => "1 batch".to_owned(),
+        (begun, all) if begun == all => format!("{all} batches"),
+        (begun, all) => format!("{begun} of {all} batches"),
+    };
+    format!("{count}: {}", parts.join("; "))
+}
+
 /// What became of each host, equal stories together.
 fn stories(summary: &Summary, view: &View) -> Vec<String> {
     let mut stories: Vec<(Vec<String>, Vec<String>)> = Vec::new();

@@ -16,6 +16,8 @@ pub struct Summary {
     pub hosts: Vec<HostSummary>,
     /// Plays, or parts of them, that were not run.
     pub skipped: Vec<SkippedPlay>,
+    /// Whether a play stopped, and the run with it.
+    pub stopped: bool,
     /// Whether the run came to its end; it did not when its thread is gone.
     pub finished: bool,
     /// Wall time in milliseconds.
@@ -61,6 +63,7 @@ impl Default for Summary {
             mode: Mode::Apply,
             hosts: Vec::new(),
             skipped: Vec::new(),
+            stopped: false,
             finished: false,
             milliseconds: 0,
             output_error: None,
@@ -78,20 +81,24 @@ impl Summary {
                     self.host(host);
                 }
             }
+            Event::PlayStopped {
+                play,
+                hosts,
+                reason,
+            } => {
+                self.stopped = true;
+                self.skip(play, hosts, reason);
+            }
             Event::PlaySkipped {
                 play,
                 hosts,
                 reason,
-            } => self.skipped.push(SkippedPlay {
-                play: play.clone(),
-                hosts: hosts.clone(),
-                reason: reason.clone(),
-            }),
+            } => self.skip(play, hosts, reason),
             Event::RunFinished { milliseconds } => {
                 self.finished = true;
                 self.milliseconds = *milliseconds;
             }
-            Event::PlayFinished { .. } => {}
+            Event::BatchStarted { .. } | Event::PlayFinished { .. } => {}
             Event::HostConnected { host }
             | Event::TaskStarted { host, .. }
             | Event::TaskOutput { host, .. }
@@ -118,7 +125,8 @@ impl Summary {
         if any(|host| !host.script_failed.is_empty()) {
             return Ending::ScriptFailed;
         }
-        if any(|host| !host.failed.is_empty()) {
+        // A run that was ended for its losses has failed, whatever they were.
+        if self.stopped || any(|host| !host.failed.is_empty()) {
             return Ending::TaskFailed;
         }
         if any(|host| host.lost.is_some()) {
@@ -143,6 +151,17 @@ impl Summary {
     pub fn count(&self, verdict: Verdict) -> usize {
         let counts = self.hosts.iter().map(|host| host.counts.of(verdict));
         counts.sum()
+    }
+
+    fn skip(&mut self, play: &str, hosts: &[String], reason: &str) {
+        if hosts.is_empty() {
+            return;
+        }
+        self.skipped.push(SkippedPlay {
+            play: play.to_owned(),
+            hosts: hosts.to_vec(),
+            reason: reason.to_owned(),
+        });
     }
 
     fn host(&mut self, name: &str) -> &mut HostSummary {

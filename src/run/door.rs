@@ -15,6 +15,7 @@ use super::host::RunHost;
 use super::session::{Answer, Session};
 use super::tasks::lose;
 use crate::report::event::Mode;
+use crate::script::RESOURCE;
 use crate::script::tasks::{Door, Stop};
 use crate::transport::Unreachable;
 
@@ -84,7 +85,10 @@ impl Door for HostDoor {
     ) -> Result<Result<Value, Failure>, Stop> {
         let known = veza_agent::door::find(function);
         let is_effect = known.is_some_and(|function| function.is_effect());
-        if let (false, Some(origin)) = (is_effect, &*self.later()) {
+        // What is recorded of a thing stays known.
+        if let (false, Some(origin)) = (is_effect, &*self.later())
+            && function != RESOURCE
+        {
             return Ok(Ok(mark::unknown(origin).into()));
         }
         if let Some(Value::String(text)) = arguments.get("content") {

@@ -15,6 +15,8 @@ mod host;
 
 mod tasks;
 
+mod batches;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,6 +31,7 @@ use crate::report::event::{Event, Mode};
 use crate::script::tasks::Stop;
 use crate::script::{Playbook, STACK_SIZE};
 use crate::transport::bootstrap::AgentBinary;
+use batches::{Losses, batches};
 use host::RunHost;
 use prepare::Preparation;
 use session::Canceller;
@@ -188,9 +191,13 @@ impl Run {
                 )
             })
             .collect();
+        let mut stopped = None;
         for (play, names) in &self.plays {
-            if !shared.is_cancelled() {
-                self.play(play, names, &hosts);
+            match &stopped {
+                _ if shared.is_cancelled() => break,
+                None => stopped = self.play(play, names, &hosts),
+                Some(_) if names.is_empty() => {}
+                Some(reason) => self.skip(play, names, reason),
             }
         }
         part(hosts);
@@ -198,35 +205,75 @@ impl Run {
         shared.send(Event::RunFinished { milliseconds });
     }
 
-    fn play(&self, play: &Play, names: &[String], hosts: &BTreeMap<String, Arc<RunHost>>) {
+    /// Runs one play; why no other one may follow, if its losses forbid it.
+    fn play(
+        &self,
+        play: &Play,
+        names: &[String],
+        hosts: &BTreeMap<String, Arc<RunHost>>,
+    ) -> Option<String> {
         let (out, taking_part): (Vec<_>, Vec<_>) = names
             .iter()
-            .filter_map(|name| hosts.get(name))
+            .filter_map(|name| hosts.get(name).cloned())
             .partition(|host| host.is_out());
         if taking_part.is_empty() {
             if !out.is_empty() {
-                self.skip(play, names);
+                self.skip(play, names, "all its hosts have failed or are lost");
             }
-            return;
+            return None;
         }
         self.shared.send(Event::PlayStarted {
             play: play.name.clone(),
-            hosts: taking_part
-                .iter()
-                .map(|host| host.host.name.clone())
-                .collect(),
+            hosts: names_of(&taking_part),
         });
-        self.on_hosts(play, taking_part.into_iter().cloned().collect());
+        let stopped = self.batches(play, &taking_part);
         self.shared.send(Event::PlayFinished {
             play: play.name.clone(),
         });
+        let (reason, waiting) = stopped?;
+        self.shared.send(Event::PlayStopped {
+            play: play.name.clone(),
+            hosts: waiting,
+            reason,
+        });
+        Some(format!("the run ended with play {}", play.name))
     }
 
-    fn skip(&self, play: &Play, hosts: &[String]) {
+    /// Runs a play's batches; why it goes no further, if it does not, and the
+    /// hosts that it then has not begun on.
+    fn batches(&self, play: &Play, hosts: &[Arc<RunHost>]) -> Option<(String, Vec<String>)> {
+        let batches = batches(hosts.to_vec(), &play.serial);
+        let is_out = |host: &&Arc<RunHost>| host.is_out();
+        for (index, batch) in batches.iter().enumerate() {
+            if self.shared.is_cancelled() {
+                return None;
+            }
+            if !play.serial.is_empty() {
+                self.shared.send(Event::BatchStarted {
+                    play: play.name.clone(),
+                    batch: index + 1,
+                    batches: batches.len(),
+                    hosts: names_of(batch),
+                });
+            }
+            self.on_hosts(play, batch.clone());
+            let losses = Losses {
+                hosts: hosts.len(),
+                out: hosts.iter().filter(is_out).count(),
+                whole_batch: batch.iter().all(|host| host.is_out()),
+            };
+            if let Some(reason) = losses.stop(play) {
+                return Some((reason, names_of(&batches[index + 1..].concat())));
+            }
+        }
+        None
+    }
+
+    fn skip(&self, play: &Play, hosts: &[String], reason: &str) {
         self.shared.send(Event::PlaySkipped {
             play: play.name.clone(),
             hosts: hosts.to_vec(),
-            reason: "all its hosts have failed or are lost".to_owned(),
+            reason: reason.to_owned(),
         });
     }
 
@@ -265,6 +312,10 @@ pub fn selects_nothing(pattern: &str) -> InventoryError {
         word: pattern.to_owned(),
         help: None,
     }
+}
+
+fn names_of(hosts: &[Arc<RunHost>]) -> Vec<String> {
+    hosts.iter().map(|host| host.host.name.clone()).collect()
 }
 
 /// Parts with all hosts at once: each goodbye takes a round trip.

@@ -13,7 +13,12 @@ pub(super) fn accepts<P>(kind: &Kind, shape: &Shape<P>) -> bool {
         }
         (Kind::Number, Shape::Integer { .. } | Shape::Number(_)) => true,
         (
-            Kind::String | Kind::Path | Kind::Choice(_) | Kind::Mode | Kind::Duration,
+            Kind::String
+            | Kind::Path
+            | Kind::Choice(_)
+            | Kind::Mode
+            | Kind::Duration
+            | Kind::Hosts(_),
             Shape::Text(None),
         ) => true,
         (Kind::String, Shape::Text(_)) => true,
@@ -27,6 +32,10 @@ pub(super) fn accepts<P>(kind: &Kind, shape: &Shape<P>) -> bool {
         }
         (Kind::Duration, Shape::Integer { value, .. }) => *value >= 0,
         (Kind::Duration, Shape::Text(Some(text))) => is_duration(text),
+        (Kind::Hosts(min), Shape::Integer { value, .. }) => value >= min,
+        (Kind::Hosts(min), Shape::Text(Some(text))) => {
+            percent(text).is_some_and(|part| part as i64 >= *min)
+        }
         _ => false,
     }
 }
@@ -69,15 +78,24 @@ fn is_duration(text: &str) -> bool {
     digits.parse::<u32>().is_ok() && matches!(unit, "" | "s" | "m" | "h" | "d")
 }
 
+/// The number of a percentage such as `25%`.
+pub fn percent(text: &str) -> Option<usize> {
+    let number = text.strip_suffix('%')?.trim_end().parse().ok()?;
+    (number <= 100).then_some(number)
+}
+
 pub(super) fn takes_text(kind: &Kind) -> bool {
     matches!(
         kind,
-        Kind::Path | Kind::Choice(_) | Kind::Mode | Kind::Duration
+        Kind::Path | Kind::Choice(_) | Kind::Mode | Kind::Duration | Kind::Hosts(_)
     )
 }
 
 pub(super) fn takes_integer(kind: &Kind) -> bool {
-    matches!(kind, Kind::Integer { .. } | Kind::Mode | Kind::Duration)
+    matches!(
+        kind,
+        Kind::Integer { .. } | Kind::Mode | Kind::Duration | Kind::Hosts(_)
+    )
 }
 
 /// What to write instead, when that can be guessed.
@@ -101,6 +119,10 @@ pub(super) fn suggestion<P>(kind: &Kind, shape: &Shape<P>) -> Option<String> {
         (Kind::Integer { .. } | Kind::Number, Shape::Text(Some(text))) => {
             text.parse::<f64>().ok()?;
             Some(format!("write {text}, without quotes"))
+        }
+        (Kind::Hosts(_), Shape::Text(Some(text))) => {
+            let number: u32 = text.trim().parse().ok()?;
+            Some(format!("write {number} or \"{number}%\""))
         }
         (Kind::String | Kind::Path, Shape::Integer { value, .. }) => {
             Some(format!("write \"{value}\""))

@@ -231,6 +231,11 @@ impl<P: Clone> Found<'_, P> {
             (Kind::List(item) | Kind::OneOrMany(item), Shape::List(parts)) => {
                 self.items(path, item, parts)
             }
+            (Kind::OneOrMany(item), Shape::Map(_))
+                if matches!(**item, Kind::Map(_) | Kind::Record(_)) =>
+            {
+                self.value(path, item, part, false)
+            }
             (Kind::OneOrMany(item), _) if accepts(item, &part.shape) => {}
             (Kind::Map(item), Shape::Map(entries)) => {
                 for (key, _, value) in entries {

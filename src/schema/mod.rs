@@ -10,6 +10,8 @@ pub mod check;
 
 mod accept;
 
+pub use accept::percent;
+
 #[cfg(test)]
 pub mod samples;
 
@@ -108,6 +110,8 @@ pub enum Kind {
     Mode,
     /// A span of time: seconds, or `"5s"`, `"2m"`, `"1h"`.
     Duration,
+    /// A number of hosts not less than this, or a part of them: `"25%"`.
+    Hosts(i64),
     /// One of these words, each with its documentation.
     Choice(Vec<(String, String)>),
     /// A list.
@@ -148,6 +152,9 @@ impl Kind {
             Self::Path => "a path".into(),
             Self::Mode => "file permissions such as \"0644\" or 0o644".into(),
             Self::Duration => "a duration such as 30 (seconds), \"30s\" or \"5m\"".into(),
+            Self::Hosts(min) => {
+                format!("a number of hosts from {min} on, or a percentage such as \"25%\"")
+            }
             Self::Choice(words) => describe_choice(words),
             Self::List(item) => format!("a list of {}", item.plural()),
             Self::OneOrMany(item) => {
@@ -167,6 +174,7 @@ impl Kind {
             Self::String => "strings".into(),
             Self::Path => "paths".into(),
             Self::Duration => "durations".into(),
+            Self::Hosts(_) => "numbers and percentages".into(),
             Self::List(item) => format!("lists of {}", item.plural()),
             Self::Map(_) | Self::Record(_) => "maps".into(),
             Self::Choice(_) | Self::Mode | Self::OneOrMany(_) => {

@@ -82,7 +82,8 @@ fn call(
     running.refuse_in_module(context, &format!("calls `{}`", schema.name))?;
     let at = site(context, &running.library);
     let given = checked(context, &running, schema, arguments)?;
-    let (options, arguments) = split_options(schema, given);
+    let (mut options, arguments) = split_options(schema, given);
+    options.escalation = options.escalation.or(&running.escalation());
     let task = running.tasks.call(Call {
         schema: schema.clone(),
         arguments: canonical(schema, arguments),
@@ -210,7 +211,8 @@ fn problem(context: &NativeCallContext, running: &Running, at: &Site, issue: Iss
     fail_script(issue_problem(running, at, issue), context.call_position())
 }
 
-fn issue_problem(running: &Running, at: &Site, issue: Issue<()>) -> Problem {
+/// An issue with an argument of the call at `at`.
+pub(super) fn issue_problem(running: &Running, at: &Site, issue: Issue<()>) -> Problem {
     let library = &running.library;
     let argument = library.site_of_argument(at, &issue.path);
     let at = argument.as_ref().unwrap_or(at);

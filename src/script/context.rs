@@ -11,6 +11,7 @@ use super::error::{Failed, fail_script};
 use super::library::Library;
 use super::tasks::{Stop, TaskFailure, Tasks};
 use super::unknown::Unknown;
+use crate::inventory::Escalation;
 use crate::report::event::Site;
 
 /// What is going on.
@@ -65,6 +66,8 @@ pub(super) struct Running {
     /// The module that runs, if one does that is written in Rhai.
     module: Option<String>,
     tries: Mutex<Tries>,
+    /// The users of the `as_user` blocks the script is in, outermost first.
+    users: Mutex<Vec<String>>,
 }
 
 /// The `try` blocks the script is in, by the depth of the calls they are in.
@@ -84,6 +87,7 @@ impl Running {
             library,
             module: None,
             tries: Mutex::default(),
+            users: Mutex::default(),
         }
     }
 
@@ -128,6 +132,27 @@ impl Running {
 
     fn tries(&self) -> MutexGuard<'_, Tries> {
         self.tries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn users(&self) -> MutexGuard<'_, Vec<String>> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tasks run as this user until the returned guard is dropped.
+    pub fn as_user(&self, user: &str) -> AsUser<'_> {
+        self.users().push(user.to_owned());
+        AsUser(self)
+    }
+
+    /// Who tasks run as, as far as the blocks around them say.
+    pub fn escalation(&self) -> Escalation {
+        match self.users().last() {
+            None => Escalation::default(),
+            Some(user) => Escalation {
+                enabled: Some(true),
+                user: Some(user.clone()),
+            },
+        }
     }
 
     /// A `try` block begins in a function at this depth.
@@ -177,6 +202,15 @@ impl Running {
     /// The last failure that was raised, once.
     pub fn take_raised(&self) -> Option<Box<TaskFailure>> {
         self.tries().failure.take()
+    }
+}
+
+/// Ends an `as_user` block when it is dropped, however the block ended.
+pub(super) struct AsUser<'a>(&'a Running);
+
+impl Drop for AsUser<'_> {
+    fn drop(&mut self) {
+        self.0.users().pop();
     }
 }
 

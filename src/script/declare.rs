@@ -17,7 +17,7 @@ use super::error::{Failed, fail_script};
 use super::signatures::schemas;
 use super::value::{self, Refused};
 use crate::inventory::{Group, Host, Inventory, InventoryError};
-use crate::play::{Body, Play};
+use crate::play::{Amount, Body, Play};
 use crate::report::event::Site;
 use crate::schema::Schema;
 use crate::schema::check::{Part, Shape};
@@ -273,6 +273,8 @@ fn play(
         tags: given.get("tags").cloned().map(words).unwrap_or_default(),
         escalation: escalation(&given),
         vars: vars(&given),
+        serial: given.get("serial").map(amounts).unwrap_or_default(),
+        max_fail: given.get("max_fail").and_then(Amount::read),
         body: Body::Script(Box::new(Closure::keep(context, body, at.clone()))),
         site: at,
     };
@@ -280,6 +282,14 @@ fn play(
         declarations.plays.push(play);
         Ok(())
     })
+}
+
+/// One amount or a list of them; what is none has been refused.
+fn amounts(given: &Value) -> Vec<Amount> {
+    match given {
+        Value::Array(items) => items.iter().filter_map(Amount::read).collect(),
+        one => Amount::read(one).into_iter().collect(),
+    }
 }
 
 fn vars(given: &serde_json::Map<String, Value>) -> serde_json::Map<String, Value> {

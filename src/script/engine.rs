@@ -12,7 +12,7 @@ use super::context::Tag;
 use super::library::{Functions, Library};
 use super::lookups::{self, Lookup};
 use super::resolver::Resolver;
-use super::{calls, connect, declare, functions, module, options, unknown};
+use super::{calls, connect, declare, flow, functions, module, options, unknown};
 
 /// Words that Rhai keeps for its future and scripts of this field need.
 const FREED: [&str; 23] = [
@@ -108,6 +108,7 @@ fn register_all(engine: &mut Engine) {
     unknown::register(engine, methods());
     lookups::register(engine);
     functions::register(engine);
+    flow::register(engine);
     options::register(engine);
     declare::register(engine);
     connect::register(engine);

@@ -46,6 +46,8 @@ mod calls;
 
 mod functions;
 
+mod flow;
+
 mod unknown;
 
 mod value;
@@ -67,7 +69,8 @@ use serde_json::{Map, Value};
 use veza_agent::outcome::Outcome;
 
 pub use closure::Closure;
-pub use module::door::{DoorFunction, functions as door_functions};
+pub use flow::schemas as flow_schemas;
+pub use module::door::{DoorFunction, RESOURCE, functions as door_functions};
 pub use signatures::schemas as declaration_schemas;
 
 use crate::inventory::Inventory;

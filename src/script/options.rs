@@ -8,8 +8,11 @@
 //! });
 //! fn role(given) { let o = global::OPTIONS.fill(given); … }
 //! ```
+//!
+//! `options("haproxy", #{ … })` are those of the role haproxy and some more.
 
 use std::any::TypeId;
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use rhai::{Array, Dynamic, Engine, ImmutableString, Map, NativeCallContext};
@@ -18,6 +21,7 @@ use super::context::{Tag, site, tag};
 use super::diagnostics::Problem;
 use super::error::{Failed, fail_script, raise};
 use super::library::Library;
+use super::lint;
 use super::tasks::View;
 use super::value::{self, Refused};
 use crate::schema::check::{Issue, Part};
@@ -76,6 +80,7 @@ pub(super) fn register(engine: &mut Engine) {
         ..spec
     });
     engine.register_fn("options", options);
+    engine.register_fn("options", options_beside);
     engine.register_fn("arguments", arguments);
     engine.register_fn("fill", fill);
     engine.register_fn(
@@ -109,6 +114,9 @@ fn register_kinds(engine: &mut Engine) {
     });
     engine.register_fn("list", |context: NativeCallContext, item: Dynamic| {
         Ok::<_, Failed>(spec(Kind::List(Box::new(kind(&context, &item)?))))
+    });
+    engine.register_fn("record", |context: NativeCallContext, keys: Map| {
+        Ok::<_, Failed>(spec(Kind::Record(fields(&context, &keys)?)))
     });
     engine.register_fn("map", |context: NativeCallContext, item: Dynamic| {
         Ok::<_, Failed>(spec(Kind::Map(Box::new(kind(&context, &item)?))))
@@ -194,7 +202,7 @@ fn or(context: &NativeCallContext, spec: Spec, default: &Dynamic) -> Result<Spec
 }
 
 fn options(context: NativeCallContext, map: Map) -> Result<Options, Failed> {
-    let options = declared(&context, &map)?;
+    let options = declare(&context, &map)?;
     match options.0.positional.first() {
         None => Ok(options),
         Some(name) => Err(format!(
@@ -206,10 +214,10 @@ fn options(context: NativeCallContext, map: Map) -> Result<Options, Failed> {
 
 /// What a module takes: like options, and some of it without names.
 fn arguments(context: NativeCallContext, map: Map) -> Result<Options, Failed> {
-    declared(&context, &map)
+    declare(&context, &map)
 }
 
-fn declared(context: &NativeCallContext, map: &Map) -> Result<Options, Failed> {
+fn declare(context: &NativeCallContext, map: &Map) -> Result<Options, Failed> {
     let name = context
         .call_source()
         .map_or_else(|| "options".into(), role_name);
@@ -226,6 +234,66 @@ fn declared(context: &NativeCallContext, map: &Map) -> Result<Options, Failed> {
         positional: positional.map(|(name, _)| name.to_string()).collect(),
         ..Schema::default()
     })))
+}
+
+thread_local! {
+    /// The roles whose options are being read on this thread, outermost first.
+    static OPEN: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The options of another role, and those of `map`, which come first and win.
+fn options_beside(
+    context: NativeCallContext,
+    role: ImmutableString,
+    map: Map,
+) -> Result<Options, Failed> {
+    let own = declare(&context, &map)?;
+    let theirs = declared(&context, &role)?;
+    let mut schema = (*own.0).clone();
+    let others = theirs.0.fields.iter();
+    let others: Vec<_> = others
+        .filter(|field| schema.field(&field.name).is_none())
+        .cloned()
+        .collect();
+    schema.fields.extend(others);
+    Ok(Options(Arc::new(schema)))
+}
+
+/// What a role declares as its `OPTIONS`.
+fn declared(context: &NativeCallContext, role: &str) -> Result<Options, Failed> {
+    let library = match tag(context)? {
+        Tag::Declaring(declaring) => declaring.library.clone(),
+        Tag::Running(running) => running.library.clone(),
+    };
+    let refuse = |message: String, help: Option<String>| {
+        let at = site(context, &library);
+        let problem = library.problem_at("import", message, &at, "its options".into());
+        let problem = match help {
+            Some(help) => problem.help(help),
+            None => problem,
+        };
+        fail_script(problem, context.call_position())
+    };
+    let id = library
+        .resolve(role, context.call_source())
+        .map_err(|error| refuse(error.message, error.help))?;
+    if OPEN.with_borrow(|open| open.contains(&id)) {
+        return Err(refuse(format!("{id} takes over its own options"), None));
+    }
+    let parsed = library.parsed(&id).map_err(|why| refuse(why, None))?;
+    let Ok(tree) = &parsed.tree else {
+        return Err(refuse(format!("{id} cannot be read"), None));
+    };
+    OPEN.with_borrow_mut(|open| open.push(id.clone()));
+    let found = lint::options(context.engine(), &parsed, tree);
+    OPEN.with_borrow_mut(|open| open.pop());
+    match found.get("OPTIONS") {
+        Some(schema) => Ok(Options(schema.clone())),
+        None => Err(refuse(
+            format!("{id} has no options that can be taken over"),
+            Some("A role declares them as `const OPTIONS = options(#{ … });`.".into()),
+        )),
+    }
 }
 
 /// `haproxy` for `roles/haproxy/role.rhai` and `roles/haproxy.rhai`.
@@ -267,7 +335,7 @@ pub(super) fn completed(fields: &[Field], given: Map) -> Map {
             .cloned();
         let value = match (value, &field.default) {
             (Some(value), _) => completed_value(&field.kind, value),
-            (None, Some(default)) => value::from_json(default),
+            (None, Some(default)) => completed_value(&field.kind, value::from_json(default)),
             (None, None) => Dynamic::UNIT,
         };
         filled.insert(field.name.as_str().into(), value);

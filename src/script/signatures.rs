@@ -84,6 +84,22 @@ pub fn schemas() -> Vec<Schema> {
                     doc: "Words that --tags selects by.".into(),
                     ..Field::new("tags", Kind::OneOrMany(Box::new(Kind::String)))
                 },
+                Field {
+                    doc: "How many hosts go through the play at a time. Each batch runs to its \
+                          end, with its handlers, before the next one begins; of a list the \
+                          last number goes for all that remain. When all hosts of a batch fail, \
+                          the play stops as with `max_fail`."
+                        .into(),
+                    ..Field::new("serial", Kind::OneOrMany(Box::new(Kind::Hosts(1))))
+                },
+                Field {
+                    doc: "How many of the hosts that begin the play may fail or be lost in it. \
+                          When a batch ends with more, the run ends there: no other batch and no \
+                          later play begins. It takes the place of the rule that a batch must \
+                          not fail as a whole."
+                        .into(),
+                    ..Field::new("max_fail", Kind::Hosts(0))
+                },
             ]
             .into_iter()
             .chain(become_fields())

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::levels::{Bracket, Comparison, Level, constant_step, is_binary};
-use super::rewrite::{CHAIN, COMPARISONS, DICT, LIST, MODULO, Rewriter, SETTLE};
+use super::rewrite::{CHAIN, COMPARISONS, DICT, LIST, MODULO, Rewriter, SETTLE, TRUTH};
 use super::rewritten::{Chain, Edit, Step};
 use super::scan::{Kind, Token};
 
@@ -47,10 +47,14 @@ impl Rewriter<'_> {
         let text = self.str(token);
         let start = token.range.start;
         let bracket = match text {
-            "not" | "*" | "**" => return 1,
+            "not" => {
+                level.decides = true;
+                return 1;
+            }
+            "*" | "**" => return 1,
             "," | ":" | "=" => {
                 level.has_colon |= text == ":";
-                (level.term, level.side) = (None, None);
+                (level.term, level.side, level.condition) = (None, None, None);
                 return 1;
             }
             "(" => Some(Bracket::Group),
@@ -60,6 +64,7 @@ impl Rewriter<'_> {
         };
         level.term.get_or_insert(start);
         level.side.get_or_insert(start);
+        level.condition.get_or_insert(start);
         if let Some(bracket) = bracket {
             levels.push(Level::new(bracket, start));
             return 1;
@@ -170,7 +175,10 @@ impl Rewriter<'_> {
     fn loose(&mut self, level: &mut Level, tokens: &[Token], last_end: usize) -> usize {
         let text = self.str(&tokens[0]);
         let Some((_, test)) = COMPARISONS.iter().find(|(operator, _)| *operator == text) else {
-            self.end_comparison(level, last_end);
+            let joins = matches!(text, "and" | "or");
+            level.decides |= joins;
+            self.end_condition(level, last_end);
+            level.in_if = text == "if" || (joins && level.in_if);
             (level.term, level.side) = (None, None);
             return 1;
         };
@@ -256,6 +264,19 @@ impl Rewriter<'_> {
         }
     }
 
+    /// What decides must be known. Comparisons and tests see to that
+    /// themselves.
+    fn end_condition(&mut self, level: &mut Level, end: usize) {
+        let compares = level.comparison.is_some();
+        self.end_comparison(level, end);
+        let decides = std::mem::take(&mut level.decides) || level.in_if;
+        let start = level.condition.take();
+        if let Some(start) = start.filter(|_| decides && !compares) {
+            self.insert(start, "((", start..start);
+            self.insert(end, format!(")|{TRUTH})"), start..end);
+        }
+    }
+
     fn end_comparison(&mut self, level: &mut Level, end: usize) {
         let Some(Comparison {
             start,
@@ -278,7 +299,7 @@ impl Rewriter<'_> {
     fn end_level(&mut self, level: &mut Level, end: usize) {
         self.end_term(level, end);
         self.end_sum(level, end);
-        self.end_comparison(level, end);
+        self.end_condition(level, end);
         self.end_chain(level);
     }
 

@@ -40,7 +40,13 @@ pub struct Level {
     pub side: Option<usize>,
     /// The comparison whose right side is being read.
     pub comparison: Option<Comparison>,
-    /// That operand holds `+` or `*`, which may make a list.
+    /// The start of the current operand of `and`, `or`, `not` or `if`.
+    pub condition: Option<usize>,
+    /// Whether that operand decides something by itself.
+    pub decides: bool,
+    /// The operand stands behind the `if` within an expression.
+    pub in_if: bool,
+    /// That operand of a comparison holds `+` or `*`, which may make a list.
     pub has_sum: bool,
     /// A colon was seen, so brackets hold a slice.
     pub has_colon: bool,
@@ -73,6 +79,9 @@ impl Level {
             in_modulo: false,
             side: None,
             comparison: None,
+            condition: None,
+            decides: false,
+            in_if: false,
             has_sum: false,
             has_colon: false,
             after_test: false,

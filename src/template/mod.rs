@@ -12,8 +12,8 @@
 //! - Values that are not known yet are marked texts (`veza_agent::mark`). A
 //!   filter that would look into one gives another unknown; a test, a
 //!   comparison, `{% if unknown %}` and a loop over one are errors that tell
-//!   the origin. Not noticed are `not unknown`, `unknown and x`, the inline
-//!   `if`, and several comparisons in a row (`1 < unknown < 3`).
+//!   the origin. Not noticed are several comparisons in a row
+//!   (`1 < unknown < 3`).
 //! - `lookup`, `query`, `now`, `lipsum` and `omit` do not exist. Neither do
 //!   the filters `strftime`, `to_datetime`, `password_hash`, `vault`,
 //!   `unvault`, `fileglob`, `realpath`, `expanduser`, `expandvars`,

@@ -266,6 +266,10 @@ mod tests {
                 "{{ a.b % 2 == [1] }}",
                 "{{ (((((a|__chain).b )|__modulo( 2)) ) is __eq( ([1]|__list))) }}",
             ),
+            (
+                "{{ a if not b.c else d }}",
+                "{{ a if not (((b|__chain).c)|__truth) else d }}",
+            ),
             ("{{ a.b.c }}", "{{ ((a|__chain).b|__chain).c }}"),
             (
                 "{{ a['x'].c | default(1) }}",
@@ -275,7 +279,7 @@ mod tests {
                 "{{ a.b.split('x')[0] }}",
                 "{{ ((a|__chain).b.split('x')|__chain)[0] }}",
             ),
-            ("{{ (a or b).c }}", "{{ ((a or b)|__chain).c }}"),
+            ("{{ (a or b).c }}", "{{ ((((a)|__truth) or b)|__chain).c }}"),
             ("{{ [a, 1] }}", "{{ ([a, 1]|__list) }}"),
             ("{{ '%s' % x }}", "{{ (('%s' )|__modulo( x)) }}"),
             (
@@ -284,7 +288,7 @@ mod tests {
             ),
             (
                 "{{ x % y|int and z }}",
-                "{{ ((x )|__modulo( y|int)) and z }}",
+                "{{ ((((x )|__modulo( y|int)))|__truth) and z }}",
             ),
             ("{% set n.x = a.b %}", "{% set n.x = (a|__chain).b %}"),
             (
@@ -294,11 +298,11 @@ mod tests {
             ("{{ x | ansible.builtin.bool }}", "{{ x | bool }}"),
             (
                 "{{ x is divisibleby 3 and a.b }}",
-                "{{ x is divisibleby 3 and (a|__chain).b }}",
+                "{{ ((x is divisibleby 3)|__truth) and (a|__chain).b }}",
             ),
             (
                 "{{ x is sameas y.z and a.b }}",
-                "{{ x is sameas y.z and (a|__chain).b }}",
+                "{{ ((x is sameas y.z)|__truth) and (a|__chain).b }}",
             ),
             (
                 "{% if a.b == 1 %}",
@@ -307,7 +311,7 @@ mod tests {
             ("{% raw %}\nx{% endraw %}", "{% raw +%}\nx{% endraw %}"),
             (
                 "{% for h in g.x if h.y recursive %}",
-                "{% for h in ((g|__chain).x)|__each if (h|__chain).y recursive %}",
+                "{% for h in ((g|__chain).x)|__each if (((h|__chain).y)|__truth) recursive %}",
             ),
         ] {
             assert_eq!(rewrite(template).text, expected);

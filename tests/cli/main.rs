@@ -12,6 +12,8 @@ mod selection;
 
 mod flow;
 
+mod batches;
+
 mod output;
 
 mod commands;

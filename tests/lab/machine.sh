@@ -168,6 +168,23 @@ wait_until() {
     done
 }
 
+# --- Kernel limits ----------------------------------------------------------
+
+# The kernel counts what root of any container uses as one user's. Some 15
+# containers use up its session keys, one for each unit that systemd starts, and
+# its inotify instances: units then fail with "Required key not available" or
+# "Too many open files".
+raise_limits() {
+    raise_limit kernel/keys/maxkeys 5000
+    raise_limit kernel/keys/maxbytes 1000000
+    raise_limit fs/inotify/max_user_instances 8192
+}
+
+raise_limit() {
+    local file=/proc/sys/$1 wanted=$2
+    [ "$(cat "$file")" -ge "$wanted" ] || printf '%s\n' "$wanted" >"$file"
+}
+
 # --- Bridge, storage pool, profile ------------------------------------------
 
 # The profile comes last in the preseed: where it is, the rest is.

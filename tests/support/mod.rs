@@ -6,6 +6,9 @@
     reason = "each test program uses the part of it that it needs"
 )]
 
+pub mod lab;
+pub mod promise;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

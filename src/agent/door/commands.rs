@@ -6,26 +6,22 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::arguments::{HostPath, answer};
+use super::arguments::{HostPath, answer, done};
 use super::{Change, Read};
 use crate::effect::{Command, Effect};
 use crate::mark;
 use crate::module::Result;
 use crate::modules::arguments::{OneOrMany, Words, seconds};
 use crate::modules::guards;
+use crate::resource::{Properties, Resource, ResourceChange};
 use crate::system::{Found, Output, Performed, System};
 
-/// What a command printed and how it ended, for a command that only looks; it
-/// runs in a dry run too. `rc`, `stdout` and `stderr`; the code may be any.
+/// A command, and how it runs.
 #[derive(Deserialize, JsonSchema)]
-pub struct Query {
+struct Invocation {
     /// The command: one line, split into words as a shell would without
     /// expanding anything, or a list of words.
     command: Words,
-    /// Files and units that the answer depends on, beside what the words name.
-    /// While a change of one is pending, a dry run does not know the answer.
-    #[serde(default)]
-    depends_on: OneOrMany<String>,
     /// What the command reads.
     input: Option<String>,
     /// Variables added to the environment.
@@ -41,6 +37,35 @@ pub struct Query {
     timeout: Option<u64>,
 }
 
+impl Invocation {
+    fn command(&self) -> Command {
+        Command {
+            argv: self.command.0.clone(),
+            directory: self.directory.as_ref().map(|path| path.0.clone()),
+            environment: self.environment.clone(),
+            input: self.input.clone(),
+            user: self.user.clone(),
+            timeout: self.timeout,
+        }
+    }
+
+    fn title(&self) -> String {
+        mark::show(&shell_words::join(&self.command.0)).into_owned()
+    }
+}
+
+/// What a command printed and how it ended, for a command that only looks; it
+/// runs in a dry run too. `rc`, `stdout` and `stderr`; the code may be any.
+#[derive(Deserialize, JsonSchema)]
+pub struct Query {
+    #[serde(flatten)]
+    invocation: Invocation,
+    /// Files and units that the answer depends on, beside what the words name.
+    /// While a change of one is pending, a dry run does not know the answer.
+    #[serde(default)]
+    depends_on: OneOrMany<String>,
+}
+
 impl Read for Query {
     const NAME: &'static str = "query";
     const POSITIONAL: &'static [&'static str] = &["command"];
@@ -50,17 +75,9 @@ impl Read for Query {
         if let Some(origin) = pending.find_map(|what| system.pending(what)) {
             return Ok(mark::unknown(&origin).into());
         }
-        let command = Command {
-            argv: self.command.0.clone(),
-            directory: self.directory.as_ref().map(|path| path.0.clone()),
-            environment: self.environment.clone(),
-            input: self.input.clone(),
-            user: self.user.clone(),
-            timeout: self.timeout,
-        };
-        match system.query(&command)? {
+        match system.query(&self.invocation.command())? {
             Found::Present(output) => {
-                guards::in_time(&output, &title(&self.command))?;
+                guards::in_time(&output, &self.invocation.title())?;
                 Ok(told(&output))
             }
             other => Ok(answer(other.map(|output| told(&output)))),
@@ -73,26 +90,12 @@ impl Read for Query {
 /// takes whatever this module reads later to be known only after apply.
 #[derive(Deserialize, JsonSchema)]
 pub struct Run {
-    /// The command: one line, split into words as a shell would without
-    /// expanding anything, or a list of words.
-    command: Words,
+    #[serde(flatten)]
+    invocation: Invocation,
     /// A path that is there afterwards.
     creates: Option<HostPath>,
     /// A path that is gone afterwards.
     removes: Option<HostPath>,
-    /// What the command reads.
-    input: Option<String>,
-    /// Variables added to the environment.
-    #[serde(default)]
-    environment: BTreeMap<String, String>,
-    /// The directory to run in.
-    directory: Option<HostPath>,
-    /// The user to run as; the one the task runs as, if not given.
-    user: Option<String>,
-    /// Time after which the command and its children are killed.
-    #[serde(default, deserialize_with = "seconds")]
-    #[schemars(extend("x-kind" = "duration"))]
-    timeout: Option<u64>,
     /// Exit codes that mean success.
     #[serde(default = "zero")]
     success_codes: Vec<i32>,
@@ -109,18 +112,11 @@ impl Change for Run {
     fn change(&self, system: &mut dyn System) -> Result<Value> {
         let path = |path: &Option<HostPath>| path.as_ref().map(|path| path.0.clone());
         let effect = Effect::RunCommand {
-            command: Command {
-                argv: self.command.0.clone(),
-                directory: path(&self.directory),
-                environment: self.environment.clone(),
-                input: self.input.clone(),
-                user: self.user.clone(),
-                timeout: self.timeout,
-            },
+            command: self.invocation.command(),
             creates: path(&self.creates),
             removes: path(&self.removes),
         };
-        let title = title(&self.command);
+        let title = self.invocation.title();
         match system.perform(effect)? {
             Performed::Ran(output) => {
                 guards::succeeded(&output, &title, &self.success_codes)?;
@@ -133,14 +129,83 @@ impl Change for Run {
     }
 }
 
-fn title(command: &Words) -> String {
-    mark::show(&shell_words::join(&command.0)).into_owned()
-}
-
 fn told(output: &Output) -> Value {
     json!({
         "rc": output.code,
         "stdout": output.stdout.trim_end_matches('\n'),
         "stderr": output.stderr.trim_end_matches('\n'),
     })
+}
+
+/// What a dry run recorded, or a virtual host keeps, of a thing that a program
+/// of the host keeps: a list with what it is like, an empty one where it is
+/// gone, or `()` if the program has to be asked.
+#[derive(Deserialize, JsonSchema)]
+pub struct Recorded {
+    /// What kind of thing, such as `haproxy server`.
+    kind: String,
+    /// Which of that kind.
+    name: String,
+}
+
+impl Read for Recorded {
+    const NAME: &'static str = "resource";
+    const POSITIONAL: &'static [&'static str] = &["kind", "name"];
+
+    fn read(&self, system: &dyn System) -> Result<Value> {
+        Ok(
+            match system.resource(&Resource::new(&self.kind, &*self.name)) {
+                None => Value::Null,
+                Some(Found::Absent) => json!([]),
+                Some(found) => answer(found.map(|known| json!([known.properties]))),
+            },
+        )
+    }
+}
+
+/// Changes a thing that a program of the host keeps, with a command of that
+/// program. A dry run then knows what the thing is like.
+#[derive(Deserialize, JsonSchema)]
+pub struct ChangeResource {
+    /// What kind of thing, such as `haproxy server`.
+    kind: String,
+    /// Which of that kind.
+    name: String,
+    /// What it is like before; not given where it is not there.
+    before: Option<Properties>,
+    /// What it is like afterwards; not given where it is gone. What is `()`
+    /// cannot be known before.
+    after: Option<Properties>,
+    #[serde(flatten)]
+    invocation: Invocation,
+    /// The command that takes it back, if there is one.
+    undo: Option<Invocation>,
+}
+
+impl Change for ChangeResource {
+    const NAME: &'static str = "change";
+    const POSITIONAL: &'static [&'static str] = &["kind", "name"];
+
+    fn change(&self, system: &mut dyn System) -> Result<Value> {
+        let resource = Resource::new(&self.kind, &*self.name);
+        let mut before = self.before.clone();
+        if let Some(properties) = &mut before {
+            properties.retain(|_, value| !value.is_null());
+        }
+        let mut after = self.after.clone();
+        for value in after.iter_mut().flat_map(|it| it.values_mut()) {
+            if value.is_null() {
+                *value = mark::unknown(&resource.to_string()).into();
+            }
+        }
+        let effect = Effect::ChangeResource(ResourceChange {
+            resource,
+            before,
+            after,
+            command: self.invocation.command(),
+            secret: None,
+            undo: self.undo.as_ref().map(Invocation::command),
+        });
+        system.perform(effect).map(done)
+    }
 }

@@ -20,7 +20,17 @@ mod package;
 
 pub(crate) mod place;
 
+mod postgresql;
+
+mod postgresql_database;
+
+mod postgresql_pg_hba;
+
+mod postgresql_user;
+
 mod shell;
+
+mod slurp;
 
 mod stat;
 
@@ -37,7 +47,7 @@ mod version;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use arguments::{SourceFile, span};
+pub use arguments::{Mode, SourceFile, span};
 
 /// Every module, by name.
 pub const ALL: &[ModuleInfo] = &[
@@ -47,7 +57,11 @@ pub const ALL: &[ModuleInfo] = &[
     module::<file::File>(),
     module::<group::Group>(),
     module::<package::PackageSet>(),
+    module::<postgresql_database::PostgresqlDatabase>(),
+    module::<postgresql_pg_hba::PostgresqlPgHba>(),
+    module::<postgresql_user::PostgresqlUser>(),
     action::<shell::Shell>(),
+    action::<slurp::Slurp>(),
     action::<stat::Stat>(),
     module::<systemd::Systemd>(),
     module::<template::Template>(),

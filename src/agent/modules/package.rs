@@ -311,10 +311,14 @@ impl PackageSet {
 
     /// A package as the diff shows it.
     fn shown(&self, package: Option<&Package>) -> Value {
-        let Some(Package { version, state, .. }) = package else {
+        let Some(package) = package else {
             return Value::Null;
         };
+        let Package { version, state, .. } = package;
         match state {
+            PackageState::Installed if self.state != PackageGoal::Absent && package.automatic => {
+                json!(format!("{version}, only as a dependency"))
+            }
             PackageState::Installed => json!(version),
             PackageState::Unfinished => json!(format!("{version}, not wholly installed")),
             PackageState::Configuration if self.state == PackageGoal::Absent && self.purge => {

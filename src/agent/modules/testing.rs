@@ -61,15 +61,17 @@ pub fn effects(outcome: &Outcome) -> Vec<String> {
         .collect()
 }
 
-/// Writes a file, with its directory.
+/// Writes a file, with the directories it is in.
 pub fn write(host: &mut Overlay, path: &str, text: &str) {
-    let directory = Path::new(path).parent().expect("a parent");
-    if host.stat(directory).expect("stat").present().is_none() {
-        host.perform(Effect::MakeDirectory {
-            path: directory.to_owned(),
-            attributes: Default::default(),
-        })
-        .expect("made");
+    let above: Vec<_> = Path::new(path).ancestors().skip(1).collect();
+    for directory in above.into_iter().rev() {
+        if host.stat(directory).expect("stat").present().is_none() {
+            host.perform(Effect::MakeDirectory {
+                path: directory.to_owned(),
+                attributes: Default::default(),
+            })
+            .expect("made");
+        }
     }
     host.perform(Effect::WriteFile {
         path: path.into(),

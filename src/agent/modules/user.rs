@@ -6,7 +6,6 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use self::expiry::Expiry;
 use super::arguments::OneOrMany;
 use super::place;
 use crate::effect::{Account, Effect};
@@ -25,6 +24,7 @@ mod groups;
 mod ssh_key;
 
 pub use self::checks::valid_name;
+pub use self::expiry::Expiry;
 
 /// Keeps an account: its number, groups, home directory, shell and password.
 ///
@@ -131,7 +131,7 @@ enum UserState {
 /// When a password is set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum UpdatePassword {
+pub enum UpdatePassword {
     /// Whenever it is another one.
     #[default]
     Always,

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use crate::content::Content;
 use crate::effect::{
@@ -16,6 +17,8 @@ use crate::effect::{
 };
 use crate::module::Result;
 use crate::password::PasswordHash;
+use crate::resource::{Known, Resource};
+use crate::secrets::Table;
 
 pub mod live;
 
@@ -25,7 +28,11 @@ pub mod sandbox;
 
 mod observe;
 
+mod privilege;
+
 pub mod skeleton;
+
+pub mod visible;
 
 #[cfg(test)]
 mod differential;
@@ -88,6 +95,18 @@ pub trait Reads {
     /// All groups, in the order of /etc/group.
     fn groups(&self) -> Result<Vec<Group>>;
 
+    /// Whether an account that the files in /etc do not list is known to the
+    /// host's name service (LDAP, systemd).
+    fn name_service_knows(&self, _account: &str, _kind: AccountKind) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Why the agent's user may not add to, or remove from, a directory of the
+    /// host; nothing if it may, or if the directory is not there.
+    fn refusal(&self, _directory: &Path) -> Option<std::io::Error> {
+        None
+    }
+
     /// What is known of each package that is installed, left its
     /// configuration, or is provided by another.
     fn packages(&self, names: &[String]) -> Result<BTreeMap<String, Package>>;
@@ -140,12 +159,33 @@ pub trait Reads {
     /// The output of a command that is declared to change nothing.
     fn query(&self, command: &Command) -> Result<Found<Output>>;
 
+    /// The output of a command that changes nothing and must succeed. What
+    /// comes before it in a dry run may be all that it fails for.
+    fn answer(&self, command: &Command) -> Result<Found<Output>> {
+        match self.query(command)? {
+            Found::Present(output) if output.code != 0 => Err(live::unsuccessful(command, &output)),
+            answer => Ok(answer),
+        }
+    }
+
+    /// What a dry run recorded, or a virtual host keeps, of a resource; `None`
+    /// if the host itself has to be asked.
+    fn resource(&self, _resource: &Resource) -> Option<Found<Known>> {
+        None
+    }
+
     /// Whether a command accepts `content` as a file; `%s` in it stands for the
     /// path of a private copy named like `path`.
     fn accepts(&self, validate: &[String], content: &Content, path: &Path) -> Result<Found<()>>;
 
     /// Seconds since 1970, by the host's clock.
     fn now(&self) -> u64;
+
+    /// The secrets that this host was given. A text that is looked for in
+    /// what was read must be in the same form: [`Table::canonical`].
+    fn secrets(&self) -> Rc<Table> {
+        Rc::default()
+    }
 
     /// The name and home directory of the user this agent runs as.
     fn me(&self) -> Result<User>;
@@ -252,6 +292,15 @@ impl FileKind {
     }
 }
 
+/// What kind of account a name is looked for among.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountKind {
+    /// Users.
+    User,
+    /// Groups.
+    Group,
+}
+
 /// An account.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct User {
@@ -294,6 +343,9 @@ pub struct Package {
     pub state: PackageState,
     /// Whether an administrator keeps it from changing (`apt-mark hold`).
     pub held: bool,
+    /// Whether it came as a dependency, and goes once nothing needs it
+    /// (`apt-mark auto`).
+    pub automatic: bool,
 }
 
 /// How far a package is there.

@@ -4,29 +4,81 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{FileKind, Found, Group, Reads, User};
+use super::{FileKind, Found, Group, Reads, User, visible};
 use crate::effect::{
     Account, Attributes, Before, Effect, InstallOptions, Inverse, PackageRequest, Record,
     RemoveOptions, Scope, UnitAction,
 };
+use crate::mark;
 use crate::module::Result;
 use crate::password::PasswordHash;
+use crate::veil;
 
 /// How long an inverse waits for another package manager, in seconds.
 const LOCK_TIMEOUT: u32 = 60;
 
 /// The effect with what is there before it and its inverse.
 pub fn record(effect: Effect, reads: &dyn Reads) -> Result<Record> {
+    visible::check_effect(&effect)?;
     let before = before(&effect, reads)?;
-    let inverse = match &before {
-        Before::Unknown(reason) => Inverse::None(reason.clone()),
-        known => inverse(&effect, known, reads)?,
+    let (before, inverse) = match before {
+        Before::Unknown(reason) => (Before::Unknown(reason.clone()), Inverse::None(reason)),
+        known if replaces_secret(&effect, &known, reads)? => (
+            without_content(known),
+            Inverse::None("What stood in the place of a secret is not kept.".to_owned()),
+        ),
+        known => {
+            let inverse = inverse(&effect, &known, reads)?;
+            (known, inverse)
+        }
     };
     Ok(Record {
         effect,
         before,
         inverse,
     })
+}
+
+/// Whether what is there may hold an older value of a secret: then it is
+/// neither told nor written down.
+fn replaces_secret(effect: &Effect, before: &Before, reads: &dyn Reads) -> Result<bool> {
+    let secrets = reads.secrets();
+    Ok(match (effect, before) {
+        (Effect::WriteFile { path, content, .. }, Before::File { kind, .. })
+            if content.has_secret() && kind == FileKind::File.name() =>
+        {
+            let found = reads.content(path)?.present();
+            let found = found.map(|content| secrets.canonical_content(&content));
+            let text = found.as_ref().and_then(|content| content.text.as_deref());
+            let new = content.text.as_deref().unwrap_or_default();
+            veil::hides(text, &secrets.canonical(new))
+        }
+        (
+            Effect::WriteCrontab {
+                content: Some(new), ..
+            },
+            Before::Crontab(old),
+        ) => veil::hides(Some(&secrets.canonical(old)), &secrets.canonical(new)),
+        _ => false,
+    })
+}
+
+fn without_content(before: Before) -> Before {
+    match before {
+        Before::File {
+            kind,
+            attributes,
+            target,
+            ..
+        } => Before::File {
+            kind,
+            attributes,
+            sha256: None,
+            target,
+        },
+        Before::Crontab(_) => Before::Crontab(mark::hidden()),
+        other => other,
+    }
 }
 
 fn before(effect: &Effect, reads: &dyn Reads) -> Result<Before> {
@@ -60,6 +112,10 @@ fn before(effect: &Effect, reads: &dyn Reads) -> Result<Before> {
             Ok(Before::Unknown("Older package lists are not kept.".into()))
         }
         Effect::ReloadUnitFiles { .. } => Ok(Before::Absent),
+        Effect::ChangeResource(change) => Ok(match &change.before {
+            Some(properties) => Before::Resource(properties.clone()),
+            None => Before::Absent,
+        }),
         Effect::RunCommand { .. } => Ok(Before::Unknown(
             "What a command changes is not known.".into(),
         )),
@@ -236,6 +292,10 @@ fn inverse(effect: &Effect, before: &Before, reads: &dyn Reads) -> Result<Invers
                 _ => None,
             },
         }]),
+        Effect::ChangeResource(change) => match change.inverse() {
+            Some(inverse) => Inverse::Effects(vec![Effect::ChangeResource(inverse)]),
+            None => Inverse::None(format!("What {} was like is not kept.", change.resource)),
+        },
         Effect::RunCommand { .. } => {
             Inverse::None("What a command changes is not known.".to_owned())
         }

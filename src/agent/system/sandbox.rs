@@ -16,6 +16,7 @@ use crate::effect::{Command, InstallOptions, PackageRequest, RemoveOptions, Scop
 use crate::module::Result;
 use crate::outcome::Failure;
 use crate::password::PasswordHash;
+use crate::resource::{Known, Resource};
 
 mod store;
 
@@ -232,6 +233,11 @@ impl Reads for Pristine {
         Ok(Found::Unknown(format!(
             "`{program}`, since a sandbox runs no commands"
         )))
+    }
+
+    /// Whatever keeps resources, it keeps none yet.
+    fn resource(&self, _resource: &Resource) -> Option<Found<Known>> {
+        Some(Found::Absent)
     }
 
     fn accepts(&self, _words: &[String], _content: &Content, _path: &Path) -> Result<Found<()>> {

@@ -12,6 +12,7 @@ use crate::schema::Schema;
 use crate::schema::check::{Issue, Part, Shape};
 use crate::script::context::NOT_IN_MODULES;
 use crate::script::diagnostics::Problem;
+use crate::script::flow;
 use crate::script::library::Parsed;
 
 /// Functions that a module cannot call.
@@ -81,6 +82,9 @@ impl<'a, 'b> Calls<'a, 'b> {
         if name == "handler" {
             return self.handler(call);
         }
+        if let Some(schema) = flow::schemas().iter().find(|schema| schema.name == name) {
+            return self.flow(schema, call, position);
+        }
         let module = self.lint.library.catalog.complete(name).cloned();
         let declaration = self.lint.declarations.get(name).cloned();
         match (module, declaration) {
@@ -142,6 +146,46 @@ impl<'a, 'b> Calls<'a, 'b> {
             }
             _ => self.lint.handlers = None,
         }
+    }
+
+    /// A call to a function that runs a closure: what it takes before that.
+    fn flow(&mut self, schema: &Schema, call: &FnCallExpr, position: Position) {
+        let source = &self.parsed.source;
+        let Some((last, first)) = call.args.split_last() else {
+            return;
+        };
+        let body = part(source, last);
+        if !is_closure(last) && !matches!(body.shape, Shape::Open) {
+            self.no_closure(&schema.name, body.at, position);
+        }
+        let parts = first.iter().map(|argument| part(source, argument));
+        let given: Given = match schema.positional.as_slice() {
+            [] => parts
+                .filter_map(|part| match part.shape {
+                    Shape::Map(entries) => Some(entries),
+                    _ => None,
+                })
+                .flatten()
+                .collect(),
+            names => {
+                let named = names.iter().zip(parts);
+                named
+                    .map(|(name, part)| (name.clone(), part.at, part))
+                    .collect()
+            }
+        };
+        // Too few arguments are a problem of their own.
+        self.against(schema, &given, position, true);
+    }
+
+    fn no_closure(&mut self, name: &str, at: Position, call: Position) {
+        let source = &self.parsed.source;
+        let message = format!("`{name}` takes a closure as its last argument");
+        let problem = Problem::new("wrong_type", message)
+            .at(source, source.span(at), "not a closure")
+            .also(source.span(call), "in this call")
+            .help("Write `|| { … }` around what it is to run.");
+        self.lint.report(problem);
     }
 
     fn declaration(&mut self, schema: &Schema, call: &FnCallExpr, position: Position) {

@@ -212,7 +212,7 @@ fn check_use(lint: &mut Lint, parsed: &Arc<Parsed>, file: &File, reading: &Readi
         position,
     } = *used;
     let changes = function.is_some_and(|function| function.is_effect) || name == door::WAIT;
-    if function.is_none() && name != door::WAIT {
+    if function.is_none() && !door::WITH_CLOSURES.contains(&name) {
         // What no value at all can do has been reported.
         if names::is_known_method(lint, &parsed.source, file, name) {
             report_unknown(lint, parsed, name, position);
@@ -238,7 +238,10 @@ fn check_use(lint: &mut Lint, parsed: &Arc<Parsed>, file: &File, reading: &Readi
 
 fn report_unknown(lint: &mut Lint, parsed: &Parsed, name: &str, position: Position) {
     let known = door::functions().iter().map(|function| function.name);
-    let near = closest(name, known.chain(door::PROPERTIES).chain([door::WAIT]));
+    let near = closest(
+        name,
+        known.chain(door::PROPERTIES).chain(door::WITH_CLOSURES),
+    );
     let label = near.map_or("not a function of host".into(), |near| {
         format!("did you mean `{near}`?")
     });

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use rhai::{Dynamic, Engine, FnPtr, ImmutableString, NativeCallContext};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use veza_agent::mark;
 use veza_agent::modules::span;
 use veza_agent::outcome::Failure;
@@ -43,13 +43,21 @@ pub fn functions() -> &'static [DoorFunction] {
             name: it.name,
             is_effect: it.is_effect(),
         };
-        functions.map(function).collect()
+        // What a script calls `resource` is made of it.
+        let own = functions.filter(|function| function.name != RESOURCE);
+        own.map(function).collect()
     });
     &ALL
 }
 
 /// Waits in `fix` until something is so.
 pub const WAIT: &str = "wait_until";
+
+/// Reads a thing that a program of the host keeps.
+pub const RESOURCE: &str = "resource";
+
+/// The functions that take a closure, and are no functions of the agent's.
+pub const WITH_CLOSURES: [&str; 2] = [WAIT, RESOURCE];
 
 /// What can be read of `host` without a call.
 pub const PROPERTIES: [&str; 4] = ["name", "address", "groups", "facts"];
@@ -88,6 +96,7 @@ pub(super) fn register(engine: &mut Engine) {
     }
     engine.register_indexer_get(read);
     engine.register_fn(WAIT, wait_until);
+    engine.register_fn(RESOURCE, resource);
     for name in ["to_string", "to_debug"] {
         engine.register_fn(name, |_: &mut HostDoor| "host".to_owned());
     }
@@ -118,16 +127,21 @@ impl HostDoor {
                 false => Ok(Dynamic::from(unknown)),
             };
         }
-        let answer = self.door.call(function.name, arguments);
+        let value = value::from_json(&self.answer(context, function.name, arguments)?);
+        running.met(&value);
+        Ok(value)
+    }
+
+    fn answer(
+        &self,
+        context: &NativeCallContext,
+        function: &str,
+        arguments: Map<String, Value>,
+    ) -> Result<Value, Failed> {
+        let running = running(context)?;
+        let answer = self.door.call(function, arguments);
         let answer = answer.map_err(|stop| context::stop(context, &running, stop))?;
-        match answer {
-            Ok(value) => {
-                let value = value::from_json(&value);
-                running.met(&value);
-                Ok(value)
-            }
-            Err(failure) => Err(failed(context, &running, failure)),
-        }
+        answer.map_err(|failure| failed(context, &running, failure))
     }
 
     fn may_change(
@@ -189,6 +203,24 @@ fn read(
         .library
         .problem_at("unknown_field", message, &at, label);
     Err(fail_script(problem, context.call_position()))
+}
+
+/// What is recorded of a thing; where that is nothing, a closure asks the
+/// host's own program.
+fn resource(
+    context: NativeCallContext,
+    host: &mut HostDoor,
+    kind: ImmutableString,
+    name: ImmutableString,
+    ask: FnPtr,
+) -> Result<Dynamic, Failed> {
+    let recorded = json!({ "kind": kind.as_str(), "name": name.as_str() });
+    let recorded = recorded.as_object().cloned().unwrap_or_default();
+    match host.answer(&context, RESOURCE, recorded)? {
+        Value::Null => ask.call_within_context(&context, (host.clone(),)),
+        Value::Array(known) => Ok(known.first().map_or(Dynamic::UNIT, value::from_json)),
+        unknown => Ok(value::from_json(&unknown)),
+    }
 }
 
 /// Looks again and again until a closure, which is given the host, says that

@@ -12,6 +12,7 @@ use veza_agent::module::{Steps, converge, outcome};
 use veza_agent::modules::span;
 use veza_agent::outcome::{Failure, Outcome};
 use veza_agent::state::{Diff, State};
+use veza_agent::system::visible;
 
 use super::door::HostDoor;
 use super::{Functions, functions_of};
@@ -124,10 +125,11 @@ impl InRhai<'_> {
             if let Some(said) = self.title()? {
                 title = said;
             }
-            match mark::unknown_origin(&title) {
-                Some(origin) => Err(Ended::Stopped(undecidable(origin))),
-                None => converge(self),
+            if let Some(origin) = mark::unknown_origin(&title) {
+                return Err(Ended::Stopped(undecidable(origin)));
             }
+            visible::refuse(&title, "a name or path")?;
+            converge(self)
         };
         let answer = match take_steps() {
             Ok(answer) => Ok(answer),
@@ -255,6 +257,12 @@ impl Steps for InRhai<'_> {
         let diff: Map = sides.collect();
         self.call(super::FIX, vec![diff.into(), self.host(super::FIX)])
             .map(drop)
+    }
+
+    /// What the agent reads comes with marks in place of secrets, as a script's
+    /// own texts have them.
+    fn comparable(&self, state: &State) -> State {
+        state.clone()
     }
 
     fn values(&mut self, found: &Seen) -> Result<serde_json::Map<String, Value>> {

@@ -183,6 +183,60 @@ fn options_are_filled_and_checked() {
 }
 
 #[test]
+fn options_of_another_role_are_taken_over() {
+    let base = r#"const OPTIONS = options(#{
+        listen: port().or(80), color: string(),
+        paths: record(#{ api: string().or("/api"), web: string().or("/") }).or(#{}),
+    });"#;
+    let role = r#"
+        const OPTIONS = options("base", #{ color: choice("blue", "green").required() });
+        fn role(given) { log(global::OPTIONS.fill(given)); }"#;
+    let load = |body: &str, base: &str| {
+        let script = format!("import \"a\" as a;\n{}", play_body(body));
+        let files = [
+            ("envs/test.rhai", script.as_str()),
+            ("roles/base/role.rhai", base),
+            ("roles/a.rhai", role),
+        ];
+        TestProject::new(&files).load()
+    };
+    let playbook = load(
+        "a::role(#{ color: \"green\", paths: #{ web: \"/x\" } });",
+        base,
+    )
+    .unwrap_or_else(|problems| panic!("{}", rendered(&problems)));
+    let tasks = Arc::new(FakeTasks::on("web1", json!({})));
+    playbook
+        .call(first_body(&playbook), tasks.clone())
+        .expect("the play runs");
+    assert!(
+        tasks.said()[0]
+            .starts_with(r#"log {"color":"green","listen":80,"paths":{"api":"/api","web":"/x"}}"#),
+        "{:?}",
+        tasks.said()
+    );
+    let wrong = |body: &str, base: &str| {
+        let problems = load(body, base).err().expect("it is wrong");
+        rendered(&problems)
+    };
+    let said = wrong(
+        "a::role(#{ color: \"red\", listne: 1, paths: #{ wbe: \"\" } });",
+        base,
+    );
+    for part in ["\"blue\" or \"green\"", "`listne`", "`listen`", "`web`"] {
+        assert!(said.contains(part), "{part} is missing in {said}");
+    }
+    let circle = wrong("a::role(#{});", r#"const OPTIONS = options("a", #{});"#);
+    let none = wrong("a::role(#{});", "fn role(given) {}");
+    for said in [circle, none] {
+        assert!(
+            said.contains("has no options that can be taken over"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn exit_ends_the_play_on_this_host() {
     let calls = said(r#"let leave = || { exit(); }; package("a"); leave.call(); package("b");"#);
     assert_eq!(calls, [r#"package {"name":"a"}"#]);

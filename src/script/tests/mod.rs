@@ -10,6 +10,8 @@ mod unknowns;
 
 mod threads;
 
+mod flow;
+
 mod mistakes;
 
 mod any_text;
@@ -141,7 +143,12 @@ impl Tasks for FakeTasks {
         } else {
             format!(" notify {:?}", call.options.notify)
         };
-        self.say(format!("{} {arguments}{notify}{waits}", call.schema.name));
+        let user = match call.options.escalation.target() {
+            Some(user) => format!(" as {user}"),
+            None => String::new(),
+        };
+        let name = &call.schema.name;
+        self.say(format!("{name} {arguments}{notify}{user}{waits}"));
         let id = self.next.fetch_add(1, Ordering::SeqCst);
         let outcome = self.answer(&call);
         let failure = outcome.failure.clone();

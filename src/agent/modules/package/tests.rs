@@ -173,3 +173,20 @@ fn a_call_without_a_name_is_refused() {
     assert!(call(&mut host, json!({})).failure.is_some());
     assert!(call(&mut host, json!({ "name": [] })).failure.is_some());
 }
+
+#[test]
+fn what_came_as_a_dependency_is_wanted_from_then_on() {
+    let mut host = host();
+    if let Some(package) = host.packages.get_mut("here") {
+        package.automatic = true;
+    }
+    let mut host = fake::overlay(host);
+    let outcome = call(&mut host, json!({ "name": "here" }));
+    assert_eq!(outcome.verdict, Verdict::Changed, "{:?}", outcome.failure);
+    let same = ("here".to_owned(), Some("1.0-1".to_owned()));
+    assert_eq!(installs(&outcome), [same]);
+    assert_eq!(
+        call(&mut host, json!({ "name": "here" })).verdict,
+        Verdict::Ok
+    );
+}

@@ -16,7 +16,7 @@ use crate::effect::{Account, Attributes, Command};
 use crate::module::Result;
 use crate::outcome::Failure;
 use crate::password::PasswordHash;
-use crate::system::{Group, User};
+use crate::system::{AccountKind, Group, User};
 
 /// The accounts, with what was asked of the name service so far.
 #[derive(Default)]
@@ -108,7 +108,25 @@ impl Accounts {
     pub fn me(&self) -> Result<User> {
         let name = self.user_name(rustix::process::getuid().as_raw())?;
         let known = self.users()?.into_iter().find(|user| user.name == name);
-        known.ok_or_else(|| Failure::new(format!("the user {name} is not in /etc/passwd")))
+        if let Some(user) = known {
+            return Ok(user);
+        }
+        let line = ask(Database::Passwd, &name).unwrap_or_default();
+        let user = self.user(&line, &HashMap::new())?;
+        user.ok_or_else(|| Failure::new(format!("the host does not know the user {name}")))
+    }
+
+    /// Whether only the name service knows an account: the files do not.
+    pub fn name_service_knows(&self, name: &str, kind: AccountKind) -> Result<bool> {
+        let database = match kind {
+            AccountKind::User => Database::Passwd,
+            AccountKind::Group => Database::Group,
+        };
+        let listed = self
+            .entries(database)?
+            .iter()
+            .any(|(known, _)| known == name);
+        Ok(!listed && getent(database, name).is_some())
     }
 
     /// A user's name, or the number where there is none.
@@ -229,11 +247,14 @@ fn shadow() -> HashMap<String, Shadow> {
 }
 
 fn getent(database: Database, key: &str) -> Option<Entry> {
+    entry(&ask(database, key)?)
+}
+
+/// What the name service says of an account, as a line of the file.
+fn ask(database: Database, key: &str) -> Option<String> {
     let output = processes::output(&Command::new(["getent", database.name(), key])).ok()?;
-    if output.code != 0 {
-        return None;
-    }
-    entry(output.stdout.lines().next()?)
+    let line = output.stdout.lines().next()?.to_owned();
+    (output.code == 0).then_some(line)
 }
 
 /// Adds an account. A group of the user's own name that is there already

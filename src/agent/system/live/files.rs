@@ -15,7 +15,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW};
+use rustix::fs::{
+    Access, AtFlags, CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW,
+};
 use rustix::process::{Gid, Uid};
 use sha2::{Digest, Sha256};
 
@@ -387,6 +389,15 @@ fn make_temporary<T>(
                 return Ok((temporary, made));
             }
         }
+    }
+}
+
+/// Why this process may not change what is in a directory, if it may not.
+pub fn refusal(directory: &Path) -> Option<io::Error> {
+    let access = Access::WRITE_OK | Access::EXEC_OK;
+    match rustix::fs::access(directory, access) {
+        Err(error) if !is_absence(&error.into()) => Some(error.into()),
+        _ => None,
     }
 }
 

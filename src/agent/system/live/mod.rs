@@ -9,14 +9,17 @@ use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{
-    Available, Found, Group, Output, Package, Performed, Reads, Stat, System, Transaction, Unit,
-    User, observe,
+    AccountKind, Available, Found, Group, Output, Package, Performed, Reads, Stat, System,
+    Transaction, Unit, User, observe, privilege, visible,
 };
 use crate::content::Content;
 use crate::effect::{
     Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
 };
+use crate::mark;
 use crate::module::Result;
+use crate::password::PasswordHash;
+use crate::secrets::{self, Table};
 
 mod accounts;
 
@@ -30,11 +33,17 @@ mod packages;
 
 mod processes;
 
+mod streams;
+
+mod reveal;
+
 mod units;
 
 pub use files::ContentSource;
+pub(super) use files::failed;
 pub use journal::Journal;
-pub use processes::{OutputSink, Stream, cancel};
+pub use processes::{OutputSink, cancel, unsuccessful};
+pub use streams::Stream;
 
 /// The host this agent runs on.
 pub struct Live {
@@ -47,6 +56,7 @@ pub struct Live {
     journal: Option<Journal>,
     records: Vec<Record>,
     assumptions: RefCell<Vec<String>>,
+    secrets: secrets::Shared,
 }
 
 impl Live {
@@ -67,7 +77,13 @@ impl Live {
             journal,
             records: Vec::new(),
             assumptions: RefCell::default(),
+            secrets: secrets::Shared::default(),
         }
+    }
+
+    /// The same host, with the secrets it may be told.
+    pub fn with_secrets(self, secrets: secrets::Shared) -> Self {
+        Self { secrets, ..self }
     }
 
     fn execute(&self, effect: &Effect) -> Result<Performed> {
@@ -137,6 +153,9 @@ impl Live {
             } => accounts::change_group(name, *gid, *non_unique),
             Effect::RemoveGroup { name, force } => accounts::remove_group(name, *force),
             Effect::WriteCrontab { user, content } => crontabs::write(user, content.as_deref()),
+            Effect::ChangeResource(change) => {
+                processes::succeed_with(&change.revealed(), &self.output)
+            }
             Effect::RunCommand { command, .. } => {
                 return processes::run(command, &self.output).map(Performed::Ran);
             }
@@ -165,7 +184,8 @@ impl Reads for Live {
     }
 
     fn content(&self, path: &Path) -> Result<Found<Content>> {
-        let found = files::content(path)?;
+        let secrets = self.secrets();
+        let found = files::content(path)?.map(|content| secrets.found_content(content));
         if let Found::Present(content) = &found
             && content.text.is_none()
         {
@@ -181,7 +201,13 @@ impl Reads for Live {
     }
 
     fn users(&self) -> Result<Vec<User>> {
-        self.accounts.users()
+        let mut users = self.accounts.users()?;
+        let secrets = self.secrets();
+        for user in &mut users {
+            let hash = user.password.as_ref().map(PasswordHash::reveal);
+            user.password = hash.map(|hash| PasswordHash::new(&secrets.mask(hash)));
+        }
+        Ok(users)
     }
 
     fn groups(&self) -> Result<Vec<Group>> {
@@ -229,22 +255,39 @@ impl Reads for Live {
     }
 
     fn crontab(&self, user: &str) -> Result<Found<String>> {
-        crontabs::read(user)
+        let secrets = self.secrets();
+        let masked = |table: String| secrets.mask(&mark::defused(&table)).into_owned();
+        Ok(crontabs::read(user)?.map(masked))
     }
 
     fn query(&self, command: &Command) -> Result<Found<Output>> {
-        processes::run(command, &OutputSink::silent()).map(Found::Present)
+        visible::check_command(command)?;
+        let command = reveal::command(command, &self.secrets())?;
+        processes::run(&command, &OutputSink::silent()).map(Found::Present)
     }
 
     fn accepts(&self, validate: &[String], content: &Content, path: &Path) -> Result<Found<()>> {
-        let copy = files::PrivateCopy::new(content, path, self)?;
+        let content = reveal::content(content, &self.secrets())?;
+        let copy = files::PrivateCopy::new(&content, path, self)?;
         processes::validate(validate, copy.path()).map(Found::Present)
+    }
+
+    fn name_service_knows(&self, account: &str, kind: AccountKind) -> Result<bool> {
+        self.accounts.name_service_knows(account, kind)
+    }
+
+    fn refusal(&self, directory: &Path) -> Option<std::io::Error> {
+        files::refusal(directory)
     }
 
     fn now(&self) -> u64 {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs())
+    }
+
+    fn secrets(&self) -> Rc<Table> {
+        self.secrets.table()
     }
 
     fn me(&self) -> Result<User> {
@@ -258,14 +301,18 @@ impl Reads for Live {
 
 impl System for Live {
     fn perform(&mut self, effect: Effect) -> Result<Performed> {
+        privilege::check(&effect, self)?;
         let record = observe::record(effect, self)?;
         let Some(journal) = &self.journal else {
             return Err(crate::outcome::Failure::new(
                 "this session may only read the host",
             ));
         };
-        let entry = journal.begin(&record)?;
-        let performed = self.execute(&record.effect);
+        let secrets = self.secrets();
+        let entry = journal.begin(&secrets.scrub(record.clone())?)?;
+        let performed = reveal::effect(&record.effect, &secrets)
+            .and_then(|effect| self.execute(&effect))
+            .map_err(|failure| secrets.scrub(failure.clone()).unwrap_or(failure));
         journal.end(entry, performed.as_ref().err())?;
         if performed.is_ok() {
             self.records.push(record);

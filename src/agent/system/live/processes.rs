@@ -1,38 +1,27 @@
 //! Commands on the live host. Each runs in a process group of its own, so
 //! that a timeout or a cancelled run ends its children too.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{self, Child, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::effect::Command;
+use crate::mark;
 use crate::module::Result;
 use crate::outcome::Failure;
 use crate::system::Output;
 
+use super::streams::{Stream, Streams};
+
 /// How much of each stream of a command is kept, in bytes. Both travel in one
 /// frame, where a byte that is not UTF-8 takes three.
 const KEPT: usize = 2 * 1024 * 1024;
-
-/// How many pieces of output may wait to be sent.
-const WAITING: usize = 64;
-
-/// Which stream a piece of output came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
 
 /// Takes what running commands print, while they run.
 pub struct OutputSink(Box<Take>);
@@ -51,24 +40,22 @@ impl OutputSink {
     }
 }
 
-/// The process group of the command that runs now, or 0.
-static RUNNING: AtomicI32 = AtomicI32::new(0);
+/// How long a command may take to end once it was asked to: package managers
+/// bring what they have begun to an end.
+const GRACE: Duration = Duration::from_secs(10);
 
-/// Ends the command that runs now, if one does, with its children.
+static CANCELLED: AtomicBool = AtomicBool::new(false);
+
+/// Ends the command that runs now, if one does, with its children, and each
+/// that is started later.
 pub fn cancel() {
-    if let Some(group) = Pid::from_raw(RUNNING.load(Ordering::SeqCst)) {
-        // It may have ended by itself in the meantime.
-        let _ = kill_process_group(group, Signal::TERM);
-    }
+    CANCELLED.store(true, Ordering::SeqCst);
 }
 
 /// Runs a command to its end, whatever its exit code.
 pub fn run(command: &Command, sink: &OutputSink) -> Result<Output> {
     let mut child = start(command)?;
-    let group = child.id() as i32;
-    RUNNING.store(group, Ordering::SeqCst);
     let output = follow(&mut child, command, sink);
-    RUNNING.store(0, Ordering::SeqCst);
     output.map_err(|error| Failure::new(format!("cannot run {}: {error}", name(command))))
 }
 
@@ -87,8 +74,13 @@ pub fn succeed_with(command: &Command, sink: &OutputSink) -> Result<()> {
     let output = run(command, sink)?;
     match output.code {
         0 => Ok(()),
-        code => Err(ended_badly(name(command), code, &output)),
+        _ => Err(unsuccessful(command, &output)),
     }
+}
+
+/// The failure of this command, which did not exit with 0.
+pub fn unsuccessful(command: &Command, output: &Output) -> Failure {
+    ended_badly(name(command), output.code, output)
 }
 
 /// The failure of a command that did not exit with 0.
@@ -166,18 +158,7 @@ fn as_user(command: &Command) -> Vec<String> {
 const TICK: Duration = Duration::from_millis(100);
 
 fn follow(child: &mut Child, command: &Command, sink: &OutputSink) -> io::Result<Output> {
-    // A command that prints faster than the connection carries has to wait.
-    let (sender, pieces) = mpsc::sync_channel(WAITING);
-    let readers = [
-        child
-            .stdout
-            .take()
-            .map(|stream| reader(stream, Stream::Stdout, sender.clone())),
-        child
-            .stderr
-            .take()
-            .map(|stream| reader(stream, Stream::Stderr, sender)),
-    ];
+    let mut streams = Streams::of(child)?;
     let writer = child
         .stdin
         .take()
@@ -191,64 +172,67 @@ fn follow(child: &mut Child, command: &Command, sink: &OutputSink) -> io::Result
         .map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let mut kept = Kept::default();
     let mut timed_out = false;
-    let mut left_open = false;
-    loop {
+    let mut ended = false;
+    let mut ending = Ending::default();
+    // A daemon that the command left behind may hold its output open for ever.
+    while !ended && !streams.are_closed() {
+        if CANCELLED.load(Ordering::SeqCst) {
+            ending.go_on(child);
+        }
         let patience = match deadline.filter(|_| !timed_out) {
             None => TICK,
             Some(deadline) => TICK.min(deadline.saturating_duration_since(Instant::now())),
         };
-        match pieces.recv_timeout(patience) {
-            Ok((stream, bytes)) => {
-                (sink.0)(stream, &bytes);
-                kept.add(stream, &bytes);
-            }
-            Err(mpsc::RecvTimeoutError::Timeout) => {
-                // A daemon that the command left behind may hold its output
-                // open for ever.
-                left_open = child.try_wait()?.is_some();
-                if left_open {
-                    break;
-                }
-                if !timed_out && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                    timed_out = true;
-                    kill(child);
-                }
-            }
-            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+        streams.wait(patience)?;
+        // Asked before reading: all that an ended command printed is there.
+        ended = child.try_wait()?.is_some();
+        streams.take(|stream, bytes| {
+            (sink.0)(stream, bytes);
+            kept.add(stream, bytes);
+        })?;
+        if !ended && !timed_out && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            timed_out = true;
+            signal(child, Signal::KILL);
         }
     }
     let status = child.wait()?;
-    // The threads only move bytes; they do not panic. Those of a stream that
-    // is still open end with it.
-    for thread in readers.into_iter().flatten().chain(writer) {
-        if !left_open {
-            drop(thread.join());
-        }
+    // The thread only moves bytes; it does not panic. A daemon that was left
+    // behind may never read what it is offered.
+    if let Some(writer) = writer.filter(|_| streams.are_closed()) {
+        drop(writer.join());
     }
     Ok(kept.into_output(status, timed_out))
 }
 
-fn kill(child: &Child) {
-    if let Some(group) = Pid::from_raw(child.id() as i32) {
-        let _ = kill_process_group(group, Signal::KILL);
+/// How a cancelled command is brought to its end: asked first, then killed.
+#[derive(Default)]
+struct Ending {
+    asked: Option<Instant>,
+    killed: bool,
+}
+
+impl Ending {
+    fn go_on(&mut self, child: &Child) {
+        match self.asked {
+            None => {
+                signal(child, Signal::TERM);
+                self.asked = Some(Instant::now());
+            }
+            Some(asked) if !self.killed && asked.elapsed() >= GRACE => {
+                signal(child, Signal::KILL);
+                self.killed = true;
+            }
+            Some(_) => {}
+        }
     }
 }
 
-type Pieces = mpsc::SyncSender<(Stream, Vec<u8>)>;
-
-fn reader(
-    mut stream: impl Read + Send + 'static,
-    kind: Stream,
-    pieces: Pieces,
-) -> thread::JoinHandle<()> {
-    thread::spawn(move || {
-        let mut buffer = [0; 16 * 1024];
-        while let Ok(count @ 1..) = stream.read(&mut buffer) {
-            if pieces.send((kind, buffer[..count].to_vec())).is_err() {
-                return;
-            }
-        }
-    })
+/// Signals a command and its children, which may have ended by themselves in
+/// the meantime.
+fn signal(child: &Child, signal: Signal) {
+    if let Some(group) = Pid::from_raw(child.id() as i32) {
+        let _ = kill_process_group(group, signal);
+    }
 }
 
 #[derive(Default)]
@@ -271,11 +255,16 @@ impl Kept {
         let signal = status.signal().map(|signal| 128 + signal);
         Output {
             code: status.code().or(signal).unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&self.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&self.stderr).into_owned(),
+            stdout: text(&self.stdout),
+            stderr: text(&self.stderr),
             timed_out,
         }
     }
+}
+
+/// What a program printed, which is never taken for a mark.
+fn text(bytes: &[u8]) -> String {
+    mark::defused(&String::from_utf8_lossy(bytes)).into_owned()
 }
 
 #[cfg(test)]
@@ -310,6 +299,23 @@ mod tests {
         let output = output(&shell("sleep 20 & echo started")).expect("sh runs");
         assert_eq!((output.code, output.stdout.as_str()), (0, "started\n"));
         assert!(started.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn the_last_words_of_a_command_are_kept_however_busy_the_machine_is() {
+        // A command that ends in the moment in which it is looked at, many times.
+        let threads: Vec<_> = (0..60)
+            .map(|_| {
+                thread::spawn(|| {
+                    let mut command = Command::new(["sh", "-c", "sleep 0.1; echo last words"]);
+                    command.timeout = Some(60);
+                    output(&command).expect("sh runs").stdout
+                })
+            })
+            .collect();
+        for thread in threads {
+            assert_eq!(thread.join().expect("no panic"), "last words\n");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::module::Result;
 use crate::outcome::Failure;
 use crate::password::PasswordHash;
 use crate::system::skeleton::{self, Defaults};
-use crate::system::{FileKind, Found, Group, Reads, User};
+use crate::system::{AccountKind, FileKind, Found, Group, Reads, User};
 
 impl Overlay {
     pub(super) fn add_user(&mut self, name: &str, account: &Account) -> Result<()> {
@@ -210,7 +210,7 @@ impl Overlay {
     pub(super) fn need_user(&self, name: &str) -> Result<()> {
         match self.users()?.iter().any(|user| user.name == name) {
             true => Ok(()),
-            false => self.expect_account("user", name),
+            false => self.expect_account(AccountKind::User, name),
         }
     }
 
@@ -222,14 +222,21 @@ impl Overlay {
             return Ok(known.map_or_else(|| group.to_owned(), |known| known.name));
         }
         if !groups.iter().any(|known| known.name == group) {
-            self.expect_account("group", group)?;
+            self.expect_account(AccountKind::Group, group)?;
         }
         Ok(group.to_owned())
     }
 
-    /// An account nobody has yet is what a pending package will bring, or an
-    /// error, as it would be on the host.
-    fn expect_account(&self, what: &str, name: &str) -> Result<()> {
+    /// An account that is in no file is known to a name service, is what a
+    /// pending package will bring, or an error, as it would be on the host.
+    fn expect_account(&self, kind: AccountKind, name: &str) -> Result<()> {
+        if self.base.name_service_knows(name, kind)? {
+            return Ok(());
+        }
+        let what = match kind {
+            AccountKind::User => "user",
+            AccountKind::Group => "group",
+        };
         let opaque = &self.pending.opaque_packages;
         let named = opaque
             .iter()

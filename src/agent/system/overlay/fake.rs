@@ -41,6 +41,7 @@ pub fn installed(packages: &[(&str, &str)]) -> BTreeMap<String, Package> {
             version: (*version).to_owned(),
             state: PackageState::Installed,
             held: false,
+            automatic: false,
         };
         ((*name).to_owned(), package)
     };

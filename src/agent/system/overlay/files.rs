@@ -34,7 +34,7 @@ impl Overlay {
     }
 
     /// What is at a path whose parent holds no links.
-    fn look(&self, path: &Path) -> Result<Found<Stat>> {
+    pub(super) fn look(&self, path: &Path) -> Result<Found<Stat>> {
         Ok(self.look_by_name(path)?.map(|stat| self.by_inode(stat)))
     }
 
@@ -142,7 +142,7 @@ impl Overlay {
     }
 
     /// `path` with all links resolved, as far as it exists.
-    fn real(&self, path: &Path) -> Result<PathBuf> {
+    pub(super) fn real(&self, path: &Path) -> Result<PathBuf> {
         let mut real = PathBuf::from("/");
         let mut left: Vec<_> = path
             .components()
@@ -215,6 +215,8 @@ impl Overlay {
         }
         let defaults = self.defaults(&path, &replaced, 0o644)?;
         let attributes = self.named(attributes)?.or(defaults);
+        self.need_ownership(&self.me()?.name, &attributes, shown)?;
+        self.need_own_entry(shown, "replace")?;
         let entry = Entry {
             content: Some(content.clone()),
             ..Entry::new(FileKind::File, attributes, self.now())
@@ -278,6 +280,9 @@ impl Overlay {
         let real = self.real_parent(path)?;
         let mut entry = self.entry(&real, path, "set the mode of")?;
         let kept = entry.attributes.clone();
+        if let Some(owner) = &kept.owner {
+            self.need_ownership(owner, &self.named(attributes)?, path)?;
+        }
         entry.attributes = self.named(attributes)?.or(entry.attributes);
         if entry.kind == FileKind::Link {
             entry.attributes.mode = kept.mode;
@@ -297,6 +302,7 @@ impl Overlay {
         }
         let defaults = self.defaults(&path, &Found::Absent, 0o755)?;
         let attributes = self.named(attributes)?.or(defaults);
+        self.need_ownership(&self.me()?.name, &attributes, shown)?;
         let entry = Entry::new(FileKind::Directory, attributes, self.now());
         self.put(
             path,
@@ -306,6 +312,19 @@ impl Overlay {
             },
         );
         Ok(())
+    }
+
+    /// Refuses to remove what the host would refuse to; what is not there is
+    /// removed already.
+    pub(super) fn need_removable(&self, path: &Path) -> Result<()> {
+        let real = self.real_parent(path)?;
+        match (self.look(&real)?, real.parent()) {
+            (Found::Present(_), Some(parent)) => {
+                self.need_writable(parent, path, "remove")?;
+                self.need_own_entry(path, "remove")
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn remove(&mut self, path: &Path) {
@@ -320,6 +339,7 @@ impl Overlay {
     pub(super) fn link(&mut self, path: &Path, target: &Path) -> Result<()> {
         self.need_parent(path, "make the link")?;
         self.refuse_directory(path, "make the link")?;
+        self.need_own_entry(path, "make the link")?;
         let path = self.real_parent(path)?;
         let defaults = self.defaults(&path, &Found::Absent, 0o777)?;
         let entry = Entry::new(FileKind::Link, defaults, self.now());
@@ -444,8 +464,11 @@ impl Overlay {
             return Ok(());
         };
         let parent = &self.real(parent)?;
+        self.take_for_directory(parent)?;
         match self.look(parent)? {
-            Found::Present(stat) if stat.kind == FileKind::Directory => return Ok(()),
+            Found::Present(stat) if stat.kind == FileKind::Directory => {
+                return self.need_writable(parent, path, action);
+            }
             Found::Present(_) => {
                 return Err(Failure::new(format!(
                     "cannot {action} {}: {} is not a directory",
@@ -478,6 +501,34 @@ impl Overlay {
             let entry = Entry::new(FileKind::Directory, root.clone(), self.now());
             self.put(missing.to_owned(), entry);
         }
+        Ok(())
+    }
+
+    /// What a command makes may as well be a directory, if a later task puts
+    /// something into it.
+    fn take_for_directory(&mut self, path: &Path) -> Result<()> {
+        let certain = self.absence == Absence::Certain;
+        let Some(Node::Present(entry)) = self.pending.files.get(path) else {
+            return Ok(());
+        };
+        let Some(origin) = &entry.expected else {
+            return Ok(());
+        };
+        if !certain && !entry.attributes.is_empty() {
+            return Ok(());
+        }
+        self.assume(&format!(
+            "{} is a directory that `{origin}` makes.",
+            path.display()
+        ));
+        let me = self.me()?;
+        let attributes = Attributes {
+            owner: Some(me.name),
+            group: Some(me.group),
+            mode: Some(0o755),
+        };
+        let directory = Entry::new(FileKind::Directory, attributes, self.now());
+        self.put(path.to_owned(), directory);
         Ok(())
     }
 

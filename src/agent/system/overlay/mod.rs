@@ -8,10 +8,11 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::rc::Rc;
 
 use super::{
-    Available, Found, Group, Output, Package, Performed, Reads, Stat, System, Transaction, Unit,
-    User, observe,
+    AccountKind, Available, Found, Group, Output, Package, Performed, Reads, Stat, System,
+    Transaction, Unit, User, observe, privilege, visible,
 };
 use crate::content::Content;
 use crate::effect::{
@@ -20,6 +21,8 @@ use crate::effect::{
 use crate::mark;
 use crate::module::Result;
 use crate::modules::systemd::full_name;
+use crate::resource::{Known, Resource};
+use crate::secrets::Table;
 
 mod accounts;
 
@@ -29,7 +32,11 @@ mod files;
 
 mod packages;
 
+mod resources;
+
 pub mod pending;
+
+mod permissions;
 
 mod units;
 
@@ -97,6 +104,7 @@ impl Overlay {
             Effect::SetAttributes { path, attributes } => self.set_attributes(path, attributes),
             Effect::MakeDirectory { path, attributes } => self.make_directory(path, attributes),
             Effect::Remove { path } => {
+                self.need_removable(path)?;
                 self.remove(path);
                 Ok(())
             }
@@ -137,11 +145,16 @@ impl Overlay {
             } => self.change_group(name, *gid, *non_unique),
             Effect::RemoveGroup { name, force } => self.remove_group(name, *force),
             Effect::WriteCrontab { user, content } => self.write_crontab(user, content.as_deref()),
+            Effect::ChangeResource(change) => {
+                self.change_resource(change);
+                Ok(())
+            }
             Effect::RunCommand {
                 creates,
                 removes,
                 command,
             } => {
+                // What a virtual host holds, no command changes.
                 if self.absence == Absence::Doubtful {
                     self.pending.note_named(&command.argv);
                 }
@@ -274,6 +287,7 @@ impl Reads for Overlay {
     }
 
     fn query(&self, command: &Command) -> Result<Found<Output>> {
+        visible::check_command(command)?;
         let texts = command.argv.iter().chain(command.environment.values());
         let mut texts = texts.chain(&command.input);
         if let Some(origin) = texts.find_map(|text| mark::unknown_origin(text)) {
@@ -290,8 +304,24 @@ impl Reads for Overlay {
         }
     }
 
+    fn answer(&self, command: &Command) -> Result<Found<Output>> {
+        self.answer_pending(command)
+    }
+
+    fn resource(&self, resource: &Resource) -> Option<Found<Known>> {
+        self.resource_pending(resource)
+    }
+
     fn accepts(&self, validate: &[String], content: &Content, path: &Path) -> Result<Found<()>> {
         self.base.accepts(validate, content, path)
+    }
+
+    fn refusal(&self, directory: &Path) -> Option<std::io::Error> {
+        self.base.refusal(directory)
+    }
+
+    fn name_service_knows(&self, account: &str, kind: AccountKind) -> Result<bool> {
+        self.base.name_service_knows(account, kind)
     }
 
     fn now(&self) -> u64 {
@@ -317,6 +347,10 @@ impl Reads for Overlay {
         }
     }
 
+    fn secrets(&self) -> Rc<Table> {
+        self.base.secrets()
+    }
+
     fn assume(&self, sentence: &str) {
         let mut assumptions = self.assumptions.borrow_mut();
         if !assumptions.iter().any(|known| known == sentence) {
@@ -327,10 +361,11 @@ impl Reads for Overlay {
 
 impl System for Overlay {
     fn perform(&mut self, effect: Effect) -> Result<Performed> {
+        privilege::check(&effect, self)?;
         let record = observe::record(effect, self)?;
         self.predict(&record.effect)?;
         let performed = match record.effect {
-            Effect::RunCommand { .. } => Performed::Predicted,
+            Effect::RunCommand { .. } | Effect::ChangeResource(_) => Performed::Predicted,
             _ => Performed::Done,
         };
         self.records.push(record);

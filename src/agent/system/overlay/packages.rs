@@ -29,11 +29,18 @@ impl Overlay {
 
     fn package_pending(&self, name: &str, before: Option<Package>) -> Option<Package> {
         let held = before.as_ref().is_some_and(|package| package.held);
+        let requested = self.pending.requested.contains(name);
+        // What was not there before came as a dependency.
+        let dependency = before.as_ref().is_none_or(|package| {
+            package.automatic || package.state == PackageState::Configuration
+        });
+        let automatic = dependency && !requested;
         match self.pending.packages.get(name) {
             Some(Some(version)) => Some(Package {
                 version: version.clone(),
                 state: PackageState::Installed,
                 held,
+                automatic,
             }),
             Some(None) => {
                 let version = before.map(|package| package.version).unwrap_or_default();
@@ -43,10 +50,15 @@ impl Overlay {
                     version,
                     state,
                     held,
+                    automatic: false,
                 })
             }
             None => before
                 .filter(|package| !self.provider_went(package))
+                .map(|package| Package {
+                    automatic: package.automatic && !requested,
+                    ..package
+                })
                 .or_else(|| self.provided_pending(name)),
         }
     }
@@ -65,6 +77,7 @@ impl Overlay {
             version,
             state: PackageState::Provided(provider.clone()),
             held: false,
+            automatic: false,
         })
     }
 
@@ -102,6 +115,8 @@ impl Overlay {
         packages: &[PackageRequest],
         options: &InstallOptions,
     ) -> Result<()> {
+        let names = packages.iter().map(|package| package.name.clone());
+        self.pending.requested.extend(names);
         match self.simulate_install(packages, options)? {
             Found::Present(transaction) => self.commit(transaction),
             Found::Absent => Ok(()),
@@ -172,6 +187,7 @@ impl Overlay {
         for name in transaction.removed.iter().chain(&transaction.purged) {
             self.pending.packages.insert(name.clone(), None);
             self.pending.opaque_packages.remove(name);
+            self.pending.requested.remove(name);
         }
         for name in &transaction.removed {
             self.pending.left_configuration.insert(name.clone());

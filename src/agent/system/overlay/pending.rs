@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::Content;
 use crate::effect::Attributes;
+use crate::resource::Known;
 use crate::system::{FileKind, Group, Unit, User};
 
 /// Everything recorded over a base.
@@ -20,6 +21,9 @@ pub struct Pending {
     pub inodes: BTreeMap<String, Inode>,
     /// Versions of packages that came, or `None` for those that went.
     pub packages: BTreeMap<String, Option<String>>,
+    /// Packages that were asked for by name, so that they stay when nothing
+    /// else needs them.
+    pub requested: BTreeSet<String>,
     /// Packages that came without it being known what they bring.
     pub opaque_packages: BTreeSet<String>,
     /// Packages that went and left their configuration.
@@ -42,6 +46,9 @@ pub struct Pending {
     pub reloaded_managers: BTreeSet<String>,
     /// Crontabs that changed; `None` for one that went.
     pub crontabs: BTreeMap<String, Option<String>>,
+    /// Resources that came or changed, by kind and name; `None` for one that
+    /// went.
+    pub resources: BTreeMap<String, Option<Known>>,
     /// Whether the package lists were fetched.
     pub lists_updated: bool,
     /// Paths that commands name which would have run: what is there may have

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use serde_json::json;
 
 use super::{Absence, Overlay, Pending};
+use crate::content::Content;
 use crate::effect::{Attributes, Command, Effect};
 use crate::mark;
 use crate::modules;
@@ -84,4 +85,30 @@ fn a_command_that_has_not_run_may_have_changed_what_it_names() {
     let origin = "the pending change of /run/x/admin.sock".to_owned();
     assert_eq!(told(&host, socket), Found::Unknown(origin));
     assert!(matches!(told(&host, "/run/y.sock"), Found::Present(_)));
+}
+
+#[test]
+fn what_a_command_makes_may_turn_out_to_be_a_directory() {
+    let directory = std::env::temp_dir().join("veza-made");
+    let mut host = dry_run();
+    let command = Effect::RunCommand {
+        command: Command::new(["unpack"]),
+        creates: Some(directory.clone()),
+        removes: None,
+    };
+    host.perform(command).unwrap();
+    let write = Effect::WriteFile {
+        path: directory.join("inside"),
+        content: Content::of(b"text\n"),
+        attributes: Attributes::default(),
+        backup: None,
+        validate: None,
+    };
+    host.perform(write).unwrap();
+    let (_, assumptions) = host.take_records();
+    let said = format!(
+        "{} is a directory that `unpack` makes.",
+        directory.display()
+    );
+    assert_eq!(assumptions, [said]);
 }

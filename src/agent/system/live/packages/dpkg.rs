@@ -15,6 +15,9 @@ use crate::system::{Package, PackageState, Transaction};
 
 const STATUS: &str = "/var/lib/dpkg/status";
 
+/// Where apt keeps which packages came as dependencies.
+const EXTENDED_STATES: &str = "/var/lib/apt/extended_states";
+
 const INFO: &str = "/var/lib/dpkg/info";
 
 /// The database, read again when dpkg replaced it.
@@ -29,7 +32,14 @@ impl Database {
     /// What is known of these packages, by the names asked for.
     pub fn find(&self, names: &[String]) -> Result<BTreeMap<String, Package>> {
         let status = self.status()?;
-        let find = |name: &String| Some((name.clone(), status.find(name)?));
+        let automatic = automatic(&status.native)?;
+        let find = |name: &String| {
+            let package = Package {
+                automatic: automatic.contains(name.as_str()),
+                ..status.find(name)?
+            };
+            Some((name.clone(), package))
+        };
         Ok(names.iter().filter_map(find).collect())
     }
 
@@ -83,6 +93,32 @@ impl Database {
         *self.read.borrow_mut() = Some((stamp, status.clone()));
         Ok(status)
     }
+}
+
+/// The packages that came as dependencies, by name; those of a foreign
+/// architecture as `name:arch`.
+fn automatic(native: &str) -> Result<BTreeSet<String>> {
+    let path = Path::new(EXTENDED_STATES);
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(error) => return Err(failed("read", path)(error)),
+    };
+    Ok(automatic_of(&text, native))
+}
+
+fn automatic_of(text: &str, native: &str) -> BTreeSet<String> {
+    let name = |paragraph: &str| {
+        let paragraph = Paragraph(paragraph);
+        let name = paragraph.field("Package")?;
+        let architecture = paragraph.field("Architecture").unwrap_or(native);
+        let is_automatic = paragraph.field("Auto-Installed") == Some("1");
+        is_automatic.then(|| match architecture == native || architecture == "all" {
+            true => name.to_owned(),
+            false => format!("{name}:{architecture}"),
+        })
+    };
+    text.split("\n\n").filter_map(name).collect()
 }
 
 /// The files of an installed package; none for one that is not.
@@ -182,6 +218,7 @@ impl Status {
                 version: self.entries.get(provider)?.package.version.clone(),
                 state: PackageState::Provided(provider.clone()),
                 held: false,
+                automatic: false,
             })
         });
         provided.or(known)
@@ -215,6 +252,7 @@ impl<'a> Paragraph<'a> {
             version: self.field("Version")?.to_owned(),
             state,
             held: want == "hold",
+            automatic: false,
         })
     }
 
@@ -310,6 +348,15 @@ Architecture: amd64
         let found = Some(("4.96-15".to_owned(), provider, false));
         assert_eq!(package("mail-transport-agent"), found);
         assert_eq!(package("exim4-daemon"), found);
+    }
+
+    #[test]
+    fn what_came_as_a_dependency_is_known() {
+        let text = "Package: lsof\nArchitecture: amd64\nAuto-Installed: 1\n\n\
+                    Package: curl\nArchitecture: amd64\nAuto-Installed: 0\n\n\
+                    Package: libc6\nArchitecture: i386\nAuto-Installed: 1\n";
+        let automatic = automatic_of(text, "amd64");
+        assert_eq!(Vec::from_iter(automatic), ["libc6:i386", "lsof"]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::accounts::Accounts;
 use super::services::Actions;
 use super::shell::{self, Call};
 use crate::effect::Attributes;
+use crate::modules::Mode;
 use crate::system::{FileKind, PackagedFile};
 
 /// Commands that leave nothing behind that anybody would look for, or whose
@@ -174,19 +175,16 @@ fn done(program: &str, options: &[&str], names: &[&str], files: &mut Vec<Package
                 .for_each(|path| own(files, path, &owner, recursive));
         }
         ("chmod", [mode, paths @ ..]) => {
-            let Ok(mode) = u32::from_str_radix(mode, 8) else {
-                return false;
-            };
-            paths
-                .iter()
-                .for_each(|path| allow(files, path, mode, recursive));
+            let mode = mode_of(mode);
+            let mut all = true;
+            for path in paths {
+                all &= allow(files, path, &mode, recursive);
+            }
+            return all;
         }
         ("dpkg-statoverride", [owner, group, mode, path]) => {
-            let Ok(mode) = u32::from_str_radix(mode, 8) else {
-                return false;
-            };
             own(files, path, &format!("{owner}:{group}"), false);
-            allow(files, path, mode, false);
+            return allow(files, path, &mode_of(mode), false);
         }
         ("mkdir", paths) => paths.iter().for_each(|path| make_directories(files, path)),
         ("touch", paths) => paths.iter().for_each(|path| copy(files, None, path)),
@@ -205,32 +203,44 @@ fn own(files: &mut [PackagedFile], path: &str, owner: &str, recursive: bool) {
         Some((user, group)) => (user, Some(group)),
         None => (owner, None),
     };
-    for attributes in meant(files, path, recursive) {
+    for file in meant(files, path, recursive) {
         if !user.is_empty() {
-            attributes.owner = Some(user.to_owned());
+            file.attributes.owner = Some(user.to_owned());
         }
         if let Some(group) = group {
-            attributes.group = Some(group.to_owned());
+            file.attributes.group = Some(group.to_owned());
         }
     }
 }
 
-fn allow(files: &mut [PackagedFile], path: &str, mode: u32, recursive: bool) {
-    for attributes in meant(files, path, recursive) {
-        attributes.mode = Some(mode);
+fn mode_of(word: &str) -> Mode {
+    match u32::from_str_radix(word, 8) {
+        Ok(bits) => Mode::Octal(bits),
+        Err(_) => Mode::Symbolic(word.to_owned()),
     }
+}
+
+/// Sets permissions; no if they cannot be made out.
+fn allow(files: &mut [PackagedFile], path: &str, mode: &Mode, recursive: bool) -> bool {
+    for file in meant(files, path, recursive) {
+        let current = file.attributes.mode.unwrap_or(0);
+        match mode.resolve(current, file.kind == FileKind::Directory) {
+            Ok(bits) => file.attributes.mode = Some(bits),
+            Err(_) => return false,
+        }
+    }
+    true
 }
 
 fn meant<'a>(
     files: &'a mut [PackagedFile],
     path: &str,
     recursive: bool,
-) -> impl Iterator<Item = &'a mut Attributes> {
+) -> impl Iterator<Item = &'a mut PackagedFile> {
     let path = PathBuf::from(path);
     files
         .iter_mut()
         .filter(move |file| file.path == path || recursive && file.path.starts_with(&path))
-        .map(|file| &mut file.attributes)
 }
 
 fn make_directories(files: &mut Vec<PackagedFile>, path: &str) {
@@ -313,6 +323,7 @@ mod tests {
         let script = "
             chown app:adm /etc/app
             chmod 750 /etc/app
+            chmod g+w,o= /etc/app
             mkdir -p /var/www/html
             ln -s /etc/app/available /etc/app/enabled
         ";
@@ -320,7 +331,7 @@ mod tests {
         assert_eq!(
             files,
             [
-                "/etc/app app:adm 750",
+                "/etc/app app:adm 770",
                 "/var root:root 755",
                 "/var/www root:root 755",
                 "/var/www/html root:root 755",
@@ -352,7 +363,7 @@ mod tests {
             "pg_createcluster 15 main",
             "chown app \"$CONFIGURED\"",
             "echo text > /etc/app/file",
-            "chmod g+w /etc/app",
+            "chmod g+rights /etc/app",
             "mv /etc/app/a /etc/app/b",
             "sed -i s/a/b/ /etc/app/file",
         ] {

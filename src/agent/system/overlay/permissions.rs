@@ -1,0 +1,105 @@
+//! What the agent's user may not do to files, foretold in the words in which
+//! the host would refuse it.
+
+use std::io;
+use std::path::Path;
+
+use super::Overlay;
+use super::pending::Node;
+use crate::effect::Attributes;
+use crate::module::Result;
+use crate::system::live::failed;
+use crate::system::{Found, Group, Reads, Stat, User};
+
+const WRITE: u32 = 0o2;
+const SEARCH: u32 = 0o1;
+const STICKY: u32 = 0o1000;
+
+impl Overlay {
+    /// Refuses to add or remove `path` where the agent's user may not change the
+    /// directory it is in.
+    pub(super) fn need_writable(&self, directory: &Path, path: &Path, action: &str) -> Result<()> {
+        let error = match self.pending.files.get(directory) {
+            Some(Node::Present(_)) => self.refusal_by_mode(directory)?,
+            _ => self.base.refusal(directory),
+        };
+        match error {
+            Some(error) => Err(failed(action, path)(error)),
+            None => Ok(()),
+        }
+    }
+
+    /// A directory that this run makes or changes: its mode decides.
+    fn refusal_by_mode(&self, directory: &Path) -> Result<Option<io::Error>> {
+        let Found::Present(stat) = self.stat(directory)? else {
+            return Ok(None);
+        };
+        let me = self.me()?;
+        let allowed = is_root(&me) || self.bits(&stat, &me)? & (WRITE | SEARCH) == WRITE | SEARCH;
+        Ok((!allowed).then(|| io::ErrorKind::PermissionDenied.into()))
+    }
+
+    /// The permission bits that count for a user (path_resolution(7)).
+    fn bits(&self, stat: &Stat, user: &User) -> Result<u32> {
+        if stat.owner == user.name {
+            return Ok(stat.mode >> 6 & 0o7);
+        }
+        Ok(match self.is_member(user, &stat.group)? {
+            true => stat.mode >> 3 & 0o7,
+            false => stat.mode & 0o7,
+        })
+    }
+
+    /// In a sticky directory one may only replace or remove what is one's own.
+    pub(super) fn need_own_entry(&self, path: &Path, action: &str) -> Result<()> {
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        let (Found::Present(parent), Found::Present(entry)) =
+            (self.look(&self.real(parent)?)?, self.stat(path)?)
+        else {
+            return Ok(());
+        };
+        let me = self.me()?;
+        let own = is_root(&me) || parent.owner == me.name || entry.owner == me.name;
+        match own || parent.mode & STICKY == 0 {
+            true => Ok(()),
+            false => Err(failed(action, path)(rustix::io::Errno::PERM.into())),
+        }
+    }
+
+    /// Only its owner changes the mode of what is there, and only root gives it
+    /// away, or to a group that the owner is not in.
+    pub(super) fn need_ownership(
+        &self,
+        owner: &str,
+        wanted: &Attributes,
+        path: &Path,
+    ) -> Result<()> {
+        let me = self.me()?;
+        if is_root(&me) {
+            return Ok(());
+        }
+        let moves =
+            |name: &Option<String>, now: &str| name.as_deref().is_some_and(|new| new != now);
+        let foreign_group = match &wanted.group {
+            Some(group) => !self.is_member(&me, group)?,
+            None => false,
+        };
+        let asks_owner = wanted.owner.is_some() || wanted.group.is_some();
+        let action = match owner != me.name {
+            true if asks_owner => "set the owner of",
+            true => "set the mode of",
+            false if moves(&wanted.owner, owner) || foreign_group => "set the owner of",
+            false => return Ok(()),
+        };
+        Err(failed(action, path)(rustix::io::Errno::PERM.into()))
+    }
+
+    fn is_member(&self, user: &User, group: &str) -> Result<bool> {
+        let member = |known: Group| known.name == group && known.members.contains(&user.name);
+        Ok(user.group == group || self.groups()?.into_iter().any(member))
+    }
+}
+
+fn is_root(user: &User) -> bool {
+    user.uid == Some(0)
+}

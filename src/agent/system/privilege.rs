@@ -1,0 +1,51 @@
+//! What only root may do, refused before it is tried, and in a dry run too:
+//! the tools behind these effects fail half-way or in words of their own.
+
+use super::Reads;
+use crate::effect::Effect;
+use crate::module::Result;
+use crate::outcome::Failure;
+
+/// Refuses an effect that needs root where the agent runs as another user.
+pub fn check(effect: &Effect, reads: &dyn Reads) -> Result<()> {
+    let Some(what) = needs_root(effect) else {
+        return Ok(());
+    };
+    let me = reads.me()?;
+    if me.uid == Some(0) {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "{what} change as root only, and the agent runs as {}",
+        me.name
+    ))
+    .hint("Add `become: true` to the play or the task."))
+}
+
+fn needs_root(effect: &Effect) -> Option<&'static str> {
+    match effect {
+        Effect::UpdatePackageLists { .. }
+        | Effect::InstallPackages { .. }
+        | Effect::RemovePackages { .. } => Some("packages"),
+        Effect::AddUser { .. } | Effect::ChangeUser { .. } | Effect::RemoveUser { .. } => {
+            Some("users")
+        }
+        Effect::AddGroup { .. } | Effect::ChangeGroup { .. } | Effect::RemoveGroup { .. } => {
+            Some("groups")
+        }
+        // Files have owners, polkit may let a user manage units, and what a
+        // command needs is not known.
+        Effect::WriteFile { .. }
+        | Effect::SetAttributes { .. }
+        | Effect::MakeDirectory { .. }
+        | Effect::Remove { .. }
+        | Effect::Link { .. }
+        | Effect::HardLink { .. }
+        | Effect::Touch { .. }
+        | Effect::ChangeUnit { .. }
+        | Effect::ReloadUnitFiles { .. }
+        | Effect::WriteCrontab { .. }
+        | Effect::ChangeResource(_)
+        | Effect::RunCommand { .. } => None,
+    }
+}

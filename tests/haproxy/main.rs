@@ -1,0 +1,12 @@
+//! The roles around haproxy against real ones, in containers of the lab.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod twin;
+
+mod combinations;
+
+mod promise;
+
+mod routes;
