@@ -43,6 +43,18 @@ impl Closure {
         }))
     }
 
+    /// Keeps a function of the file that `context` is at the top of; it is
+    /// defined at `site`.
+    pub(super) fn of_file(context: &NativeCallContext, function: FnPtr, site: Site) -> Self {
+        let at = |number: usize| u16::try_from(number).unwrap_or_default();
+        Self(Arc::new(Kept {
+            function,
+            state: context.global_runtime_state().clone(),
+            position: Position::new(at(site.line), at(site.column)),
+            site,
+        }))
+    }
+
     /// Where the closure was handed over.
     pub fn site(&self) -> &Site {
         &self.0.site

@@ -53,7 +53,7 @@ pub struct ModuleDocs {
 /// standard library. Their files are read, nothing in them is run but the
 /// constants at the top.
 pub fn modules(project: Project, natives: Arc<Catalog>) -> ModuleDocs {
-    let mut library = Library::new(project, String::new(), natives, engine::bare());
+    let mut library = Library::new(project, String::new(), natives, engine::describing());
     module::discover(&mut library);
     ModuleDocs {
         catalog: library.catalog.clone(),

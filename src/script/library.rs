@@ -20,8 +20,9 @@ pub(super) struct Library {
     pub project: Project,
     pub catalog: Arc<Catalog>,
     pub modules: Modules,
-    /// Parses without looking for undefined variables.
-    parser: Engine,
+    /// Parses without looking for undefined variables, and evaluates what
+    /// files say of themselves.
+    pub parser: Engine,
     main: String,
     functions: OnceLock<Functions>,
     parsed: Mutex<BTreeMap<String, Result<Arc<Parsed>, String>>>,

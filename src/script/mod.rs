@@ -137,7 +137,7 @@ impl Playbook {
         overrides: &Overrides,
         catalog: Arc<Catalog>,
     ) -> Result<Self, Vec<Problem>> {
-        let mut library = Library::new(project, main, catalog, engine::bare());
+        let mut library = Library::new(project, main, catalog, engine::describing());
         module::discover(&mut library);
         Self::evaluate(Arc::new(library), overrides)
     }

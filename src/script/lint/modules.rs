@@ -96,6 +96,27 @@ impl Lint<'_> {
         for part in &PARTS {
             self.check_part(part, file, parsed, tree);
         }
+        self.refuse_hiding(parsed, tree);
+    }
+
+    /// A function of the file goes before one of `host` that has its name.
+    fn refuse_hiding(&mut self, parsed: &Parsed, tree: &AST) {
+        let source = &parsed.source;
+        let hides = |name: &str| {
+            let mut functions = door::functions().iter();
+            functions.any(|it| it.name == name) || door::WITH_CLOSURES.contains(&name)
+        };
+        for definition in tree.iter_fn_def().filter(|it| hides(&it.name)) {
+            let name = definition.name.as_str();
+            let at = self::definition(source, name).unwrap_or_default();
+            let problem = Problem::new(
+                "module",
+                format!("the function `{name}` hides `host.{name}`"),
+            )
+            .at(source, source.span_at(at), "also a function of host")
+            .help("Give it another name.");
+            self.report(problem);
+        }
     }
 
     fn check_part(&mut self, part: &Part, file: &ModuleFile, parsed: &Parsed, tree: &AST) {

@@ -141,10 +141,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Finds the modules of the project and makes them part of the catalog. Only
 /// the constants at the top of their files are run.
 pub(super) fn discover(library: &mut Library) {
-    let engine = engine::describing();
     let mut schemas = Vec::new();
     for file in library.project.modules() {
-        let schema = schema(library, &engine, &file);
+        let schema = schema(library, &file);
         let known = Known {
             file: file.clone(),
             is_taken: library.catalog.get(&file.name).is_some(),
@@ -160,10 +159,10 @@ pub(super) fn discover(library: &mut Library) {
 }
 
 /// What a module takes, if its file can be read and says so.
-fn schema(library: &Library, engine: &Engine, file: &ModuleFile) -> Option<Schema> {
+fn schema(library: &Library, file: &ModuleFile) -> Option<Schema> {
     let parsed = library.parsed(&file.id).ok()?;
     let tree = parsed.tree.as_ref().ok()?;
-    let mut options = lint::options(engine, &parsed, tree);
+    let mut options = lint::options(&library.parser, &parsed, tree);
     let schema = options.remove(ARGUMENTS)?;
     let doc = describe::comment_at_top(parsed.source.text());
     Some(Schema::clone(&schema).described(&doc))
@@ -214,7 +213,7 @@ fn keep(context: NativeCallContext) -> Result<(), Failed> {
         let site = site(&library, id, part.name);
         let function = FnPtr::new(part.name)?;
         if let Some(site) = site {
-            kept.insert(part.name, Closure::keep(&context, function, site));
+            kept.insert(part.name, Closure::of_file(&context, function, site));
         }
     }
     lock(&library.modules.kept).insert(id.to_owned(), Arc::new(kept));

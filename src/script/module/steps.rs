@@ -48,16 +48,18 @@ pub fn perform(
         door: door.clone(),
     };
     let ended = steps.carry_out(title, &call.arguments);
+    // Nobody is left to ask what was done.
+    if let Err(stop @ (Stop::HostLost | Stop::Cancelled)) = ended {
+        return Err(stop);
+    }
+    let records = door.records()?;
     let mut outcome = match ended {
         Ok(outcome) => outcome,
-        // Nobody is left to ask what was done.
-        Err(stop @ (Stop::HostLost | Stop::Cancelled)) => return Err(stop),
         Err(stop) => {
-            door.records()?;
+            steps.tell_done(call, &records);
             return Err(stop);
         }
     };
-    let records = door.records()?;
     outcome.effects = records.effects;
     outcome.assumptions.extend(records.assumptions);
     match (records.failure, &outcome.failure) {
@@ -140,6 +142,20 @@ impl InRhai<'_> {
             Err(Ended::Stopped(stop)) => return Err(stop),
         };
         Ok(outcome(title, answer, origin))
+    }
+
+    /// Says what a module did before it broke down.
+    fn tell_done(&self, call: &Call, records: &Outcome) {
+        let effects = records.effects.iter();
+        let done: Vec<_> = effects.map(|record| record.effect.describe()).collect();
+        if !done.is_empty() {
+            let text = format!(
+                "before it broke down, {} did: {}",
+                call.schema.name,
+                done.join("; ")
+            );
+            self.running.tasks.log(&text, call.site.clone());
+        }
     }
 
     fn title(&self) -> Result<Option<String>> {
