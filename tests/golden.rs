@@ -76,8 +76,9 @@ fn every_module_and_role_has_a_case() {
         let entries = fs::read_dir(root().join(folder)).expect("the folder can be read");
         entries.map(|entry| entry.expect("the folder can be read").path())
     };
-    let in_rhai =
-        entries("stdlib/modules").filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()));
+    let in_rhai = entries("stdlib/modules")
+        .filter(|path| path.extension().is_some_and(|suffix| suffix == "rhai"))
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()));
     let roles = entries("stdlib")
         .filter(|path| path.join("role.rhai").exists())
         .filter_map(|path| Some(format!("{}::role", path.file_name()?.to_str()?)));

@@ -10,6 +10,7 @@ use crate::content::Content;
 use crate::effect::{
     Account, Attributes, Command, Effect, InstallOptions, PackageRequest, Scope, UnitAction,
 };
+use crate::http::HttpRequest;
 use crate::mark;
 use crate::resource::ResourceChange;
 
@@ -76,6 +77,18 @@ impl Effect {
             Self::RemoveGroup { name, .. } => format!("remove group {name}"),
             Self::WriteCrontab { user, content } => write_crontab(user, content.as_deref()),
             Self::ChangeResource(change) => change_resource(change),
+            Self::SetKernelParameter { name, value } => {
+                format!("set the kernel's {name} to {value}")
+            }
+            Self::SetHostname { name } => format!("name the running host {name}"),
+            Self::Download {
+                request,
+                path,
+                attributes,
+                backup,
+                ..
+            } => download(request, path, attributes, backup.as_deref()),
+            Self::SendRequest { request } => send_request(request),
             Self::RunCommand { command, .. } => command.describe(),
         }
     }
@@ -257,6 +270,26 @@ fn write_file(
                 .map(|words| format!("validated by `{}`", shell_words(words))),
         );
     format!("write {}{notes}", path.display())
+}
+
+fn download(
+    request: &HttpRequest,
+    path: &Path,
+    attributes: &Attributes,
+    backup: Option<&Path>,
+) -> String {
+    let notes = Notes::default()
+        .add(attributes.describe())
+        .add_some(backup.map(|path| format!("backup in {}", path.display())));
+    format!("download {} to {}{notes}", request.url, path.display())
+}
+
+/// Neither headers nor the body are shown: they are where tokens travel.
+fn send_request(request: &HttpRequest) -> String {
+    let notes = Notes::default()
+        .add_if(request.body.is_some(), "with a body")
+        .add_some(request.user.as_ref().map(|user| format!("as {user}")));
+    format!("send {} {}{notes}", request.method, request.url)
 }
 
 fn install(packages: &[PackageRequest], options: &InstallOptions) -> String {

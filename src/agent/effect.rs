@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::content::Content;
+use crate::http::HttpRequest;
 use crate::password::PasswordHash;
 use crate::resource::{Properties, ResourceChange};
 
@@ -162,6 +163,37 @@ pub enum Effect {
     /// Changes a thing that a program of the host keeps, by a command of which
     /// it is known what it changes.
     ChangeResource(ResourceChange),
+    /// Sets a parameter of the running kernel.
+    SetKernelParameter {
+        /// Its name, as sysctl(8) takes it.
+        name: String,
+        /// The new value.
+        value: String,
+    },
+    /// Gives the running host another name.
+    SetHostname {
+        /// The new name.
+        name: String,
+    },
+    /// Puts what a URL leads to in place as a regular file, atomically; the
+    /// parent exists.
+    Download {
+        /// What is asked for.
+        request: HttpRequest,
+        /// Where it goes.
+        path: PathBuf,
+        /// SHA-256 that the content must have, in hexadecimal.
+        sha256: Option<String>,
+        /// Owner, group and mode the file has from its first moment.
+        attributes: Attributes,
+        /// A copy of what is replaced, kept here.
+        backup: Option<PathBuf>,
+    },
+    /// Sends a request over HTTP whose effects are not known.
+    SendRequest {
+        /// What is sent.
+        request: HttpRequest,
+    },
     /// Runs a command whose effects are not known.
     RunCommand {
         /// The command.
@@ -366,6 +398,10 @@ pub enum Before {
     Crontab(String),
     /// What a resource was like.
     Resource(Properties),
+    /// The value of a kernel's parameter.
+    KernelParameter(String),
+    /// The host's name.
+    Hostname(String),
     /// It cannot be observed, or a dry run cannot know it; the text says why.
     Unknown(String),
 }

@@ -27,11 +27,15 @@ pub mod describe;
 
 pub mod content;
 
+pub mod http;
+
 pub mod mark;
 
 pub mod secrets;
 
 pub mod veil;
+
+pub mod python;
 
 #[expect(
     clippy::disallowed_types,

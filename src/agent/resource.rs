@@ -76,6 +76,18 @@ pub struct ResourceChange {
 }
 
 impl ResourceChange {
+    /// A change of this resource that is yet to be filled in.
+    pub fn of(resource: Resource) -> Self {
+        Self {
+            resource,
+            before: None,
+            after: None,
+            command: Command::default(),
+            secret: None,
+            undo: None,
+        }
+    }
+
     /// The command as it is run.
     pub fn revealed(&self) -> Command {
         let mut command = self.command.clone();

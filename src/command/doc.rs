@@ -10,7 +10,7 @@ use crate::schema::{Field, Kind, Schema, closest};
 use crate::script::catalog::common_options;
 use crate::script::describe::{self, FunctionDoc, ModuleDocs, RoleDoc};
 use crate::script::project::Project;
-use crate::script::{DoorFunction, declaration_schemas, door_functions};
+use crate::script::{DoorFunction, declaration_schemas, door_functions, flow_schemas};
 
 /// Shows one module or role, or the list of all.
 pub fn run(name: Option<&str>, project: &Path) -> Result<Exit, Refusal> {
@@ -92,7 +92,7 @@ fn page(name: &str, project: &Project, modules: &ModuleDocs) -> Result<String, R
             .map(schema_page),
     );
     let in_plays = functions::ALL.iter().filter(|it| it.name == name);
-    pages.extend(in_plays.map(Function::page));
+    pages.extend(in_plays.map(function_page));
     if name == "host" {
         pages.push(door_page());
     }
@@ -209,6 +209,19 @@ fn function_doc(role: &RoleDoc, function: &FunctionDoc) -> String {
         text.extend(options.fields.iter().map(argument));
     }
     text
+}
+
+/// A function of plays, with the options it takes.
+fn function_page(function: &Function) -> String {
+    let schema = flow_schemas().iter().find(|it| it.name == function.name);
+    let fields = schema.map_or(&[][..], |schema| &schema.fields);
+    match fields.is_empty() {
+        true => function.page(),
+        false => {
+            let arguments: String = fields.iter().map(argument).collect();
+            format!("{}\n## Arguments\n\n{arguments}", function.page())
+        }
+    }
 }
 
 /// Everything about one schema, as text that is Markdown too.

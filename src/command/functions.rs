@@ -14,7 +14,7 @@ pub struct Function {
 }
 
 /// All of them, in the order in which one meets them.
-pub const ALL: [Function; 13] = [
+pub const ALL: [Function; 15] = [
     Function {
         name: "host",
         summary: "The host that the play runs on: `name`, `address`, `groups`.",
@@ -65,6 +65,26 @@ pub const ALL: [Function; 13] = [
               connection. A handler that is defined inside runs at the end of the play, as the \
               user of the play.",
         example: "let version = as_user(\"postgres\", || command(\"psql --version\", #{ read_only: true }).stdout);",
+    },
+    Function {
+        name: "retry",
+        summary: "Runs its closure until it does not fail, and gives back its value.",
+        doc: "With `until`, that closure is given the value and says whether it is the one hoped \
+              for. The last failure is passed on; those before it are told. Inside, each task is \
+              waited for, as in `try`. A mistake of the script is not tried again. A dry run makes \
+              one attempt and waits for nothing: what only a later attempt could bring is assumed, \
+              the plan says so, and the value is then not known.",
+        example: "retry(#{ times: 10, delay: \"1s\", backoff: 2, max_delay: \"30s\", until: |it| it.stdout == \"ready\" },\n    || command(\"app status\", #{ read_only: true }));",
+    },
+    Function {
+        name: "once",
+        summary: "Runs its closure on one host of the play, and gives its value to all.",
+        doc: "The first host that comes there runs it; the others wait, and get a copy of the \
+              value, or the fields of a result. It is once for the play, also with `serial`; in a \
+              loop or a function it is once for each time that a host comes there. If it fails, \
+              it fails on the hosts that wait as well, and if its host is lost there, it is not \
+              begun again: nobody knows how far it came.",
+        example: "let version = once(|| command(\"app migrate\")); log(version.stdout);",
     },
     Function {
         name: "log",

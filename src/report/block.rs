@@ -277,7 +277,10 @@ fn is_explained(record: &Record, outcome: &Outcome) -> bool {
         // These leave no state behind that a change could name.
         Effect::RunCommand { .. }
         | Effect::UpdatePackageLists { .. }
-        | Effect::ReloadUnitFiles { .. } => false,
+        | Effect::ReloadUnitFiles { .. }
+        | Effect::SendRequest { .. } => false,
+        // Where a file comes from is no part of what it is.
+        Effect::Download { .. } => false,
         Effect::ChangeUnit { action, .. } => {
             !matches!(action, UnitAction::Restart | UnitAction::Reload)
         }
@@ -298,6 +301,8 @@ fn is_explained(record: &Record, outcome: &Outcome) -> bool {
         | Effect::ChangeGroup { .. }
         | Effect::RemoveGroup { .. }
         | Effect::WriteCrontab { .. }
-        | Effect::ChangeResource(_) => true,
+        | Effect::ChangeResource(_)
+        | Effect::SetKernelParameter { .. }
+        | Effect::SetHostname { .. } => true,
     }
 }

@@ -2,8 +2,6 @@
 //! host through its agent, one question after the other.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 use veza_agent::mark;
@@ -18,9 +16,6 @@ use crate::report::event::Mode;
 use crate::script::RESOURCE;
 use crate::script::tasks::{Door, Stop};
 use crate::transport::Unreachable;
-
-/// How long to wait before looking whether the run was cancelled.
-const MOMENT: Duration = Duration::from_millis(100);
 
 /// The door to one host, for one call of a module.
 pub struct HostDoor {
@@ -111,22 +106,12 @@ impl Door for HostDoor {
         }
     }
 
-    fn pause(&self, length: Duration) -> Result<bool, Stop> {
-        if self.is_dry() {
+    fn waits(&self) -> bool {
+        let is_dry = self.is_dry();
+        if is_dry {
             *self.later() = Some("what it waits for".to_owned());
-            return Ok(false);
         }
-        let end = Instant::now() + length;
-        loop {
-            if self.shared.is_cancelled() {
-                return Err(Stop::Cancelled);
-            }
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(true);
-            }
-            thread::sleep(left.min(MOMENT));
-        }
+        !is_dry
     }
 
     fn records(&self) -> Result<Outcome, Stop> {

@@ -17,6 +17,8 @@ mod tasks;
 
 mod batches;
 
+mod once;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +35,7 @@ use crate::script::{Playbook, STACK_SIZE};
 use crate::transport::bootstrap::AgentBinary;
 use batches::{Losses, batches};
 use host::RunHost;
+use once::Onces;
 use prepare::Preparation;
 use session::Canceller;
 use tasks::HostTasks;
@@ -96,6 +99,12 @@ impl Shared {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What the hosts of one play have in common.
+#[derive(Default)]
+struct Company {
+    onces: Onces,
 }
 
 /// A run that is about to begin, or going on.
@@ -242,6 +251,7 @@ impl Run {
     /// Runs a play's batches; why it goes no further, if it does not, and the
     /// hosts that it then has not begun on.
     fn batches(&self, play: &Play, hosts: &[Arc<RunHost>]) -> Option<(String, Vec<String>)> {
+        let company = Arc::new(Company::default());
         let batches = batches(hosts.to_vec(), &play.serial);
         let is_out = |host: &&Arc<RunHost>| host.is_out();
         for (index, batch) in batches.iter().enumerate() {
@@ -256,7 +266,7 @@ impl Run {
                     hosts: names_of(batch),
                 });
             }
-            self.on_hosts(play, batch.clone());
+            self.on_hosts(play, batch.clone(), &company);
             let losses = Losses {
                 hosts: hosts.len(),
                 out: hosts.iter().filter(is_out).count(),
@@ -277,7 +287,7 @@ impl Run {
         });
     }
 
-    fn on_hosts(&self, play: &Play, hosts: Vec<Arc<RunHost>>) {
+    fn on_hosts(&self, play: &Play, hosts: Vec<Arc<RunHost>>, company: &Arc<Company>) {
         let threads = self.shared.options.forks.clamp(1, hosts.len());
         let waiting = Mutex::new(VecDeque::from(hosts));
         let next = || {
@@ -288,7 +298,7 @@ impl Run {
         };
         let work = || {
             while let Some(host) = next() {
-                on_host(&self.shared, play, host);
+                on_host(&self.shared, play, host, company);
             }
         };
         thread::scope(|scope| {
@@ -331,9 +341,9 @@ fn part(hosts: BTreeMap<String, Arc<RunHost>>) {
 }
 
 /// One host's way through a play.
-fn on_host(shared: &Arc<Shared>, play: &Play, host: Arc<RunHost>) {
+fn on_host(shared: &Arc<Shared>, play: &Play, host: Arc<RunHost>, company: &Arc<Company>) {
     let name = host.host.name.clone();
-    let tasks = HostTasks::new(shared.clone(), host.clone(), play);
+    let tasks = HostTasks::new(shared.clone(), host.clone(), play, company.clone());
     let stop = match tasks.and_then(|tasks| tasks.run()) {
         Ok(()) => return shared.send(Event::HostFinished { host: name }),
         Err(stop) => stop,

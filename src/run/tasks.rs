@@ -6,23 +6,28 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use veza_agent::outcome::{Outcome, Verdict};
+use veza_agent::outcome::{Failure, Outcome, Verdict};
 use veza_agent::protocol::Request;
 
-use super::Shared;
 use super::door::HostDoor;
 use super::host::RunHost;
+use super::once::Claim;
 use super::prepare::Unprepared;
 use super::session::{Answer, Session};
+use super::{Company, Shared};
 use crate::play::{Body, Play};
-use crate::report::event::{Event, Site};
+use crate::report::event::{Event, Mode, Site};
 use crate::schema::closest;
 use crate::script::Closure;
 use crate::script::tasks::{Call, Stop, TaskFailure, TaskId, Tasks, View};
 use crate::transport::Unreachable;
+
+/// How soon one that waits notices that the run was cancelled.
+const TICK: Duration = Duration::from_millis(50);
 
 /// A play on one host.
 pub struct HostTasks {
@@ -30,6 +35,7 @@ pub struct HostTasks {
     shared: Arc<Shared>,
     host: Arc<RunHost>,
     play: Play,
+    company: Arc<Company>,
     view: View,
     state: Mutex<State>,
 }
@@ -40,6 +46,8 @@ struct State {
     outcomes: HashMap<TaskId, Arc<Outcome>>,
     handlers: Vec<Handler>,
     notified: BTreeSet<String>,
+    /// How often the host came to each place of a `once`.
+    turns: HashMap<Site, usize>,
     /// The handler that runs now.
     running: Option<String>,
 }
@@ -72,7 +80,12 @@ impl From<Unreachable> for Stop {
 
 impl HostTasks {
     /// Connects to the host and makes it ready for the play.
-    pub fn new(shared: Arc<Shared>, host: Arc<RunHost>, play: &Play) -> Result<Arc<Self>, Stop> {
+    pub fn new(
+        shared: Arc<Shared>,
+        host: Arc<RunHost>,
+        play: &Play,
+        company: Arc<Company>,
+    ) -> Result<Arc<Self>, Stop> {
         let user = host.user_for(&play.escalation.or(&host.host.escalation));
         host.agent::<Unreachable>(&user, || Ok(()))
             .map_err(|why| lose(&shared, &host, why))?;
@@ -98,6 +111,7 @@ impl HostTasks {
             shared,
             host,
             play: play.clone(),
+            company,
             view,
             state: Mutex::default(),
         }))
@@ -333,6 +347,37 @@ impl HostTasks {
         Ok(id)
     }
 
+    /// How often the host has come to this place before.
+    fn turn_at(&self, site: &Site) -> usize {
+        let mut state = self.state();
+        let turn = state.turns.entry(site.clone()).or_default();
+        *turn += 1;
+        *turn - 1
+    }
+
+    /// Why a block that another host ran has no value for this one either.
+    fn failed_there(&self, host: &str, stop: Stop, site: &Site) -> Stop {
+        let failure = match stop {
+            Stop::Task(failed) => Failure {
+                message: format!("on {host}, which ran it: {}", failed.failure.message),
+                ..failed.failure
+            },
+            Stop::Script(problem) => Failure::new(format!("on {host}, which ran it: {problem}")),
+            Stop::HostLost => Failure::new(format!("{host}, which ran it, was lost")),
+            Stop::Undecidable { .. } | Stop::Cancelled => return stop,
+        };
+        self.failure_of("once", failure, site)
+    }
+
+    fn failure_of(&self, module: &str, failure: Failure, site: &Site) -> Stop {
+        Stop::Task(Box::new(TaskFailure {
+            host: self.view.name.clone(),
+            module: module.to_owned(),
+            failure,
+            site: site.clone(),
+        }))
+    }
+
     fn check_cancelled(&self) -> Result<(), Stop> {
         match self.shared.is_cancelled() {
             true => Err(Stop::Cancelled),
@@ -363,19 +408,14 @@ impl HostTasks {
             return Ok(());
         };
         let known = state.handlers.iter().map(|handler| handler.name.as_str());
-        let mut failure = veza_agent::outcome::Failure::new(format!(
+        let mut failure = Failure::new(format!(
             "the handler \"{name}\" was notified, but is not defined"
         ));
         failure.hint = Some(match closest(name, known) {
             Some(near) => format!("Did you mean \"{near}\"?"),
             None => format!("Define it with `handler(\"{name}\", || …)`."),
         });
-        Err(Stop::Task(Box::new(TaskFailure {
-            host: self.view.name.clone(),
-            module: "handler".to_owned(),
-            failure,
-            site: site.clone(),
-        })))
+        Err(self.failure_of("handler", failure, site))
     }
 }
 
@@ -463,6 +503,57 @@ impl Tasks for HostTasks {
             module: stopped.module.clone(),
             site: stopped.site.clone(),
         });
+    }
+
+    fn once(
+        &self,
+        site: &Site,
+        run: &mut dyn FnMut() -> Result<Value, Stop>,
+    ) -> Result<Value, Stop> {
+        self.settle()?;
+        let key = (site.clone(), self.turn_at(site));
+        let goes_on = || self.check_cancelled();
+        let onces = &self.company.onces;
+        match onces.claim(&key, &self.view.name, TICK, goes_on)? {
+            Claim::First(begun) => {
+                let ended = run();
+                begun.end(ended.clone());
+                ended
+            }
+            Claim::Ended {
+                ended: Ok(value), ..
+            } => Ok(value),
+            Claim::Ended {
+                host,
+                ended: Err(stop),
+            } => Err(self.failed_there(&host, stop, site)),
+            Claim::Circle { host } => {
+                let text = format!(
+                    "{host} runs this block and waits in it for another one, which {} runs",
+                    self.view.name
+                );
+                let failure = Failure::new(text)
+                    .hint("Let all hosts come to their `once` blocks in the same order.");
+                Err(self.failure_of("once", failure, site))
+            }
+        }
+    }
+
+    fn is_dry_run(&self) -> bool {
+        self.shared.options.mode == Mode::Check
+    }
+
+    fn pause(&self, time: Duration) -> Result<(), Stop> {
+        // What was said before must not wait too.
+        self.settle()?;
+        let begun = Instant::now();
+        loop {
+            self.check_cancelled()?;
+            match time.saturating_sub(begun.elapsed()) {
+                Duration::ZERO => return Ok(()),
+                left => thread::sleep(left.min(TICK)),
+            }
+        }
     }
 
     fn log(&self, text: &str, site: Site) {

@@ -1,6 +1,8 @@
 //! Which single values a kind accepts, and what to write instead of one that it
 //! does not.
 
+use veza_agent::modules::pattern::Pattern;
+
 use super::check::Shape;
 use super::{Kind, closest};
 
@@ -11,12 +13,14 @@ pub(super) fn accepts<P>(kind: &Kind, shape: &Shape<P>) -> bool {
         (Kind::Integer { min, max }, Shape::Integer { value, .. }) => {
             min.is_none_or(|min| *value >= min) && max.is_none_or(|max| *value <= max)
         }
-        (Kind::Number, Shape::Integer { .. } | Shape::Number(_)) => true,
+        (Kind::Number, Shape::Integer { .. } | Shape::Number(_))
+        | (Kind::Function, Shape::Function) => true,
         (
             Kind::String
             | Kind::Path
             | Kind::Choice(_)
             | Kind::Mode
+            | Kind::Pattern
             | Kind::Duration
             | Kind::Hosts(_),
             Shape::Text(None),
@@ -30,6 +34,7 @@ pub(super) fn accepts<P>(kind: &Kind, shape: &Shape<P>) -> bool {
         (Kind::Mode, Shape::Integer { value, plain }) => {
             (0..=0o7777).contains(value) && !looks_octal_but_is_not(*value, *plain)
         }
+        (Kind::Pattern, Shape::Text(Some(text))) => Pattern::new(text).is_ok(),
         (Kind::Duration, Shape::Integer { value, .. }) => *value >= 0,
         (Kind::Duration, Shape::Text(Some(text))) => is_duration(text),
         (Kind::Hosts(min), Shape::Integer { value, .. }) => value >= min,
@@ -87,7 +92,7 @@ pub fn percent(text: &str) -> Option<usize> {
 pub(super) fn takes_text(kind: &Kind) -> bool {
     matches!(
         kind,
-        Kind::Path | Kind::Choice(_) | Kind::Mode | Kind::Duration | Kind::Hosts(_)
+        Kind::Path | Kind::Choice(_) | Kind::Mode | Kind::Pattern | Kind::Duration | Kind::Hosts(_)
     )
 }
 
@@ -108,6 +113,7 @@ pub(super) fn suggestion<P>(kind: &Kind, shape: &Shape<P>) -> Option<String> {
         (Kind::Mode, Shape::Integer { value, .. }) if is_mode(&value.to_string()) => {
             Some(format!("this is decimal; write 0o{value} or \"0{value}\""))
         }
+        (Kind::Pattern, Shape::Text(Some(text))) => Pattern::new(text).err(),
         (Kind::Boolean, Shape::Text(Some(text))) => {
             let flag = match text.to_lowercase().as_str() {
                 "yes" | "true" | "on" => true,

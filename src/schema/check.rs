@@ -43,6 +43,8 @@ pub enum Shape<P> {
     List(Vec<Part<P>>),
     /// A map: key, where the key stands, value.
     Map(Vec<(String, P, Part<P>)>),
+    /// A function.
+    Function,
     /// Something no argument takes, by the name of its type.
     Other(String),
 }
@@ -102,6 +104,7 @@ impl<P: Clone> Part<P> {
             Shape::Text(_) => "a string",
             Shape::List(_) => "a list",
             Shape::Map(_) => "a map",
+            Shape::Function => "a function",
             Shape::Other(name) => name,
         }
     }

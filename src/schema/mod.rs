@@ -108,12 +108,16 @@ pub enum Kind {
     Path,
     /// File permissions: `"0644"`, `"u+x"` or `0o644`.
     Mode,
+    /// A regular expression, as hosts understand it.
+    Pattern,
     /// A span of time: seconds, or `"5s"`, `"2m"`, `"1h"`.
     Duration,
     /// A number of hosts not less than this, or a part of them: `"25%"`.
     Hosts(i64),
     /// One of these words, each with its documentation.
     Choice(Vec<(String, String)>),
+    /// A function of the script, such as `|result| result.changed`.
+    Function,
     /// A list.
     List(Box<Kind>),
     /// One value, or a list of such values.
@@ -151,11 +155,13 @@ impl Kind {
             Self::String => "a string".into(),
             Self::Path => "a path".into(),
             Self::Mode => "file permissions such as \"0644\" or 0o644".into(),
+            Self::Pattern => "a regular expression".into(),
             Self::Duration => "a duration such as 30 (seconds), \"30s\" or \"5m\"".into(),
             Self::Hosts(min) => {
                 format!("a number of hosts from {min} on, or a percentage such as \"25%\"")
             }
             Self::Choice(words) => describe_choice(words),
+            Self::Function => "a function such as `|value| …`".into(),
             Self::List(item) => format!("a list of {}", item.plural()),
             Self::OneOrMany(item) => {
                 format!("{} or a list of {}", item.describe(), item.plural())
@@ -173,9 +179,11 @@ impl Kind {
             Self::Number => "numbers".into(),
             Self::String => "strings".into(),
             Self::Path => "paths".into(),
+            Self::Pattern => "regular expressions".into(),
             Self::Duration => "durations".into(),
             Self::Hosts(_) => "numbers and percentages".into(),
             Self::List(item) => format!("lists of {}", item.plural()),
+            Self::Function => "functions".into(),
             Self::Map(_) | Self::Record(_) => "maps".into(),
             Self::Choice(_) | Self::Mode | Self::OneOrMany(_) => {
                 format!("values that are each {}", self.describe())

@@ -1,9 +1,9 @@
 //! From a module's argument type, through its JSON schema, to a [`Schema`].
 //!
 //! Only what schemars writes for serde structs is understood, with these
-//! extensions: `x-kind` on a type (`mode`, `one_or_many`, `path`, `duration`),
-//! `x-source`, `x-alias` and `x-secret` on an argument. What is not understood
-//! becomes [`Kind::Any`]: the agent then has the last word.
+//! extensions: `x-kind` on a type (`mode`, `one_or_many`, `path`, `duration`,
+//! `pattern`), `x-source`, `x-alias` and `x-secret` on an argument. What is not
+//! understood becomes [`Kind::Any`]: the agent then has the last word.
 
 use serde_json::{Map, Value};
 
@@ -126,6 +126,7 @@ fn marked_kind(root: &Value, schema: &Value) -> Option<Kind> {
         "mode" => Some(Kind::Mode),
         "path" => Some(Kind::Path),
         "duration" => Some(Kind::Duration),
+        "pattern" => Some(Kind::Pattern),
         "one_or_many" => Some(Kind::OneOrMany(items(root, schema))),
         _ => None,
     }

@@ -106,7 +106,7 @@ fn project_path(context: &NativeCallContext, path: &str) -> PathBuf {
 }
 
 /// Seconds, or a number with a unit.
-fn duration(value: &Value) -> Option<Duration> {
+pub(super) fn duration(value: &Value) -> Option<Duration> {
     if let Some(seconds) = value.as_u64() {
         return Some(Duration::from_secs(seconds));
     }

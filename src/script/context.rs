@@ -118,15 +118,19 @@ impl Running {
         Err(fail_script(problem, context.call_position()))
     }
 
+    /// The file that runs, where an error does not say which.
+    pub fn file(&self) -> Option<&str> {
+        match self.module() {
+            Some(name) => self.library.modules.file(name),
+            None => self.library.main(),
+        }
+    }
+
     /// What came out of the engine, as a reason to stop.
     pub fn stop_of(&self, error: Failed) -> Stop {
         let raised = self.take_raised();
         let host = &self.tasks.view().name;
-        let file = match self.module() {
-            Some(name) => self.library.modules.file(name),
-            None => self.library.main(),
-        };
-        let stop = super::error::stop_of(error, &self.library, file, raised, host);
+        let stop = super::error::stop_of(&error, &self.library, self.file(), raised, host);
         stop.with_origin(self.last_unknown().origin())
     }
 
@@ -156,10 +160,20 @@ impl Running {
     }
 
     /// A `try` block begins in a function at this depth.
-    pub fn enter_try(&self, level: usize) {
+    fn enter_try(&self, level: usize) {
         let mut tries = self.tries();
         tries.drop_left(level);
         tries.levels.push(level);
+    }
+
+    /// The same, after what was sent before the block has been settled: its
+    /// failure does not belong to the block.
+    pub fn begin_try(&self, level: usize) -> Result<(), Stop> {
+        if !self.is_in_try(level) {
+            self.tasks.settle()?;
+        }
+        self.enter_try(level);
+        Ok(())
     }
 
     /// The innermost `try` block at this depth ends.

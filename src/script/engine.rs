@@ -4,6 +4,7 @@
 //! one case of it panics in Rhai 1.27. There is no `eval`, no file access and
 //! no import beyond the project and the standard library.
 
+use std::cell::Cell;
 use std::sync::{Arc, LazyLock};
 
 use rhai::{Dynamic, Engine, EvalContext, OptimizationLevel, Scope, Token};
@@ -12,7 +13,7 @@ use super::context::Tag;
 use super::library::{Functions, Library};
 use super::lookups::{self, Lookup};
 use super::resolver::Resolver;
-use super::{calls, connect, declare, flow, functions, module, options, unknown};
+use super::{calls, connect, declare, flow, functions, module, options, retry, unknown};
 
 /// Words that Rhai keeps for its future and scripts of this field need.
 const FREED: [&str; 23] = [
@@ -40,6 +41,12 @@ const FREED: [&str; 23] = [
     "with",
     "yield",
 ];
+
+thread_local! {
+    /// Whether the token before this one, of the text that this thread parses,
+    /// is one after which a map's key may stand.
+    static A_KEY_MAY_FOLLOW: Cell<bool> = const { Cell::new(false) };
+}
 
 /// An engine that only parses: names are not looked up.
 pub(super) fn bare() -> Engine {
@@ -109,6 +116,7 @@ fn register_all(engine: &mut Engine) {
     lookups::register(engine);
     functions::register(engine);
     flow::register(engine);
+    retry::register(engine);
     options::register(engine);
     declare::register(engine);
     connect::register(engine);
@@ -134,9 +142,18 @@ fn configure(engine: &mut Engine) {
 
 #[expect(deprecated, reason = "the hook is only marked as not yet stable")]
 fn free_words(engine: &mut Engine) {
-    engine.on_parse_token(|token, _, _| match token {
-        Token::Reserved(word) if FREED.contains(&word.as_str()) => Token::Identifier(word),
-        other => other,
+    engine.on_parse_token(|token, _, _| {
+        let before = match &token {
+            Token::Comment(_) => A_KEY_MAY_FOLLOW.get(),
+            Token::MapStart | Token::Comma | Token::Period => A_KEY_MAY_FOLLOW.replace(true),
+            _ => A_KEY_MAY_FOLLOW.replace(false),
+        };
+        match token {
+            Token::Reserved(word) if FREED.contains(&word.as_str()) => Token::Identifier(word),
+            // Elsewhere it ends a `do` loop.
+            Token::Until if before => Token::Identifier(Box::new("until".into())),
+            other => other,
+        }
     });
 }
 

@@ -63,15 +63,15 @@ fn caught_value(failed: &TaskFailure) -> Map {
 /// was run, `raised` the task failure that was raised last, `host` the host it
 /// all happened on.
 pub(super) fn stop_of(
-    error: Failed,
+    error: &EvalAltResult,
     library: &Library,
     file: Option<&str>,
     raised: Option<Box<TaskFailure>>,
     host: &str,
 ) -> Stop {
-    let place = Place::of(&error, library, file);
-    match *place.innermost {
-        EvalAltResult::ErrorTerminated(ref token, _) => match token.clone().try_cast::<Stop>() {
+    let place = Place::of(error, library, file);
+    match place.innermost {
+        EvalAltResult::ErrorTerminated(token, _) => match token.clone().try_cast::<Stop>() {
             Some(Stop::Undecidable { origin, site: None }) => Stop::Undecidable {
                 origin,
                 site: Some(place.site),
@@ -79,14 +79,14 @@ pub(super) fn stop_of(
             Some(stop) => stop,
             None => Stop::Cancelled,
         },
-        EvalAltResult::ErrorRuntime(ref thrown, _) => {
+        EvalAltResult::ErrorRuntime(thrown, _) => {
             Stop::Task(Box::new(thrown_failure(thrown, raised, place, host)))
         }
-        ref other if is_about_unknown(other) => Stop::Undecidable {
+        other if is_about_unknown(other) => Stop::Undecidable {
             origin: Unknown::NAME.into(),
             site: Some(place.site),
         },
-        ref other => Stop::Script(Box::new(place.problem(other, library))),
+        other => Stop::Script(Box::new(place.problem(other, library))),
     }
 }
 

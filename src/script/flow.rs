@@ -1,30 +1,40 @@
-//! Functions that take a piece of a play and say how it runs: as whom.
+//! Functions that take a piece of a play and say how it runs: as whom,
+//! for instance.
 //!
 //! Their closures run at once, inside the play that calls them: they see and
 //! change the variables around them, and their value is handed back.
 
 use std::sync::LazyLock;
 
-use rhai::{Dynamic, Engine, FnPtr, ImmutableString, NativeCallContext};
+use rhai::{Dynamic, Engine, EvalAltResult, FnPtr, ImmutableString, Map, NativeCallContext};
 use serde_json::Value;
+use veza_agent::outcome::Failure;
 
-use super::context::{Running, running, site};
-use super::error::{Failed, fail_script};
-use crate::schema::check::Part;
+use super::calls;
+use super::context::{self, Running, running, site};
+use super::error::{Failed, Place, fail_script, stop_of};
+use super::retry;
+use super::tasks::{Stop, TaskFailure};
+use super::value::{self, Refused};
+use crate::schema::check::{Part, Shape};
 use crate::schema::{Field, Kind, Schema};
 
 /// What these functions take beside their closure, for the static check,
 /// `doc` and the check at run time.
 pub fn schemas() -> &'static [Schema] {
     static SCHEMAS: LazyLock<Vec<Schema>> = LazyLock::new(|| {
-        vec![of(
-            "as_user",
-            &["user"],
-            vec![required(Field {
-                doc: "The user its tasks run as.".into(),
-                ..Field::new("user", Kind::String)
-            })],
-        )]
+        vec![
+            of(
+                "as_user",
+                &["user"],
+                vec![required(Field {
+                    doc: "The user its tasks run as.".into(),
+                    ..Field::new("user", Kind::String)
+                })],
+            ),
+            of("once", &[], Vec::new()),
+            retry::schema(),
+        ]
     });
     &SCHEMAS
 }
@@ -48,6 +58,7 @@ fn required(field: Field) -> Field {
 /// Registers all of them.
 pub(super) fn register(engine: &mut Engine) {
     engine.register_fn("as_user", as_user);
+    engine.register_fn("once", once);
 }
 
 fn as_user(
@@ -56,30 +67,115 @@ fn as_user(
     body: FnPtr,
 ) -> Result<Dynamic, Failed> {
     let running = running(&context)?;
-    check(&context, &running, &[("user", user.as_str().into())])?;
+    running.refuse_in_module(&context, "calls `as_user`")?;
     let _inside = running.as_user(&user);
     body.call_within_context(&context, ())
 }
 
-/// Refuses what the schema of the called function does not allow.
-fn check(
+fn once(context: NativeCallContext, body: FnPtr) -> Result<Dynamic, Failed> {
+    let running = running(&context)?;
+    running.refuse_in_module(&context, "calls `once`")?;
+    let at = site(&context, &running.library);
+    let mut own = None;
+    let ended = running.tasks.once(&at, &mut || {
+        let value = plain_value(&context, &running, &body);
+        value.map_err(|error| {
+            let stop = stop_of_block(&running, &error);
+            own = Some(error);
+            stop
+        })
+    });
+    match (ended, own) {
+        (Ok(value), _) => Ok(value::from_json(&value)),
+        (Err(_), Some(error)) => Err(error),
+        (Err(stop), None) => Err(context::stop(&context, &running, stop)),
+    }
+}
+
+/// The value of a closure, as one that other hosts can be given, once all its
+/// tasks are done.
+fn plain_value(
     context: &NativeCallContext,
     running: &Running,
-    given: &[(&str, Value)],
-) -> Result<(), Failed> {
-    let schema = schemas()
-        .iter()
-        .find(|schema| schema.name == context.fn_name());
-    let parts: Vec<_> = given
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (), Part::of(value)))
-        .collect();
+    body: &FnPtr,
+) -> Result<Value, Failed> {
+    let ended = body.call_within_context::<Dynamic>(context, ());
+    let stopped = |stop| context::stop(context, running, stop);
+    running.tasks.settle().map_err(stopped)?;
+    match value::to_json(&ended?, Some(running.tasks.view())) {
+        Ok(value) => Ok(value),
+        Err(Refused::Stop(stop)) => Err(stopped(stop)),
+        Err(Refused::Type(got)) => {
+            let at = site(context, &running.library);
+            let message = format!("`once` cannot hand {got} to the other hosts");
+            let problem =
+                running
+                    .library
+                    .problem_at("wrong_type", message, &at, "in this call".into());
+            let help = "Its closure may give a value, a list, a map or the result of a task.";
+            Err(fail_script(problem.help(help), context.call_position()))
+        }
+    }
+}
+
+/// Why a block was left, for those who hear of it elsewhere; the error itself
+/// goes on.
+fn stop_of_block(running: &Running, error: &EvalAltResult) -> Stop {
+    if matches!(error, EvalAltResult::Exit(..)) {
+        let failure = Failure::new("the script ended there with `exit`");
+        return Stop::Task(Box::new(TaskFailure {
+            host: running.tasks.view().name.clone(),
+            module: "exit".into(),
+            failure,
+            site: Place::of(error, &running.library, running.file()).site,
+        }));
+    }
+    let raised = running.take_raised();
+    let host = &running.tasks.view().name;
+    let stop = stop_of(error, &running.library, running.file(), raised, host);
+    if let Stop::Task(failure) = &stop {
+        running.raised(failure);
+    }
+    stop.with_origin(running.last_unknown().origin())
+}
+
+/// What the options of the called function hold, as data; refused if its
+/// schema does not allow it.
+pub(super) fn check(
+    context: &NativeCallContext,
+    running: &Running,
+    options: &Map,
+) -> Result<serde_json::Map<String, Value>, Failed> {
+    let view = running.tasks.view();
+    let mut given = serde_json::Map::new();
+    let mut parts = Vec::new();
+    for (name, value) in options {
+        let part = match value::to_json(value, Some(view)) {
+            Ok(json) => {
+                let part = Part::of(&json);
+                given.insert(name.to_string(), json);
+                part
+            }
+            Err(Refused::Stop(stop)) => return Err(context::stop(context, running, stop)),
+            Err(Refused::Type(_)) if value.is_fnptr() => Part {
+                at: (),
+                shape: Shape::Function,
+            },
+            Err(Refused::Type(got)) => Part {
+                at: (),
+                shape: Shape::Other(got),
+            },
+        };
+        parts.push((name.to_string(), (), part));
+    }
+    let mut schemas = schemas().iter();
+    let schema = schemas.find(|schema| schema.name == context.fn_name());
     let issues = schema.map(|schema| schema.check(&parts, &(), false));
     match issues.unwrap_or_default().into_iter().next() {
-        None => Ok(()),
+        None => Ok(given),
         Some(issue) => {
             let at = site(context, &running.library);
-            let problem = super::calls::issue_problem(running, &at, issue);
+            let problem = calls::issue_problem(running, &at, issue);
             Err(fail_script(problem, context.call_position()))
         }
     }

@@ -114,15 +114,8 @@ fn enter_try(context: NativeCallContext) -> Result<(), Failed> {
     let Ok(running) = running(&context) else {
         return Ok(());
     };
-    let level = context.call_level();
-    if !running.is_in_try(level) {
-        running
-            .tasks
-            .settle()
-            .map_err(|stop| terminate(stop, context.call_position()))?;
-    }
-    running.enter_try(level);
-    Ok(())
+    let begun = running.begin_try(context.call_level());
+    begun.map_err(|stop| terminate(stop, context.call_position()))
 }
 
 fn caught(context: NativeCallContext, error: Dynamic) -> Result<(), Failed> {
@@ -228,7 +221,7 @@ fn assert(context: NativeCallContext, that: Dynamic, message: Dynamic) -> Result
 }
 
 /// A failure that the script asked for; what it called before comes first.
-fn failed(
+pub(super) fn failed(
     context: &NativeCallContext,
     running: &Running,
     module: &str,

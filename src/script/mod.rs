@@ -48,6 +48,8 @@ mod functions;
 
 mod flow;
 
+mod retry;
+
 mod unknown;
 
 mod value;
@@ -275,7 +277,7 @@ fn declare_all(library: &Library, engine: &Engine) -> Option<Problem> {
 
 /// What stopped a script that runs for no host.
 fn script_problem(error: error::Failed, library: &Library, file: &str) -> Problem {
-    match error::stop_of(error, library, Some(file), None, "") {
+    match error::stop_of(&error, library, Some(file), None, "") {
         Stop::Script(problem) => *problem,
         Stop::Task(failed) => library.problem_at(
             "script",

@@ -40,6 +40,20 @@ pub trait Tasks: Send + Sync {
     /// Tells that the script caught a failure and goes on.
     fn caught(&self, stopped: &TaskFailure);
 
+    /// Runs a block that is run once in a play, or waits for the host that
+    /// does; its value, or why it has none. `site` is where it is written.
+    fn once(
+        &self,
+        site: &Site,
+        run: &mut dyn FnMut() -> Result<Value, Stop>,
+    ) -> Result<Value, Stop>;
+
+    /// Whether effects are predicted only.
+    fn is_dry_run(&self) -> bool;
+
+    /// Lets some time pass.
+    fn pause(&self, time: Duration) -> Result<(), Stop>;
+
     /// Says something to the reader of the run, in order with the tasks.
     fn log(&self, text: &str, site: Site);
 
@@ -62,9 +76,9 @@ pub trait Door: Send + Sync {
         arguments: Map<String, Value>,
     ) -> Result<Result<Value, Failure>, Stop>;
 
-    /// Lets time pass; `false` where nothing comes of that, as in a dry run.
-    /// What is read from then on is not known there.
-    fn pause(&self, length: Duration) -> Result<bool, Stop>;
+    /// Whether something comes of waiting. Where nothing does, as in a dry run,
+    /// what is read from then on is not known.
+    fn waits(&self) -> bool;
 
     /// What was done since the module began: the effects, the assumptions, and
     /// why it could not be kept, if it could not.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use fancy_regex::{Captures, Regex};
 use minijinja::value::{Kwargs, Rest};
 use minijinja::{Error, Value};
+use veza_agent::python::translated;
 
 use super::builtins::invalid;
 use super::marks::Registry;
@@ -15,6 +16,9 @@ use super::replacement::{Piece, Replacement, escape_piece};
 
 /// More expressions than this are not kept, in case a template builds them.
 const KEPT: usize = 1000;
+
+/// What `$` is in Python: it also matches before a last newline.
+const END: &str = r"(?:$|(?=\n\z))";
 
 /// Adds the filters and tests of this file.
 pub fn register(registry: &mut Registry) {
@@ -58,7 +62,7 @@ fn compiled(pattern: &str, ignore_case: bool, multiline: bool) -> Result<Arc<Reg
         (false, true) => "(?m)",
         (true, true) => "(?im)",
     };
-    let full = format!("{flags}{}", translated(pattern));
+    let full = format!("{flags}{}", translated(pattern, END));
     let cache = CACHE.get_or_init(Mutex::default);
     let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(regex) = cache.get(&full) {
@@ -71,43 +75,6 @@ fn compiled(pattern: &str, ignore_case: bool, multiline: bool) -> Result<Arc<Reg
         cache.insert(full, regex.clone());
     }
     Ok(regex)
-}
-
-/// The two spellings that mean something else in Python: `\Z` is the very
-/// end, and `$` also matches before a last newline.
-fn translated(pattern: &str) -> String {
-    let mut out = String::with_capacity(pattern.len());
-    let mut chars = pattern.chars();
-    let mut in_class = false;
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => match chars.next() {
-                Some('Z') => out.push_str(r"\z"),
-                Some(next) => out.extend(['\\', next]),
-                None => out.push('\\'),
-            },
-            '[' if in_class => out.push_str(r"\["),
-            '[' => {
-                in_class = true;
-                out.push(c);
-                // A bracket that comes first is an ordinary character.
-                let rest = chars.as_str();
-                let negated = rest.starts_with('^');
-                if rest[usize::from(negated)..].starts_with(']') {
-                    out.push_str(if negated { r"^\]" } else { r"\]" });
-                    chars = rest[1 + usize::from(negated)..].chars();
-                }
-            }
-            ']' => {
-                in_class = false;
-                out.push(c);
-            }
-            '&' | '~' if in_class => out.extend(['\\', c]),
-            '$' if !in_class => out.push_str(r"(?:$|(?=\n\z))"),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 fn truth(kwargs: &Kwargs, args: &[Value], index: usize, name: &str) -> Result<bool, Error> {

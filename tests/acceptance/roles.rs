@@ -64,6 +64,17 @@ const CASES: &[Case] = &[
         ],
         files: &["/etc/pgbouncer/pgbouncer.ini"],
     },
+    Case {
+        role: "postgres",
+        before: "",
+        given: "",
+        change: r#"settings: #{ work_mem: "8MB" }"#,
+        tasks: &[
+            "template /etc/postgresql/15/main/conf.d/reload.conf",
+            "systemd postgresql@15-main.service (reloaded)",
+        ],
+        files: &["/etc/postgresql/15/main/conf.d/reload.conf"],
+    },
 ];
 
 #[test]

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, OnceLock, PoisonError};
 
 use crate::support::lab;
 use crate::support::{Said, TestProject, checkout};
@@ -107,39 +107,29 @@ impl Machines {
 }
 
 /// The server's program. `cargo test` has built it with the other examples;
-/// `cargo test --test acceptance` has not, so cargo is asked again. It runs in
+/// `cargo test --test acceptance` has not, so cargo is asked for it. It runs in
 /// the containers because the lab's image is of this machine's own release.
-fn demo_server() -> &'static PathBuf {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let tests = std::env::current_exe().expect("this program has a path");
-        let directory = tests
-            .ancestors()
-            .nth(2)
-            .expect("it is in target/PROFILE/deps");
-        let profile = match directory.file_name().and_then(|name| name.to_str()) {
-            Some("debug") | None => "dev",
-            Some(name) => name,
-        };
-        let target = directory.parent().expect("PROFILE is in target");
+fn demo_server() -> PathBuf {
+    static BUILT: Once = Once::new();
+    let tests = std::env::current_exe().expect("this program has a path");
+    let profile = tests.ancestors().nth(2).expect("it is in PROFILE/deps");
+    let program = profile.join("examples/demo-server");
+    BUILT.call_once(|| {
+        if is_current(&program) {
+            return;
+        }
         let built = Command::new(env!("CARGO"))
             .current_dir(checkout())
-            .args([
-                "build",
-                "--quiet",
-                "--locked",
-                "--example",
-                "demo-server",
-                "--profile",
-                profile,
-                "--target-dir",
-            ])
-            .arg(target)
+            .args(["build", "--quiet", "--locked", "--example", "demo-server"])
             .status();
-        assert!(
-            built.expect("cargo starts").success(),
-            "the demo server does not build"
-        );
-        directory.join("examples/demo-server")
-    })
+        assert!(built.expect("cargo starts").success(), "it does not build");
+        assert!(is_current(&program), "not built: {}", program.display());
+    });
+    program
+}
+
+fn is_current(program: &Path) -> bool {
+    let modified = |path: &Path| path.metadata().and_then(|file| file.modified()).ok();
+    let source = checkout().join("tests/acceptance/server.rs");
+    modified(program) >= modified(&source)
 }

@@ -140,3 +140,13 @@ fn cron() {
 fn account() {
     family("account");
 }
+
+#[test]
+fn lines() {
+    family("lines");
+}
+
+#[test]
+fn network() {
+    family("network");
+}

@@ -14,6 +14,10 @@ mod flow;
 
 mod batches;
 
+mod once;
+
+mod waiting;
+
 mod output;
 
 mod commands;

@@ -10,3 +10,5 @@ mod combinations;
 mod promise;
 
 mod routes;
+
+mod tls;

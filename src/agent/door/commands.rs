@@ -122,7 +122,7 @@ impl Change for Run {
                 guards::succeeded(&output, &title, &self.success_codes)?;
                 Ok(told(&output))
             }
-            Performed::Done | Performed::Predicted => {
+            Performed::Done | Performed::Answered(_) | Performed::Predicted => {
                 Ok(mark::unknown(&format!("`{title}`")).into())
             }
         }

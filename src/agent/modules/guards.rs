@@ -109,7 +109,9 @@ impl Guards {
         };
         match system.perform(effect)? {
             Performed::Ran(output) => self.report(Verdict::Changed, &title, &output),
-            Performed::Done | Performed::Predicted => Ok(unknown(verdict, &format!("`{title}`"))),
+            Performed::Done | Performed::Answered(_) | Performed::Predicted => {
+                Ok(unknown(verdict, &format!("`{title}`")))
+            }
         }
     }
 
@@ -176,7 +178,7 @@ impl Guards {
 }
 
 /// Whether something is at the path, or matches it as a pattern.
-fn exists(path: &Path, system: &dyn System) -> Result<Found<()>> {
+pub fn exists(path: &Path, system: &dyn System) -> Result<Found<()>> {
     let literal = system.exists(path)?;
     if literal != Found::Absent || !is_pattern(path) {
         return Ok(literal);

@@ -4,19 +4,35 @@ use crate::module::{ModuleInfo, action, module};
 
 pub(crate) mod arguments;
 
+mod authorized_key;
+
+mod blockinfile;
+
 mod command;
 
 mod copy;
 
 mod cron;
 
+mod edited;
+
 mod file;
+
+mod get_url;
+
+mod git;
 
 mod group;
 
 pub(crate) mod guards;
 
+mod hostname;
+
+mod lineinfile;
+
 mod package;
+
+pub mod pattern;
 
 pub(crate) mod place;
 
@@ -34,11 +50,17 @@ mod slurp;
 
 mod stat;
 
+mod sysctl;
+
 pub(crate) mod systemd;
 
 mod template;
 
 mod tree;
+
+mod unarchive;
+
+mod uri;
 
 mod user;
 
@@ -51,11 +73,17 @@ pub use arguments::{Mode, SourceFile, span};
 
 /// Every module, by name.
 pub const ALL: &[ModuleInfo] = &[
+    module::<authorized_key::AuthorizedKey>(),
+    module::<blockinfile::BlockInFile>(),
     action::<command::CommandCall>(),
     module::<copy::Copy>(),
     module::<cron::Cron>(),
     module::<file::File>(),
+    module::<get_url::GetUrl>(),
+    module::<git::Git>(),
     module::<group::Group>(),
+    module::<hostname::Hostname>(),
+    module::<lineinfile::LineInFile>(),
     module::<package::PackageSet>(),
     module::<postgresql_database::PostgresqlDatabase>(),
     module::<postgresql_pg_hba::PostgresqlPgHba>(),
@@ -63,8 +91,11 @@ pub const ALL: &[ModuleInfo] = &[
     action::<shell::Shell>(),
     action::<slurp::Slurp>(),
     action::<stat::Stat>(),
+    module::<sysctl::Sysctl>(),
     module::<systemd::Systemd>(),
     module::<template::Template>(),
+    module::<unarchive::Unarchive>(),
+    action::<uri::Uri>(),
     module::<user::User>(),
 ];
 

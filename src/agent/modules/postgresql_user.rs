@@ -109,7 +109,7 @@ impl Module for PostgresqlUser {
         self.refuse_nonsense()?;
         let state = match self.read(system)? {
             Found::Absent => State::new().with("state", "absent"),
-            Found::Present(known) => self.state_of(&known)?,
+            Found::Present(known) => self.state_of(&known, system)?,
             Found::Unknown(origin) => {
                 let mut state = State::new();
                 for name in self.asked(true)?.keys().map(String::as_str) {
@@ -155,7 +155,7 @@ impl Module for PostgresqlUser {
                 secret: None,
                 undo: None,
             },
-            (RoleState::Present, before) => self.change(diff, before)?,
+            (RoleState::Present, before) => self.change(diff, before, system)?,
         };
         if change.before == change.after && change.secret.is_none() {
             return Ok(());
@@ -185,7 +185,7 @@ impl PostgresqlUser {
             .read(&self.resource(), &question, understand, system)
     }
 
-    fn state_of(&self, known: &Known) -> Result<State> {
+    fn state_of(&self, known: &Known, system: &dyn System) -> Result<State> {
         let mut state = State::new().with("state", "present");
         for name in self.asked(true)?.keys() {
             match attributes::get(&known.properties, name) {
@@ -193,24 +193,29 @@ impl PostgresqlUser {
                 None => state.set_unknown(name, format!("the role {}", self.name)),
             }
         }
-        if let Some(password) = &self.password {
+        if let Some(password) = self.plain_password(system) {
             let kept = known.secret.clone();
             let kept = kept.unwrap_or_else(|| crate::password::PasswordHash::new(""));
-            let same = verifier::is_of(&kept, password, &self.name);
+            let same = verifier::is_of(&kept, &password, &self.name);
             state.set("password", if same { SET } else { HIDDEN });
         }
         Ok(state)
     }
 
-    fn change(&self, diff: &Diff, before: Option<Properties>) -> Result<Change> {
+    fn change(
+        &self,
+        diff: &Diff,
+        before: Option<Properties>,
+        system: &dyn System,
+    ) -> Result<Change> {
         let asked = self.asked(before.is_none())?;
         let start = before.clone().unwrap_or_else(attributes::of_new_role);
         let mut after = start.clone();
         for (name, value) in asked {
             attributes::set(&mut after, &name, value);
         }
-        let secret = match &self.password {
-            Some(password) if diff.has("password") => Some(verifier::keep(password)?),
+        let secret = match self.plain_password(system) {
+            Some(password) if diff.has("password") => Some(verifier::keep(&password)?),
             _ => None,
         };
         let new = before.is_none();
@@ -228,6 +233,12 @@ impl PostgresqlUser {
             secret,
             undo,
         })
+    }
+
+    /// The password itself: what is kept of it has to be made of its value.
+    fn plain_password(&self, system: &dyn System) -> Option<String> {
+        let password = self.password.as_deref()?;
+        Some(system.secrets().resolve(password).into_owned())
     }
 
     fn refuse_nonsense(&self) -> Result<()> {

@@ -11,14 +11,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use self::archive::{Archive, Member};
 use crate::content::Content;
 use crate::effect::{
     Attributes, Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
 };
+use crate::http::{HttpRequest, HttpResponse};
 use crate::module::Result;
 use crate::password::PasswordHash;
 use crate::resource::{Known, Resource};
 use crate::secrets::Table;
+
+pub mod archive;
 
 pub mod live;
 
@@ -36,6 +40,9 @@ pub mod visible;
 
 #[cfg(test)]
 mod differential;
+
+#[cfg(test)]
+pub mod server;
 
 /// What a read finds.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,6 +92,16 @@ pub trait Reads {
 
     /// The content of a regular file; links are followed.
     fn content(&self, path: &Path) -> Result<Found<Content>>;
+
+    /// The SHA-256 of a regular file, in hexadecimal; links are followed. A dry
+    /// run may know it of a file whose content it does not know.
+    fn sha256(&self, path: &Path) -> Result<Found<String>> {
+        Ok(self.content(path)?.map(|content| content.sha256))
+    }
+
+    /// What is in an archive, in its order; what cannot be unpacked safely is a
+    /// failure.
+    fn members(&self, archive: &Archive) -> Result<Found<Vec<Member>>>;
 
     /// The names in a directory, sorted; nothing if it is not one.
     fn list(&self, directory: &Path) -> Result<Vec<String>>;
@@ -156,6 +173,12 @@ pub trait Reads {
     /// A user's crontab.
     fn crontab(&self, user: &str) -> Result<Found<String>>;
 
+    /// A parameter of the running kernel, by its name as sysctl(8) takes it.
+    fn kernel_parameter(&self, name: &str) -> Result<Found<KernelParameter>>;
+
+    /// The name that the running host has.
+    fn hostname(&self) -> Result<Found<String>>;
+
     /// The output of a command that is declared to change nothing.
     fn query(&self, command: &Command) -> Result<Found<Output>>;
 
@@ -173,6 +196,13 @@ pub trait Reads {
     fn resource(&self, _resource: &Resource) -> Option<Found<Known>> {
         None
     }
+    /// The answer to a request that is declared to change nothing, whatever its
+    /// status.
+    fn http(&self, request: &HttpRequest) -> Result<Found<HttpResponse>>;
+
+    /// What a URL leads to. It is read to its end, and kept only where it is a
+    /// small text.
+    fn download(&self, request: &HttpRequest) -> Result<Found<Content>>;
 
     /// Whether a command accepts `content` as a file; `%s` in it stands for the
     /// path of a private copy named like `path`.
@@ -216,6 +246,8 @@ pub enum Performed {
     Done,
     /// A command ran.
     Ran(Output),
+    /// A server answered a request.
+    Answered(HttpResponse),
     /// It was recorded; what it would print is not known.
     Predicted,
 }
@@ -441,6 +473,32 @@ pub struct PackagedUnit {
     pub file_state: String,
     /// Whether it runs then.
     pub active: bool,
+}
+
+/// A parameter of the running kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelParameter {
+    /// Its value, as the kernel writes it.
+    pub value: String,
+    /// Whether it may be set here and now.
+    pub writable: bool,
+}
+
+impl KernelParameter {
+    /// A parameter's path below /proc/sys. As in sysctl(8), the first separator
+    /// of a name is what separates all of it; the other is then an ordinary
+    /// character.
+    pub fn path(name: &str) -> String {
+        let swap = |c| match c {
+            '.' => '/',
+            '/' => '.',
+            other => other,
+        };
+        match name.find(['.', '/']) {
+            Some(at) if name[at..].starts_with('/') => name.to_owned(),
+            _ => name.chars().map(swap).collect(),
+        }
+    }
 }
 
 /// A systemd unit.

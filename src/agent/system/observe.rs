@@ -89,7 +89,8 @@ fn before(effect: &Effect, reads: &dyn Reads) -> Result<Before> {
         | Effect::Remove { path }
         | Effect::Link { path, .. }
         | Effect::HardLink { path, .. }
-        | Effect::Touch { path } => file(path, reads),
+        | Effect::Touch { path }
+        | Effect::Download { path, .. } => file(path, reads),
         Effect::InstallPackages { packages, .. } => {
             let names: Vec<String> = packages
                 .iter()
@@ -116,6 +117,11 @@ fn before(effect: &Effect, reads: &dyn Reads) -> Result<Before> {
             Some(properties) => Before::Resource(properties.clone()),
             None => Before::Absent,
         }),
+        Effect::SetKernelParameter { name, .. } => kernel_parameter(name, reads),
+        Effect::SetHostname { .. } => hostname(reads),
+        Effect::SendRequest { .. } => Ok(Before::Unknown(
+            "What a request changes is not known.".into(),
+        )),
         Effect::RunCommand { .. } => Ok(Before::Unknown(
             "What a command changes is not known.".into(),
         )),
@@ -217,10 +223,31 @@ fn crontab(user: &str, reads: &dyn Reads) -> Result<Before> {
     })
 }
 
+fn kernel_parameter(name: &str, reads: &dyn Reads) -> Result<Before> {
+    Ok(match reads.kernel_parameter(name)? {
+        Found::Absent => Before::Absent,
+        Found::Unknown(origin) => Before::Unknown(origin),
+        Found::Present(parameter) => Before::KernelParameter(parameter.value),
+    })
+}
+
+fn hostname(reads: &dyn Reads) -> Result<Before> {
+    Ok(match reads.hostname()? {
+        Found::Absent => Before::Absent,
+        Found::Unknown(origin) => Before::Unknown(origin),
+        Found::Present(name) => Before::Hostname(name),
+    })
+}
+
 fn inverse(effect: &Effect, before: &Before, reads: &dyn Reads) -> Result<Inverse> {
     Ok(match effect {
         Effect::Remove { .. } if *before == Before::Absent => Inverse::Nothing,
         Effect::WriteFile {
+            path,
+            backup: Some(backup),
+            ..
+        }
+        | Effect::Download {
             path,
             backup: Some(backup),
             ..
@@ -229,6 +256,7 @@ fn inverse(effect: &Effect, before: &Before, reads: &dyn Reads) -> Result<Invers
             both(restore_file(path, before, reads)?, kept)
         }
         Effect::WriteFile { path, .. }
+        | Effect::Download { path, .. }
         | Effect::Remove { path }
         | Effect::Link { path, .. }
         | Effect::HardLink { path, .. } => restore_file(path, before, reads)?,
@@ -296,6 +324,22 @@ fn inverse(effect: &Effect, before: &Before, reads: &dyn Reads) -> Result<Invers
             Some(inverse) => Inverse::Effects(vec![Effect::ChangeResource(inverse)]),
             None => Inverse::None(format!("What {} was like is not kept.", change.resource)),
         },
+        Effect::SetKernelParameter { name, .. } => match before {
+            Before::KernelParameter(value) => Inverse::Effects(vec![Effect::SetKernelParameter {
+                name: name.clone(),
+                value: value.clone(),
+            }]),
+            _ => Inverse::Nothing,
+        },
+        Effect::SetHostname { .. } => match before {
+            Before::Hostname(name) => {
+                Inverse::Effects(vec![Effect::SetHostname { name: name.clone() }])
+            }
+            _ => Inverse::Nothing,
+        },
+        Effect::SendRequest { .. } => {
+            Inverse::None("What a request changes is not known.".to_owned())
+        }
         Effect::RunCommand { .. } => {
             Inverse::None("What a command changes is not known.".to_owned())
         }

@@ -7,12 +7,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::archive::{Archive, Member};
 use super::overlay::{Absence, Overlay, Pending};
 use super::{
-    Available, FileKind, Found, Group, Output, Package, Reads, Stat, Transaction, Unit, User,
+    Available, FileKind, Found, Group, KernelParameter, Output, Package, Reads, Stat, Transaction,
+    Unit, User,
 };
 use crate::content::Content;
 use crate::effect::{Command, InstallOptions, PackageRequest, RemoveOptions, Scope};
+use crate::http::{HttpRequest, HttpResponse};
 use crate::module::Result;
 use crate::outcome::Failure;
 use crate::password::PasswordHash;
@@ -118,6 +121,12 @@ impl Reads for Pristine {
 
     fn content(&self, _path: &Path) -> Result<Found<Content>> {
         Ok(Found::Absent)
+    }
+
+    fn members(&self, _archive: &Archive) -> Result<Found<Vec<Member>>> {
+        Ok(Found::Unknown(
+            "an archive, which a sandbox does not unpack".to_owned(),
+        ))
     }
 
     fn list(&self, directory: &Path) -> Result<Vec<String>> {
@@ -228,6 +237,16 @@ impl Reads for Pristine {
         Ok(Found::Absent)
     }
 
+    fn kernel_parameter(&self, _name: &str) -> Result<Found<KernelParameter>> {
+        Ok(Found::Unknown(
+            "a kernel, which a sandbox has not".to_owned(),
+        ))
+    }
+
+    fn hostname(&self) -> Result<Found<String>> {
+        Ok(Found::Unknown("a real host".to_owned()))
+    }
+
     fn query(&self, command: &Command) -> Result<Found<Output>> {
         let program = command.argv.first().map_or("", String::as_str);
         Ok(Found::Unknown(format!(
@@ -238,6 +257,14 @@ impl Reads for Pristine {
     /// Whatever keeps resources, it keeps none yet.
     fn resource(&self, _resource: &Resource) -> Option<Found<Known>> {
         Some(Found::Absent)
+    }
+
+    fn http(&self, request: &HttpRequest) -> Result<Found<HttpResponse>> {
+        Ok(Found::Unknown(no_network(request)))
+    }
+
+    fn download(&self, request: &HttpRequest) -> Result<Found<Content>> {
+        Ok(Found::Unknown(no_network(request)))
     }
 
     fn accepts(&self, _words: &[String], _content: &Content, _path: &Path) -> Result<Found<()>> {
@@ -258,6 +285,10 @@ impl Reads for Pristine {
     }
 
     fn assume(&self, _sentence: &str) {}
+}
+
+fn no_network(request: &HttpRequest) -> String {
+    format!("{}, since a sandbox has no network", request.url)
 }
 
 /// The virtual host kept in `directory`; it is made when it is first changed.

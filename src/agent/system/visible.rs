@@ -7,6 +7,7 @@ use crate::effect::{Command, Effect};
 use crate::mark;
 use crate::module::Result;
 use crate::outcome::Failure;
+use crate::resource::ResourceChange;
 use crate::secrets::names_in;
 
 /// Refuses a secret in a text that everybody can read; `what` says what it is.
@@ -37,7 +38,8 @@ pub fn check_command(command: &Command) -> Result<()> {
 }
 
 /// Refuses an effect that has a secret anywhere but in the content of a file,
-/// the environment or input of a command, or a password.
+/// the environment or input of a command, the headers or body of a request, a
+/// password, or what a resource is like.
 ///
 /// # Errors
 /// When it has.
@@ -46,6 +48,17 @@ pub fn check_effect(effect: &Effect) -> Result<()> {
     match &mut open {
         Effect::WriteFile { content, .. } => content.text = None,
         Effect::WriteCrontab { content, .. } => *content = None,
+        Effect::Download { request, .. } | Effect::SendRequest { request } => {
+            request.headers.clear();
+            (request.body, request.user, request.password) = (None, None, None);
+        }
+        Effect::ChangeResource(change) => {
+            for command in change.undo.iter().chain([&change.command]) {
+                check_command(command)?;
+            }
+            let resource = change.resource.clone();
+            *change = ResourceChange::of(resource);
+        }
         Effect::RunCommand { command, .. } => {
             check_command(command)?;
             command.environment.clear();

@@ -16,7 +16,7 @@ use crate::script::flow;
 use crate::script::library::Parsed;
 
 /// Functions that a module cannot call.
-const FOR_PLAYS: [&str; 2] = ["handler", "flush_handlers"];
+const FOR_PLAYS: [&str; 5] = ["as_user", "flush_handlers", "handler", "once", "retry"];
 
 /// Arguments with their names and places.
 type Given = Vec<(String, Position, Part<Position>)>;

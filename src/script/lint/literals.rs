@@ -31,7 +31,7 @@ pub fn part(source: &Source, expression: &Expr) -> Part<Position> {
                 .collect(),
         ),
         Expr::Unit(_) => Shape::Nothing,
-        Expr::DynamicConstant(value, _) if value.is_fnptr() => Shape::Other("a function".into()),
+        Expr::DynamicConstant(value, _) if value.is_fnptr() => Shape::Function,
         _ => Shape::Open,
     };
     Part {

@@ -205,6 +205,19 @@ impl Tasks for FakeTasks {
         self.answers.lock().expect("not poisoned").clear();
     }
 
+    fn once(&self, _: &Site, run: &mut dyn FnMut() -> Result<Value, Stop>) -> Result<Value, Stop> {
+        run()
+    }
+
+    fn is_dry_run(&self) -> bool {
+        self.dry
+    }
+
+    fn pause(&self, time: std::time::Duration) -> Result<(), Stop> {
+        self.say(format!("pause {time:?}"));
+        Ok(())
+    }
+
     fn log(&self, text: &str, site: Site) {
         self.say(format!(
             "log {text} at {}:{}:{}",

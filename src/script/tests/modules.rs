@@ -1,7 +1,6 @@
 //! Modules written in Rhai over a door that answers as told.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use veza_agent::effect::{Before, Effect, Inverse, Record};
 use veza_agent::mark;
@@ -37,8 +36,8 @@ impl Door for FakeDoor {
         Ok(answer.unwrap_or(Ok(Value::Null)))
     }
 
-    fn pause(&self, _: Duration) -> Result<bool, Stop> {
-        Ok(!self.is_dry)
+    fn waits(&self) -> bool {
+        !self.is_dry
     }
 
     fn records(&self) -> Result<Outcome, Stop> {

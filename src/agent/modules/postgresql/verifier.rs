@@ -8,6 +8,7 @@ use md5::Md5;
 use sha2::{Digest, Sha256};
 
 use crate::content::hex;
+use crate::mark;
 use crate::module::Result;
 use crate::outcome::Failure;
 use crate::password::{PasswordHash, SCRAM};
@@ -16,9 +17,10 @@ use crate::password::{PasswordHash, SCRAM};
 const ROUNDS: u32 = 4096;
 
 /// What is kept of `password`: itself, where it is a verifier or an MD5 hash,
-/// else a SCRAM verifier. Nothing is kept of an empty one.
+/// else a SCRAM verifier. Nothing is kept of an empty one. A virtual host does
+/// not know the value of a secret, and has its mark instead.
 pub fn keep(password: &str) -> Result<PasswordHash> {
-    if password.is_empty() || is_kept(password) {
+    if is_kept(password) {
         return Ok(PasswordHash::new(password));
     }
     let mut salt = [0; 16];
@@ -29,7 +31,7 @@ pub fn keep(password: &str) -> Result<PasswordHash> {
 
 /// Whether `kept` is of the password that `role` shall have.
 pub fn is_of(kept: &PasswordHash, password: &str, role: &str) -> bool {
-    let same = match (password.is_empty() || is_kept(password), kept.reveal()) {
+    let same = match (is_kept(password), kept.reveal()) {
         (true, _) => PasswordHash::new(password),
         (false, "") => return false,
         (false, text) if text.starts_with(SCRAM) => match salt_of(text) {
@@ -43,6 +45,9 @@ pub fn is_of(kept: &PasswordHash, password: &str, role: &str) -> bool {
 
 /// Whether a text is what a server keeps of a password.
 fn is_kept(text: &str) -> bool {
+    if text.is_empty() || mark::has_secret(text) {
+        return true;
+    }
     let digits = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     match text.strip_prefix("md5") {
         Some(hash) if hash.len() == 32 && digits(hash) => true,

@@ -109,6 +109,20 @@ fn a_password_is_set_once_and_shown_nowhere() {
 }
 
 #[test]
+fn a_virtual_host_has_the_mark_of_a_secret_for_its_value() {
+    let mut host = host(Pending::default());
+    let arguments = json!({ "name": "app", "password": crate::mark::secret("db") });
+    changes_once(&mut host, USER, arguments.clone());
+    let kept = serde_json::to_string(host.pending()).expect("json");
+    host.set_pending(serde_json::from_str(&kept).expect("json"));
+    unchanged(&mut host, USER, arguments);
+    let other = json!({ "name": "app", "password": crate::mark::secret("other") });
+    changes_once(&mut host, USER, other);
+    let name = json!({ "name": crate::mark::secret("db") });
+    assert!(refusal(&mut host, USER, name).contains("everybody can read"));
+}
+
+#[test]
 fn a_server_that_is_still_to_come_has_no_role_and_that_is_said() {
     let mut host = crate::system::overlay::fake::overlay(Default::default());
     let mut pending = Pending::default();

@@ -120,23 +120,10 @@ fn kind_of(kind: fs::FileType) -> FileKind {
 
 /// The content of the regular file at `path`, links followed.
 pub fn content(path: &Path) -> Result<Found<Content>> {
-    // A pipe without a writer would be waited for.
-    let opened = OpenOptions::new()
-        .read(true)
-        .custom_flags(OFlags::NONBLOCK.bits() as i32)
-        .open(path);
-    let file = match opened {
-        Ok(file) => file,
-        Err(error) if is_absence(&error) => return Ok(Found::Absent),
-        Err(error) => return Err(failed("read", path)(error)),
+    let Some(file) = open(path)? else {
+        return Ok(Found::Absent);
     };
     let metadata = file.metadata().map_err(failed("read", path))?;
-    if !metadata.is_file() {
-        return Err(Failure::new(format!(
-            "{} is not a regular file",
-            path.display()
-        )));
-    }
     if metadata.len() <= INLINE_LIMIT {
         let mut bytes = Vec::with_capacity(metadata.len() as usize);
         (&file)
@@ -147,6 +134,28 @@ pub fn content(path: &Path) -> Result<Found<Content>> {
     hash(&file)
         .map(Found::Present)
         .map_err(failed("read", path))
+}
+
+/// The regular file at `path`, links followed, if it is there.
+pub fn open(path: &Path) -> Result<Option<File>> {
+    // A pipe without a writer would be waited for.
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits() as i32)
+        .open(path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if is_absence(&error) => return Ok(None),
+        Err(error) => return Err(failed("read", path)(error)),
+    };
+    let metadata = file.metadata().map_err(failed("read", path))?;
+    if !metadata.is_file() {
+        return Err(Failure::new(format!(
+            "{} is not a regular file",
+            path.display()
+        )));
+    }
+    Ok(Some(file))
 }
 
 fn hash(file: &File) -> io::Result<Content> {
@@ -215,8 +224,6 @@ fn not_text(directory: &Path, name: &OsString) -> Failure {
 pub struct NewFile<'a> {
     /// Where.
     pub path: &'a Path,
-    /// Its bytes.
-    pub content: &'a Content,
     /// Owner, group and mode; what is not given is kept from the file that is
     /// replaced, or is the agent's own and 0644.
     pub attributes: &'a Attributes,
@@ -224,27 +231,16 @@ pub struct NewFile<'a> {
     pub backup: Option<&'a Path>,
 }
 
-/// Puts a file in place once `check` has accepted it under another name.
+/// Puts a file in place once `fill` has written it and `check` has accepted it
+/// under another name.
 pub fn write(
     new: &NewFile,
     accounts: &Accounts,
-    contents: &dyn ContentSource,
+    fill: &dyn Fn(&mut dyn Write) -> Result<()>,
     check: &dyn Fn(&Path) -> Result<()>,
 ) -> Result<()> {
-    if let Some(origin) = new.content.unknown_origin() {
-        return Err(Failure::new(format!(
-            "the content depends on {origin}, which is not known"
-        )));
-    }
     let temporary = Temporary::beside(new.path)?;
-    match &new.content.text {
-        Some(text) => (&temporary.file).write_all(text.as_bytes()),
-        None => {
-            contents.fetch(&new.content.sha256, &mut &temporary.file)?;
-            Ok(())
-        }
-    }
-    .map_err(failed("write", new.path))?;
+    fill(&mut &temporary.file)?;
     let attributes = complete(new.attributes, fs::symlink_metadata(new.path).ok().as_ref());
     temporary.set_attributes(new.path, &attributes, accounts)?;
     temporary
@@ -256,6 +252,24 @@ pub fn write(
         keep(new.path, backup)?;
     }
     temporary.become_file(new.path)
+}
+
+/// Writes the bytes of a content, for the file at `path`.
+pub fn send(
+    content: &Content,
+    path: &Path,
+    contents: &dyn ContentSource,
+    sink: &mut dyn Write,
+) -> Result<()> {
+    match (content.unknown_origin(), &content.text) {
+        (Some(origin), _) => Err(Failure::new(format!(
+            "the content depends on {origin}, which is not known"
+        ))),
+        (None, Some(text)) => sink
+            .write_all(text.as_bytes())
+            .map_err(failed("write", path)),
+        (None, None) => contents.fetch(&content.sha256, sink),
+    }
 }
 
 /// Fills in what is not asked for from the file that is replaced.
@@ -313,6 +327,23 @@ fn place(temporary: &Path, path: &Path, action: &str) -> Result<()> {
     // If both are names of one file already, `rename` leaves both.
     let _ = fs::remove_file(temporary);
     placed.and_then(|()| sync_parent(path))
+}
+
+/// A file of this user's that has no name, and goes when it is closed.
+pub fn nameless(directory: &Path) -> Result<File> {
+    let create = |new: &Path| {
+        let mut options = OpenOptions::new();
+        options
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(new)
+    };
+    let place = directory.join("unpack");
+    let (path, file) = make_temporary(&place, "unpack to", create)?;
+    fs::remove_file(&path).map_err(failed("unpack to", &path))?;
+    Ok(file)
 }
 
 /// A file under a name of its own, in the directory where it will live. It is

@@ -8,14 +8,16 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::archive::{Archive, Member};
 use super::{
-    AccountKind, Available, Found, Group, Output, Package, Performed, Reads, Stat, System,
-    Transaction, Unit, User, observe, privilege, visible,
+    AccountKind, Available, Found, Group, KernelParameter, Output, Package, Performed, Reads, Stat,
+    System, Transaction, Unit, User, observe, privilege, visible,
 };
 use crate::content::Content;
 use crate::effect::{
     Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
 };
+use crate::http::{HttpRequest, HttpResponse};
 use crate::mark;
 use crate::module::Result;
 use crate::password::PasswordHash;
@@ -23,11 +25,17 @@ use crate::secrets::{self, Table};
 
 mod accounts;
 
+mod archive;
+
 mod crontabs;
 
 mod files;
 
+mod http;
+
 mod journal;
+
+mod kernel;
 
 mod packages;
 
@@ -52,6 +60,8 @@ pub struct Live {
     contents: Rc<dyn ContentSource>,
     /// Where large contents were seen on this host, by digest.
     seen: RefCell<HashMap<String, PathBuf>>,
+    /// What archives were found to hold, by digest.
+    unpacked: RefCell<HashMap<String, archive::Spooled>>,
     output: OutputSink,
     journal: Option<Journal>,
     records: Vec<Record>,
@@ -73,6 +83,7 @@ impl Live {
             packages: packages::Packages::default(),
             contents,
             seen: RefCell::default(),
+            unpacked: RefCell::default(),
             output,
             journal,
             records: Vec::new(),
@@ -97,7 +108,6 @@ impl Live {
             } => {
                 let file = files::NewFile {
                     path,
-                    content,
                     attributes,
                     backup: backup.as_deref(),
                 };
@@ -105,7 +115,8 @@ impl Live {
                     Some(words) => processes::validate(words, candidate),
                     None => Ok(()),
                 };
-                files::write(&file, &self.accounts, self, &check)
+                let fill = |sink: &mut dyn Write| files::send(content, path, self, sink);
+                files::write(&file, &self.accounts, &fill, &check)
             }
             Effect::SetAttributes { path, attributes } => {
                 files::set_attributes(path, attributes, &self.accounts)
@@ -156,6 +167,29 @@ impl Live {
             Effect::ChangeResource(change) => {
                 processes::succeed_with(&change.revealed(), &self.output)
             }
+            Effect::Download {
+                request,
+                path,
+                sha256,
+                attributes,
+                backup,
+            } => {
+                let file = files::NewFile {
+                    path,
+                    attributes,
+                    backup: backup.as_deref(),
+                };
+                let fill = |sink: &mut dyn Write| {
+                    let content = http::download(request, sink)?;
+                    http::verify(&request.url, &content, sha256.as_deref())
+                };
+                files::write(&file, &self.accounts, &fill, &|_| Ok(()))
+            }
+            Effect::SetKernelParameter { name, value } => kernel::set_parameter(name, value),
+            Effect::SetHostname { name } => kernel::set_hostname(name),
+            Effect::SendRequest { request } => {
+                return http::send(request).map(Performed::Answered);
+            }
             Effect::RunCommand { command, .. } => {
                 return processes::run(command, &self.output).map(Performed::Ran);
             }
@@ -167,6 +201,9 @@ impl Live {
 /// A content that is on the host already need not be sent.
 impl ContentSource for Live {
     fn fetch(&self, sha256: &str, sink: &mut dyn Write) -> Result<()> {
+        if let Some(spooled) = self.unpacked.borrow().get(sha256) {
+            return spooled.copy_to(sha256, sink);
+        }
         let seen = self.seen.borrow().get(sha256).cloned();
         let kept = self.journal.as_ref().map(|journal| journal.kept(sha256));
         // What was there when it was seen may have been replaced since.
@@ -194,6 +231,25 @@ impl Reads for Live {
                 .insert(content.sha256.clone(), path.to_owned());
         }
         Ok(found)
+    }
+
+    fn members(&self, archive: &Archive) -> Result<Found<Vec<Member>>> {
+        let (file, name) = match archive {
+            Archive::File(path) => match files::open(path)? {
+                Some(file) => (file, path.display().to_string()),
+                None => return Ok(Found::Absent),
+            },
+            Archive::Content(content) => {
+                let path = Path::new("/var/tmp");
+                let file = files::nameless(path)?;
+                files::send(content, path, self, &mut &file)?;
+                (file, "sent here".to_owned())
+            }
+        };
+        // Who may not write will not ask for the bytes.
+        let mut unpacked = self.unpacked.borrow_mut();
+        let keep = self.journal.is_some().then_some(&mut *unpacked);
+        archive::read(file, &name, keep).map(Found::Present)
     }
 
     fn list(&self, directory: &Path) -> Result<Vec<String>> {
@@ -260,10 +316,28 @@ impl Reads for Live {
         Ok(crontabs::read(user)?.map(masked))
     }
 
+    fn kernel_parameter(&self, name: &str) -> Result<Found<KernelParameter>> {
+        kernel::parameter(name)
+    }
+
+    fn hostname(&self) -> Result<Found<String>> {
+        Ok(Found::Present(kernel::hostname()))
+    }
+
     fn query(&self, command: &Command) -> Result<Found<Output>> {
         visible::check_command(command)?;
         let command = reveal::command(command, &self.secrets())?;
         processes::run(&command, &OutputSink::silent()).map(Found::Present)
+    }
+
+    fn http(&self, request: &HttpRequest) -> Result<Found<HttpResponse>> {
+        let request = reveal::request(request, &self.secrets())?;
+        http::send(&request).map(Found::Present)
+    }
+
+    fn download(&self, request: &HttpRequest) -> Result<Found<Content>> {
+        let request = reveal::request(request, &self.secrets())?;
+        http::download(&request, &mut std::io::sink()).map(Found::Present)
     }
 
     fn accepts(&self, validate: &[String], content: &Content, path: &Path) -> Result<Found<()>> {

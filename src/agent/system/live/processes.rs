@@ -44,7 +44,13 @@ impl OutputSink {
 /// bring what they have begun to an end.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// Whether the run was interrupted: what takes long then ends by itself.
 static CANCELLED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the run was interrupted.
+pub fn is_cancelled() -> bool {
+    CANCELLED.load(Ordering::SeqCst)
+}
 
 /// Ends the command that runs now, if one does, with its children, and each
 /// that is started later.
@@ -176,7 +182,7 @@ fn follow(child: &mut Child, command: &Command, sink: &OutputSink) -> io::Result
     let mut ending = Ending::default();
     // A daemon that the command left behind may hold its output open for ever.
     while !ended && !streams.are_closed() {
-        if CANCELLED.load(Ordering::SeqCst) {
+        if is_cancelled() {
             ending.go_on(child);
         }
         let patience = match deadline.filter(|_| !timed_out) {

@@ -6,12 +6,14 @@ use std::path::Path;
 use super::{Absence, Overlay, Pending};
 use crate::content::Content;
 use crate::effect::{Command, InstallOptions, PackageRequest, RemoveOptions, Scope};
+use crate::http::{HttpRequest, HttpResponse};
 use crate::module::Result;
 use crate::outcome::Failure;
+use crate::system::archive::{Archive, Member};
 use crate::system::sandbox::Pristine;
 use crate::system::{
-    Available, AvailableVersion, Found, Group, Output, Package, PackageState, Reads, Stat,
-    Transaction, Unit, User,
+    Available, AvailableVersion, Found, Group, KernelParameter, Output, Package, PackageState,
+    Reads, Stat, Transaction, Unit, User,
 };
 
 /// What the package manager of the host knows and would do.
@@ -122,6 +124,10 @@ impl Reads for Fake {
         Pristine.content(path)
     }
 
+    fn members(&self, archive: &Archive) -> Result<Found<Vec<Member>>> {
+        Pristine.members(archive)
+    }
+
     fn list(&self, directory: &Path) -> Result<Vec<String>> {
         Pristine.list(directory)
     }
@@ -138,8 +144,24 @@ impl Reads for Fake {
         Pristine.crontab(user)
     }
 
+    fn kernel_parameter(&self, name: &str) -> Result<Found<KernelParameter>> {
+        Pristine.kernel_parameter(name)
+    }
+
+    fn hostname(&self) -> Result<Found<String>> {
+        Pristine.hostname()
+    }
+
     fn query(&self, command: &Command) -> Result<Found<Output>> {
         Pristine.query(command)
+    }
+
+    fn http(&self, request: &HttpRequest) -> Result<Found<HttpResponse>> {
+        Pristine.http(request)
+    }
+
+    fn download(&self, request: &HttpRequest) -> Result<Found<Content>> {
+        Pristine.download(request)
     }
 
     fn accepts(&self, validate: &[String], content: &Content, path: &Path) -> Result<Found<()>> {

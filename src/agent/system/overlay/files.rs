@@ -8,10 +8,37 @@ use crate::content::Content;
 use crate::effect::Attributes;
 use crate::module::Result;
 use crate::outcome::Failure;
+use crate::system::archive::{Archive, Member};
 use crate::system::{FileKind, Found, Reads, Stat};
 
 /// As many links as the kernel follows (path_resolution(7)).
 const MAX_LINKS: usize = 40;
+
+/// What a new file holds.
+pub(super) enum NewFile<'a> {
+    /// This.
+    Content(&'a Content),
+    /// What is not known yet.
+    Expected {
+        /// Where it comes from.
+        origin: &'a str,
+        /// Its digest, if that is known.
+        sha256: Option<&'a str>,
+    },
+}
+
+impl NewFile<'_> {
+    fn in_entry(self, mut entry: Entry) -> Entry {
+        match self {
+            Self::Content(content) => entry.content = Some(content.clone()),
+            Self::Expected { origin, sha256 } => {
+                entry.expected = Some(origin.to_owned());
+                entry.sha256 = sha256.map(str::to_owned);
+            }
+        }
+        entry
+    }
+}
 
 impl Overlay {
     pub(super) fn stat_pending(&self, path: &Path) -> Result<Found<Stat>> {
@@ -105,6 +132,47 @@ impl Overlay {
         }
     }
 
+    pub(super) fn sha256_pending(&self, path: &Path) -> Result<Found<String>> {
+        let real = self.real(path)?;
+        let recorded = match self.pending.files.get(&real) {
+            Some(Node::Present(Entry { sha256, .. })) => sha256.clone(),
+            Some(Node::Removed) => None,
+            None if self.pending.hides(&real) => None,
+            // A base that is a dry run itself may know it too.
+            None => self.base.sha256(&real)?.present(),
+        };
+        match recorded {
+            Some(sha256) => Ok(Found::Present(sha256)),
+            None => Ok(self.content_pending(path)?.map(|content| content.sha256)),
+        }
+    }
+
+    /// What is in an archive. One that a task before put in place is known by
+    /// its digest, if the controller has it.
+    pub(super) fn members_pending(&self, archive: &Archive) -> Result<Found<Vec<Member>>> {
+        let asked = match archive {
+            Archive::Content(_) => self.base.members(archive),
+            Archive::File(path) => {
+                let real = self.real(path)?;
+                match self.pending.files.get(&real) {
+                    None if !self.pending.hides(&real) => self.base.members(&Archive::File(real)),
+                    _ => match self.content_pending(path)? {
+                        Found::Absent => return Ok(Found::Absent),
+                        Found::Unknown(origin) => return Ok(Found::Unknown(origin)),
+                        Found::Present(content) => self.base.members(&Archive::Content(content)),
+                    },
+                }
+            }
+        };
+        match asked {
+            // The program that unpacks it may come with a package.
+            Err(failure) if !self.pending.packages.is_empty() => {
+                Ok(Found::Unknown(format!("the archive: {failure}")))
+            }
+            asked => asked,
+        }
+    }
+
     pub(super) fn list_pending(&self, directory: &Path) -> Result<Vec<String>> {
         let directory = self.real(directory)?;
         let hidden = match self.pending.files.get(&directory) {
@@ -190,7 +258,7 @@ impl Overlay {
     pub(super) fn write_file(
         &mut self,
         path: &Path,
-        content: &Content,
+        new: NewFile<'_>,
         attributes: &Attributes,
         backup: Option<&Path>,
     ) -> Result<()> {
@@ -217,11 +285,8 @@ impl Overlay {
         let attributes = self.named(attributes)?.or(defaults);
         self.need_ownership(&self.me()?.name, &attributes, shown)?;
         self.need_own_entry(shown, "replace")?;
-        let entry = Entry {
-            content: Some(content.clone()),
-            ..Entry::new(FileKind::File, attributes, self.now())
-        };
-        self.put(path, entry);
+        let entry = Entry::new(FileKind::File, attributes, self.now());
+        self.put(path, new.in_entry(entry));
         Ok(())
     }
 
@@ -600,6 +665,7 @@ impl Entry {
             content: None,
             target: None,
             expected: None,
+            sha256: None,
             fresh: false,
             identity: None,
             modified: i64::try_from(now).unwrap_or(i64::MAX),
@@ -613,6 +679,7 @@ impl Entry {
             content: None,
             target: stat.target.clone(),
             expected: None,
+            sha256: None,
             fresh: false,
             identity: stat.identity,
             modified: stat.modified,

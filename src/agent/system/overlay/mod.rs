@@ -10,14 +10,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
+use super::archive::{Archive, Member};
 use super::{
-    AccountKind, Available, Found, Group, Output, Package, Performed, Reads, Stat, System,
-    Transaction, Unit, User, observe, privilege, visible,
+    AccountKind, Available, Found, Group, KernelParameter, Output, Package, Performed, Reads, Stat,
+    System, Transaction, Unit, User, observe, privilege, visible,
 };
 use crate::content::Content;
 use crate::effect::{
     Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
 };
+use crate::http::{HttpRequest, HttpResponse};
 use crate::mark;
 use crate::module::Result;
 use crate::modules::systemd::full_name;
@@ -29,6 +31,10 @@ mod accounts;
 mod crontabs;
 
 mod files;
+
+mod http;
+
+mod kernel;
 
 mod packages;
 
@@ -99,7 +105,8 @@ impl Overlay {
                 validate,
             } => {
                 self.check_candidate(validate.as_deref(), content, path)?;
-                self.write_file(path, content, attributes, backup.as_deref())
+                let new = files::NewFile::Content(content);
+                self.write_file(path, new, attributes, backup.as_deref())
             }
             Effect::SetAttributes { path, attributes } => self.set_attributes(path, attributes),
             Effect::MakeDirectory { path, attributes } => self.make_directory(path, attributes),
@@ -149,11 +156,32 @@ impl Overlay {
                 self.change_resource(change);
                 Ok(())
             }
+            Effect::Download {
+                request,
+                path,
+                sha256,
+                attributes,
+                backup,
+            } => {
+                let origin = format!("the download of {}", request.url);
+                let new = files::NewFile::Expected {
+                    origin: &origin,
+                    sha256: sha256.as_deref(),
+                };
+                self.write_file(path, new, attributes, backup.as_deref())
+            }
+            Effect::SetKernelParameter { name, value } => self.set_kernel_parameter(name, value),
+            Effect::SetHostname { name } => {
+                self.pending.hostname = Some(name.clone());
+                Ok(())
+            }
+            Effect::SendRequest { .. } => Ok(()),
             Effect::RunCommand {
                 creates,
                 removes,
                 command,
             } => {
+                self.pending.ran_commands = true;
                 // What a virtual host holds, no command changes.
                 if self.absence == Absence::Doubtful {
                     self.pending.note_named(&command.argv);
@@ -217,6 +245,14 @@ impl Reads for Overlay {
 
     fn content(&self, path: &Path) -> Result<Found<Content>> {
         self.content_pending(path)
+    }
+
+    fn sha256(&self, path: &Path) -> Result<Found<String>> {
+        self.sha256_pending(path)
+    }
+
+    fn members(&self, archive: &Archive) -> Result<Found<Vec<Member>>> {
+        self.members_pending(archive)
     }
 
     fn list(&self, directory: &Path) -> Result<Vec<String>> {
@@ -286,6 +322,17 @@ impl Reads for Overlay {
         }
     }
 
+    fn kernel_parameter(&self, name: &str) -> Result<Found<KernelParameter>> {
+        self.kernel_parameter_pending(name)
+    }
+
+    fn hostname(&self) -> Result<Found<String>> {
+        match &self.pending.hostname {
+            Some(name) => Ok(Found::Present(name.clone())),
+            None => self.base.hostname(),
+        }
+    }
+
     fn query(&self, command: &Command) -> Result<Found<Output>> {
         visible::check_command(command)?;
         let texts = command.argv.iter().chain(command.environment.values());
@@ -310,6 +357,14 @@ impl Reads for Overlay {
 
     fn resource(&self, resource: &Resource) -> Option<Found<Known>> {
         self.resource_pending(resource)
+    }
+
+    fn http(&self, request: &HttpRequest) -> Result<Found<HttpResponse>> {
+        self.ask_server(request, |base| base.http(request))
+    }
+
+    fn download(&self, request: &HttpRequest) -> Result<Found<Content>> {
+        self.ask_server(request, |base| base.download(request))
     }
 
     fn accepts(&self, validate: &[String], content: &Content, path: &Path) -> Result<Found<()>> {
@@ -365,7 +420,9 @@ impl System for Overlay {
         let record = observe::record(effect, self)?;
         self.predict(&record.effect)?;
         let performed = match record.effect {
-            Effect::RunCommand { .. } | Effect::ChangeResource(_) => Performed::Predicted,
+            Effect::RunCommand { .. } | Effect::ChangeResource(_) | Effect::SendRequest { .. } => {
+                Performed::Predicted
+            }
             _ => Performed::Done,
         };
         self.records.push(record);

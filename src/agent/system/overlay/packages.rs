@@ -273,6 +273,7 @@ impl Overlay {
             content: file.content,
             target: file.target,
             modified: file.modified.unwrap_or(entry.modified),
+            sha256: None,
             expected: unread.then(|| format!("the package that brings {}", file.path.display())),
             ..entry
         };

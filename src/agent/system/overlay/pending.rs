@@ -49,6 +49,12 @@ pub struct Pending {
     /// Resources that came or changed, by kind and name; `None` for one that
     /// went.
     pub resources: BTreeMap<String, Option<Known>>,
+    /// Parameters of the kernel that changed, by their path below /proc/sys.
+    pub kernel_parameters: BTreeMap<String, String>,
+    /// The host's new name.
+    pub hostname: Option<String>,
+    /// Whether commands ran of which nobody knows what they changed.
+    pub ran_commands: bool,
     /// Whether the package lists were fetched.
     pub lists_updated: bool,
     /// Paths that commands name which would have run: what is there may have
@@ -80,6 +86,9 @@ pub struct Entry {
     /// Where its content will come from, if that is not known; without owner,
     /// group and mode nothing else is known of it either.
     pub expected: Option<String>,
+    /// The digest of a content that is not known otherwise.
+    #[serde(default)]
+    pub sha256: Option<String>,
     /// A directory that hides what the base has below it.
     pub fresh: bool,
     /// Last change of the content, in seconds since 1970.

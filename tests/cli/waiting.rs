@@ -1,0 +1,80 @@
+//! Whatever a host waits for, an interrupt ends it.
+
+use std::io::{BufRead, BufReader};
+use std::process::ChildStdout;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::{support::TestProject, three_hosts};
+
+/// Runs in the sandbox until it says `text`, interrupts it then, and returns
+/// all that it said.
+#[track_caller]
+fn interrupted_at(project: &TestProject, text: &str) -> Vec<String> {
+    let mut child = project
+        .command(project.root())
+        .args(["play.rhai", "--sandbox", "--output", "json"])
+        .spawn()
+        .expect("the program starts");
+    let lines = lines_of(child.stdout.take().expect("it has one"));
+    let mut said: Vec<String> = Vec::new();
+    while said.last().is_none_or(|line| !line.contains(text)) {
+        let Ok(line) = lines.recv_timeout(Duration::from_secs(30)) else {
+            // Nothing may be left behind; that it is missing is told below.
+            let _ = child.kill();
+            panic!("no `{text}` in {said:#?}");
+        };
+        said.push(line);
+    }
+    // The others come to where they wait.
+    thread::sleep(Duration::from_millis(300));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it runs");
+    let asked = Instant::now();
+    said.extend(lines);
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    assert!(
+        asked.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        asked.elapsed()
+    );
+    said
+}
+
+/// The lines of an output as they come, until it ends.
+fn lines_of(output: ChildStdout) -> Receiver<String> {
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+#[test]
+fn the_delay_of_a_retry() {
+    let project = three_hosts(
+        r#"play("p", "web", || {
+               retry(#{ delay: "1h" }, || fail("not yet"));
+               log("never");
+           });"#,
+    );
+    let said = interrupted_at(&project, "attempt 1 of 3: not yet").join("\n");
+    assert!(!said.contains("never"), "{said}");
+}
+
+#[test]
+fn the_host_that_runs_a_once() {
+    let project = three_hosts(
+        r#"play("p", "all", || {
+               once(|| retry(#{ delay: "1h" }, || fail("not yet")));
+               log("never");
+           });"#,
+    );
+    let said = interrupted_at(&project, "attempt 1 of 3: not yet").join("\n");
+    assert!(!said.contains("never"), "{said}");
+}
