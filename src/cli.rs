@@ -72,12 +72,33 @@ pub struct Selection {
     /// Only hosts that PATTERN selects: names, groups, `a,b`, `!c`, `web*`, `all`
     #[arg(long, short = 'l', value_name = "PATTERN")]
     pub limit: Option<String>,
-    /// Set a variable; it wins over all others. VALUE is JSON, or else text
+    /// Set a variable; it wins over all others. VALUE is JSON, or else text.
+    /// It is no secret: everybody on this machine can read it
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// What opens secrets.
+    #[command(flatten)]
+    pub keys: Keys,
     /// How many hosts at once
     #[arg(long, short = 'f', value_name = "N", default_value_t = 50, value_parser = at_least_one())]
     pub forks: usize,
+}
+
+/// What opens files of secrets.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Keys {
+    /// A private key of SSH or age [default: ~/.config/veza-play/identity,
+    /// ~/.ssh/id_ed25519, ~/.ssh/id_rsa]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "VEZA_IDENTITY",
+        value_delimiter = ':'
+    )]
+    pub identity: Vec<PathBuf>,
+    /// The password of ansible-vault [default: $ANSIBLE_VAULT_PASSWORD_FILE]
+    #[arg(long, value_name = "FILE", env = "VEZA_VAULT_PASSWORD_FILE")]
+    pub vault_password_file: Option<PathBuf>,
 }
 
 fn at_least_one() -> RangedU64ValueParser<usize> {
@@ -141,6 +162,17 @@ pub enum Command {
         #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Output::Human)]
         output: Output,
     },
+    /// Keep secrets in files, encrypted with age
+    ///
+    /// Names are readable, each value is encrypted by itself for the recipients
+    /// of the file: keys of age or SSH. A script says which files it uses with
+    /// `secrets("secrets/prod.toml")`, and means a value with `secret("name")`.
+    /// Files of ansible-vault can be viewed, listed and used as they are.
+    Vault {
+        /// What to do
+        #[command(subcommand)]
+        command: Vault,
+    },
     /// Run one command on hosts
     Exec {
         /// The env file
@@ -156,5 +188,70 @@ pub enum Command {
         /// Which hosts.
         #[command(flatten)]
         selection: Selection,
+    },
+}
+
+/// What `vault` can do.
+#[derive(Debug, Subcommand)]
+pub enum Vault {
+    /// Set a secret: the value is read from standard input, or asked for
+    ///
+    /// One newline at the end is dropped from a value of a single line.
+    Set {
+        /// The file; a new one needs recipients
+        file: PathBuf,
+        /// The name of the secret
+        name: String,
+        /// For a new file: who can read it, as a public key or a file of them
+        #[arg(long, short, value_name = "KEY")]
+        recipient: Vec<String>,
+    },
+    /// Show secrets in clear
+    View {
+        /// The file
+        file: PathBuf,
+        /// Only this one, as it is
+        name: Option<String>,
+        /// What opens it.
+        #[command(flatten)]
+        keys: Keys,
+    },
+    /// Change secrets in $EDITOR
+    ///
+    /// What is not changed stays as it is in the file.
+    Edit {
+        /// The file
+        file: PathBuf,
+        /// Only this one, as it is
+        name: Option<String>,
+        /// What opens it.
+        #[command(flatten)]
+        keys: Keys,
+    },
+    /// Show the names of secrets, and who can read them
+    List {
+        /// The file
+        file: PathBuf,
+    },
+    /// Remove a secret
+    Rm {
+        /// The file
+        file: PathBuf,
+        /// Its name
+        name: String,
+    },
+    /// Encrypt all secrets anew
+    ///
+    /// Who is no recipient any more still has what he could read: change the
+    /// secrets themselves too.
+    Rekey {
+        /// The file
+        file: PathBuf,
+        /// Who can read it from now on [default: the recipients in the file]
+        #[arg(long, short, value_name = "KEY")]
+        recipient: Vec<String>,
+        /// What opens it.
+        #[command(flatten)]
+        keys: Keys,
     },
 }

@@ -11,6 +11,8 @@ pub mod schema;
 
 pub mod inventory;
 
+pub mod secrets;
+
 pub mod script;
 
 pub mod play;

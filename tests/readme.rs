@@ -68,6 +68,8 @@ fn every_module_is_in_the_table() {
 fn every_page_has_an_example_that_is_valid() {
     let project = TestProject::new();
     project.write("templates/motd.j2", "");
+    let vault = "recipients = []\n[secrets]\ndb_password = \"\"\n";
+    project.write("secrets/prod.toml", vault);
     let functions = section("Names and functions of plays");
     assert!(!functions.is_empty(), "`veza-play doc` lists functions");
     let modules = ALL.iter().map(|module| module.name.to_owned());
@@ -78,7 +80,7 @@ fn every_page_has_an_example_that_is_valid() {
             .find(|block| block.kind == "rhai" && block.body.contains(&name))
             .unwrap_or_else(|| panic!("`veza-play doc {name}` has no example"));
         let script = format!(
-            "host(\"web\", #{{ connection: local() }});\nplay(\"example\", \"web\", || {{\n{}}});\n",
+            "secrets(\"secrets/prod.toml\");\nhost(\"web\", #{{ connection: local() }});\nplay(\"example\", \"web\", || {{\n{}}});\n",
             example.body
         );
         let file = format!("{name}.rhai");
@@ -101,73 +103,6 @@ fn every_example_and_role_is_mentioned() {
             assert!(text.contains(&page), "README.md has no link {page}");
         }
     }
-}
-
-/// The table of a role's README leads from Ansible's names to all of ours. A
-/// role that takes over another's options may link to that one's table.
-#[test]
-fn every_option_of_a_role_is_in_its_table() {
-    let mut wrong = Vec::new();
-    for (role, _) in section("Roles") {
-        let page = |role: &str| role_readme(role);
-        let own = page(&role);
-        let linked = own.split("](../").skip(1);
-        let linked = linked.filter_map(|rest| rest.split('/').next());
-        let theirs: Vec<_> = linked.map(page).collect();
-        let options = options_of(&role);
-        for (name, default) in &options {
-            let row = std::iter::once(&own)
-                .chain(&theirs)
-                .find_map(|page| rows(page).find(|row| row[1].starts_with(&format!("`{name}`"))));
-            match (row, default) {
-                (None, _) => wrong.push(format!("{role}: no row for {name}")),
-                (Some(row), Some(default)) if !row[2].contains(default) => {
-                    wrong.push(format!("{role}: the default of {name} is {default}"));
-                }
-                _ => {}
-            }
-        }
-        for row in rows(&own).filter(|row| row[1].starts_with('`')) {
-            let name = row[1].split('`').nth(1).unwrap_or_default();
-            if !options.iter().any(|(known, _)| known == name) {
-                wrong.push(format!("{role}: there is no option {name}"));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-/// The options of `ROLE::role`, and the default where it is one plain value.
-fn options_of(role: &str) -> Vec<(String, Option<String>)> {
-    let page = TestProject::new().run(&["doc", role]).ended_with(0).out;
-    let title = format!("\n## {role}::role(");
-    let (_, rest) = page.split_once(&title).expect("a role has a main function");
-    let main = rest.split("\n## ").next().unwrap_or_default();
-    main.lines()
-        .filter_map(|line| {
-            let (name, facts) = line.strip_prefix("- `")?.split_once("` (")?;
-            let default = facts.split_once("default ").map(|(_, rest)| rest);
-            let default = default
-                .map(|rest| rest.split([';', ')']).next().unwrap_or_default())
-                .map(|value| value.trim_matches('"').to_owned())
-                .filter(|value| !value.is_empty() && !value.contains(['[', '{']));
-            Some((name.to_owned(), default))
-        })
-        .collect()
-}
-
-/// The rows of the table that begins with Ansible's names.
-fn rows(page: &str) -> impl Iterator<Item = Vec<&str>> {
-    let (_, table) = page
-        .split_once("| Ansible | here | default |\n|---|---|---|\n")
-        .unwrap_or_default();
-    let rows = table.lines().take_while(|line| line.starts_with('|'));
-    rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect())
-}
-
-fn role_readme(role: &str) -> String {
-    let path = checkout().join(format!("stdlib/{role}/README.md"));
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 #[test]

@@ -13,12 +13,14 @@ fn every_option_is_in_a_table_with_its_default() {
     let mut wrong = Vec::new();
     for role in roles() {
         let page = page(&role);
+        let others = taken_over(&role);
         let rows = table(&page);
         let options = options(&role);
         for (option, default) in &options {
             let code = format!("`{option}`");
             let row = rows.iter().find(|cells| cells[1].contains(&code));
             match row {
+                None if others.iter().any(|(other, _)| other == option) => {}
                 None => wrong.push(format!("{role}: no row has {code} in its second column")),
                 Some(cells) if !shows(cells[2], default) => wrong.push(format!(
                     "{role}: {code} is said to be {}, and is {default}",
@@ -46,7 +48,8 @@ fn every_example_can_be_run() {
         assert!(!examples.is_empty(), "{role} has no example");
         for example in examples {
             let project = TestProject::new();
-            project.write("site.rhai", &format!("{}{example}", inventory(example)));
+            let example = whole(&role, example);
+            project.write("site.rhai", &format!("{}{example}", inventory(&example)));
             project.run(&["lint", "site.rhai"]).ended_with(0);
             project.run(&["site.rhai", "--sandbox"]).ended_with(0);
             project
@@ -70,13 +73,24 @@ fn page(role: &str) -> String {
     fs::read_to_string(path).expect("a role has a page")
 }
 
-/// The rows of the table of options: the name in Ansible, the name here, and
-/// the default.
+/// The options that a role takes over from another, whose page has them.
+fn taken_over(role: &str) -> Vec<(String, String)> {
+    let path = checkout().join("stdlib").join(role).join("role.rhai");
+    let script = fs::read_to_string(path).expect("a role can be read");
+    match script.split_once("options(\"") {
+        Some((_, rest)) => options(rest.split('"').next().unwrap_or_default()),
+        None => Vec::new(),
+    }
+}
+
+/// The rows of the tables of options, one for each function: the name in
+/// Ansible, the name here, and the default.
 fn table(page: &str) -> Vec<[&str; 3]> {
-    let (_, table) = page
-        .split_once("| Ansible | here | default |\n|---|---|---|\n")
-        .expect("a page has a table of options");
-    let rows = table.lines().take_while(|line| line.starts_with('|'));
+    let tables = page.split("| Ansible | here | default |\n|---|---|---|\n");
+    let rows = tables.skip(1).flat_map(|table| {
+        let lines = table.lines();
+        lines.take_while(|line| line.starts_with('|'))
+    });
     rows.map(|row| {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
         cells.try_into().expect("a row has three columns")
@@ -118,6 +132,16 @@ fn shows(cell: &str, default: &str) -> bool {
     }
 }
 
+/// An example that is a piece of a play, with a play around it.
+fn whole(role: &str, example: &str) -> String {
+    match example.contains("play(") {
+        true => example.to_owned(),
+        false => format!(
+            "import \"{role}\" as {role};\nplay(\"example\", \"all\", || {{\n{example}}});\n"
+        ),
+    }
+}
+
 /// One host that is in every group an example names.
 fn inventory(example: &str) -> String {
     let of_groups = example.split("groups.").skip(1).filter_map(|rest| {
@@ -128,7 +152,8 @@ fn inventory(example: &str) -> String {
         .split("play(\"")
         .skip(1)
         .filter_map(|rest| rest.split('"').nth(2));
-    let names: BTreeSet<&str> = of_groups.chain(of_plays).collect();
+    let mut names: BTreeSet<&str> = of_groups.chain(of_plays).collect();
+    names.remove("all");
     let groups = names
         .iter()
         .map(|name| format!("group({name:?}, [\"example\"]);\n"));

@@ -6,6 +6,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use veza_play::template::{Source, Templates};
@@ -97,7 +98,12 @@ impl Case {
     fn render(&self, templates: &Templates) -> String {
         let context = serde_json::from_str(&read(&self.context)).unwrap();
         let source = self.source("template.j2").unwrap();
-        let rendered = templates.render(&source, &object(&context), &|name| self.source(name));
+        let rendered = templates.render(
+            &source,
+            &object(&context),
+            &|name| self.source(name),
+            &Arc::default(),
+        );
         rendered.unwrap_or_else(|error| panic!("{:?}", miette::Report::new(error)))
     }
 }
@@ -112,7 +118,12 @@ fn probe(templates: &Templates, probe: &Value) -> Option<String> {
         text: probe["text"].as_str().unwrap().into(),
     };
     templates
-        .render(&source, &object(&probe["context"]), &|_| None)
+        .render(
+            &source,
+            &object(&probe["context"]),
+            &|_| None,
+            &Arc::default(),
+        )
         .ok()
 }
 
@@ -279,7 +290,7 @@ fn render(text: &str, context: Value) -> Result<String, String> {
             text: "\n{{ typpo }}\n".into(),
         })
     };
-    let rendered = Templates::new().render(&source, &object(&context), &lib);
+    let rendered = Templates::new().render(&source, &object(&context), &lib, &Arc::default());
     rendered.map_err(|error| {
         let handler =
             miette::GraphicalReportHandler::new_themed(miette::GraphicalTheme::unicode_nocolor());
@@ -461,7 +472,7 @@ fn an_unknown_text_passes_whole_or_spoils_the_result() {
         "{% for i in l if not m.k %}x{% endfor %}",
     ] {
         let error = Templates::new()
-            .render(&source(text), &object(&context), &|_| None)
+            .render(&source(text), &object(&context), &|_| None, &Arc::default())
             .unwrap_err();
         assert_eq!(error.unknown_origin(), Some("stdout of `id`"), "{text}");
     }
@@ -514,7 +525,9 @@ fn one_set_of_templates_serves_many_threads() {
                 };
                 let context = object(&json!({"n": n, "l": [0]}));
                 for _ in 0..50 {
-                    let rendered = templates.render(&source, &context, &|_| None).unwrap();
+                    let rendered = templates
+                        .render(&source, &context, &|_| None, &Arc::default())
+                        .unwrap();
                     assert_eq!(rendered, format!("[0, {n}]"));
                 }
             });
@@ -537,7 +550,7 @@ fn a_template_that_includes_itself_ends_with_an_error() {
     };
     assert!(
         Templates::new()
-            .render(&source, &Map::new(), &found)
+            .render(&source, &Map::new(), &found, &Arc::default())
             .is_err()
     );
 }
@@ -643,7 +656,7 @@ fn no_template_makes_it_panic() {
             })
         };
         let _ = templates.check(&source);
-        match templates.render(&source, &context, &found) {
+        match templates.render(&source, &context, &found, &Arc::default()) {
             Ok(_) => rendered += 1,
             Err(error) => drop(format!("{:?}", miette::Report::new(error))),
         }

@@ -77,6 +77,10 @@ impl Effect {
             Self::RemoveGroup { name, .. } => format!("remove group {name}"),
             Self::WriteCrontab { user, content } => write_crontab(user, content.as_deref()),
             Self::ChangeResource(change) => change_resource(change),
+            Self::SetKernelParameter { name, value } => {
+                format!("set the kernel's {name} to {value}")
+            }
+            Self::SetHostname { name } => format!("name the running host {name}"),
             Self::Download {
                 request,
                 path,

@@ -162,6 +162,18 @@ pub enum Effect {
     /// Changes a thing that a program of the host keeps, by a command of which
     /// it is known what it changes.
     ChangeResource(ResourceChange),
+    /// Sets a parameter of the running kernel.
+    SetKernelParameter {
+        /// Its name, as sysctl(8) takes it.
+        name: String,
+        /// The new value.
+        value: String,
+    },
+    /// Gives the running host another name.
+    SetHostname {
+        /// The new name.
+        name: String,
+    },
     /// Puts what a URL leads to in place as a regular file, atomically; the
     /// parent exists.
     Download {
@@ -385,6 +397,10 @@ pub enum Before {
     Crontab(String),
     /// What a resource was like.
     Resource(Properties),
+    /// The value of a kernel's parameter.
+    KernelParameter(String),
+    /// The host's name.
+    Hostname(String),
     /// It cannot be observed, or a dry run cannot know it; the text says why.
     Unknown(String),
 }

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::mark;
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,7 +18,7 @@ pub struct HttpRequest {
     /// Headers beside those that every request has.
     pub headers: BTreeMap<String, String>,
     /// What is sent.
-    pub body: Option<String>,
+    pub body: Option<Body>,
     /// Who asks, as HTTP's basic authentication has it.
     pub user: Option<String>,
     /// The user's password.
@@ -28,6 +31,31 @@ pub struct HttpRequest {
     pub validate_certs: bool,
     /// A file with certificates to trust beside those of the host.
     pub ca_path: Option<PathBuf>,
+}
+
+/// What a request sends. JSON and forms are written where they are sent: what
+/// is not known yet, or may not be seen, travels inside their values.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Body {
+    /// A text.
+    Text(String),
+    /// A value, as JSON.
+    Json(Value),
+    /// Fields, as a browser's form has them.
+    Form(BTreeMap<String, String>),
+}
+
+impl Body {
+    /// Where the first unknown part comes from, if there is one.
+    fn unknown_origin(&self) -> Option<String> {
+        let origin = |text: &str| mark::unknown_origin(text).map(str::to_owned);
+        match self {
+            Self::Text(text) => origin(text),
+            Self::Json(value) => origin(&value.to_string()),
+            Self::Form(fields) => fields.values().find_map(|text| origin(text)),
+        }
+    }
 }
 
 impl HttpRequest {
@@ -47,14 +75,13 @@ impl HttpRequest {
         }
     }
 
-    /// Every text in it: what is not known may be in any.
-    pub fn texts(&self) -> impl Iterator<Item = &String> {
-        let parts = [&self.body, &self.user, &self.password];
-        let parts = parts.into_iter().flatten();
-        [&self.method, &self.url]
-            .into_iter()
-            .chain(parts)
-            .chain(self.headers.values())
+    /// Where the first unknown part comes from, if there is one.
+    pub fn unknown_origin(&self) -> Option<String> {
+        let login = [&self.user, &self.password].into_iter().flatten();
+        let mut texts = login.chain([&self.url]).chain(self.headers.values());
+        let origin = texts.find_map(|text| mark::unknown_origin(text));
+        let body = || self.body.as_ref()?.unknown_origin();
+        origin.map(str::to_owned).or_else(body)
     }
 
     /// The server's name in the URL, without its port.
@@ -70,14 +97,14 @@ impl HttpRequest {
 
     /// Whether the server is on the host that asks.
     pub fn is_local(&self) -> bool {
-        match self.host() {
-            Some("localhost") => true,
-            Some(host) => host
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|address| address.is_loopback() || address.is_unspecified()),
-            None => false,
-        }
+        self.host().is_some_and(is_local)
     }
+}
+
+/// Whether a name or address is that of the host that asks.
+pub fn is_local(host: &str) -> bool {
+    let own = |address: std::net::IpAddr| address.is_loopback() || address.is_unspecified();
+    host == "localhost" || host.parse().is_ok_and(own)
 }
 
 /// What a server answered.

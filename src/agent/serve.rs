@@ -191,7 +191,7 @@ impl Link {
             running: Cell::new(0),
             secrets: Shared::default(),
             printed: RefCell::new(
-                [Stream::Stdout, Stream::Stderr].map(|s| (s, Masking::default())),
+                [Stream::Stdout, Stream::Stderr].map(|s| (s, Masking::of_strangers())),
             ),
         }
     }

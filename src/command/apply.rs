@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
-use super::{Refusal, load, say};
+use super::{Refusal, keys, load, say};
 use crate::cli::{Apply, Look, Output, Selection};
 use crate::exit::Exit;
 use crate::play::Play;
@@ -43,6 +43,7 @@ pub fn run(apply: Apply) -> Result<Exit, Refusal> {
         forks: apply.selection.forks,
     };
     let plays = playbook.plays().to_vec();
+    unlock(&playbook, &options, &apply.selection)?;
     follow(
         playbook,
         plays,
@@ -50,6 +51,22 @@ pub fn run(apply: Apply) -> Result<Exit, Refusal> {
         readers(&apply.look),
         apply.exit_code,
     )
+}
+
+/// Opens the secrets, before any host is reached. Virtual hosts know them by
+/// name only, so that nobody needs a key for them.
+pub(super) fn unlock(
+    playbook: &Playbook,
+    options: &Options,
+    selection: &Selection,
+) -> Result<(), Refusal> {
+    match options.sandbox {
+        Some(_) => {
+            playbook.secrets().stay_closed();
+            Ok(())
+        }
+        None => Ok(playbook.secrets().unlock(&keys(&selection.keys))?),
+    }
 }
 
 /// Runs plays while `readers` tell what happens.

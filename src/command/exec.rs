@@ -36,11 +36,12 @@ pub fn run(
     let options = Options {
         mode: Mode::Apply,
         sandbox: sandbox(&selection, playbook.project().root())?,
-        limit: selection.limit,
+        limit: selection.limit.clone(),
         tags: Vec::new(),
         skip_tags: Vec::new(),
         forks: selection.forks,
     };
+    apply::unlock(&playbook, &options, &selection)?;
     let screen = Screen::detect();
     let readers = vec![screen.reporter(false), Box::new(Exec::new(screen.stdout()))];
     let plays = vec![play(pattern, words, user)?];

@@ -14,7 +14,7 @@ pub struct Function {
 }
 
 /// All of them, in the order in which one meets them.
-pub const ALL: [Function; 15] = [
+pub const ALL: &[Function] = &[
     Function {
         name: "host",
         summary: "The host that the play runs on: `name`, `address`, `groups`.",
@@ -40,6 +40,17 @@ pub const ALL: [Function; 15] = [
         summary: "The names of the hosts of each group.",
         doc: "",
         example: "for name in groups.all { log(name); }",
+    },
+    Function {
+        name: "secret",
+        summary: "A secret of the files that the env file names with `secrets(…)`.",
+        doc: "It is a text that may be handed on: to arguments, to templates, into other texts, \
+              into variables of hosts. Its value goes to the host that needs it, and to no \
+              output, log, journal or process list; all of those show its name. A script cannot \
+              look into it; the filters of a template can, and what they make of it is a \
+              secret too, but the answer of a test is not. `veza-play vault --help` tells how \
+              the files are made.",
+        example: "copy(\"/etc/app.env\", #{ content: `PASSWORD=${secret(\"db_password\")}\\n`, mode: 0o600 });",
     },
     Function {
         name: "handler",
@@ -75,6 +86,20 @@ pub const ALL: [Function; 15] = [
               one attempt and waits for nothing: what only a later attempt could bring is assumed, \
               the plan says so, and the value is then not known.",
         example: "retry(#{ times: 10, delay: \"1s\", backoff: 2, max_delay: \"30s\", until: |it| it.stdout == \"ready\" },\n    || command(\"app status\", #{ read_only: true }));",
+    },
+    Function {
+        name: "on",
+        summary: "Runs its closure on another host of the inventory, and gives back its value.",
+        doc: "A release takes a server out at the load balancer, for instance. Inside, `host`, \
+              `vars` and `facts` are those of the other host; what is needed of this one is kept \
+              with `let` before. What was called before is done first, and what is called inside \
+              is done when `on` returns, with the handlers that are defined and notified inside: \
+              they run there. `--limit` does not keep it from its host. Tasks are told under the \
+              host they run on, but a failure is that of the host whose script asked for them, \
+              and `catch` takes it. Only a host that cannot be reached leaves the run itself; \
+              one that failed in its own play may still be used. Two scripts may use one host at \
+              once, and their tasks take turns.",
+        example: "let name = host.name; on(host.name, || log(`on ${host.name}, for ${name}`));",
     },
     Function {
         name: "once",

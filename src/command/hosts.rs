@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
+use veza_agent::mark;
 
 use super::{Refusal, load, show};
 use crate::cli::Output;
@@ -26,7 +27,8 @@ pub fn run(file: &Path, pattern: &str, set: &[String], output: Output) -> Result
             let described = hosts
                 .iter()
                 .map(|host| (host.name.clone(), object(host, inventory)));
-            format!("{:#}\n", Value::Object(described.collect()))
+            let text = format!("{:#}\n", Value::Object(described.collect()));
+            mark::show(&text).into_owned()
         }
     };
     show(&text)?;
@@ -42,7 +44,7 @@ fn lines(host: &Host, inventory: &Inventory) -> String {
     for (name, variable) in inventory.variables(host, &Map::new()) {
         text += &format!(
             "  {name} = {}  ({})\n",
-            variable.value,
+            mark::show(&variable.value.to_string()),
             origin(&variable.origin)
         );
     }

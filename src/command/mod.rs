@@ -13,6 +13,8 @@ mod hosts;
 
 mod lint;
 
+mod vault;
+
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -26,6 +28,7 @@ use crate::schema::Schema;
 use crate::script::catalog::Catalog;
 use crate::script::diagnostics::Problem;
 use crate::script::{Overrides, Playbook};
+use crate::secrets::{Keys, Trouble};
 
 /// Carries out a command line.
 pub fn run(cli: Cli) -> Exit {
@@ -46,6 +49,7 @@ pub fn run(cli: Cli) -> Exit {
             user,
             selection,
         }) => exec::run(&file, &pattern, &words, user, selection),
+        Some(Command::Vault { command }) => vault::run(command),
     };
     match done {
         Ok(exit) => exit,
@@ -91,6 +95,16 @@ impl From<InventoryError> for Refusal {
     }
 }
 
+/// What is wrong with secrets.
+impl From<Trouble> for Refusal {
+    fn from(trouble: Trouble) -> Self {
+        match trouble.help {
+            Some(help) => Self::Message(format!("{}\n  help: {help}", trouble.message)),
+            None => Self::Message(trouble.message),
+        }
+    }
+}
+
 impl From<std::io::Error> for Refusal {
     fn from(error: std::io::Error) -> Self {
         Self::Message(error.to_string())
@@ -121,6 +135,15 @@ fn show(text: &str) -> Result<(), Refusal> {
 fn say(text: &str) {
     // With standard error gone there is nobody to tell.
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// What opens secrets, with what other programs set for the same.
+fn keys(given: &crate::cli::Keys) -> Keys {
+    let password = std::env::var_os("ANSIBLE_VAULT_PASSWORD_FILE").map(Into::into);
+    Keys {
+        identities: given.identity.clone(),
+        vault_password_file: given.vault_password_file.clone().or(password),
+    }
 }
 
 /// All modules that scripts may call.

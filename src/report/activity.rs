@@ -26,7 +26,9 @@ pub(super) struct Activity {
     pub changed: usize,
     /// Tasks that failed.
     pub failed: usize,
-    /// The hosts, in the order of the play.
+    /// How many hosts the play has.
+    pub size: usize,
+    /// The hosts, in the order of the play; then those that others use.
     pub hosts: Vec<HostActivity>,
 }
 
@@ -38,6 +40,8 @@ pub(super) struct HostActivity {
     pub tasks: usize,
     /// Tasks that changed something.
     pub changed: usize,
+    /// Whether it is one of the play's hosts.
+    takes_part: bool,
     /// Whether the host is through with the play.
     is_done: bool,
     /// Tasks are handed over ahead of their turn; the first one runs.
@@ -130,7 +134,11 @@ impl Activity {
     fn of(play: &str, hosts: &[String]) -> Self {
         Self {
             play: play.into(),
-            hosts: hosts.iter().map(|host| HostActivity::new(host)).collect(),
+            size: hosts.len(),
+            hosts: hosts
+                .iter()
+                .map(|host| HostActivity::of_play(host))
+                .collect(),
             ..Self::default()
         }
     }
@@ -139,7 +147,7 @@ impl Activity {
         let host = self.host(host);
         host.queue.clear();
         // A lost host may be told of twice.
-        if !std::mem::replace(&mut host.is_done, true) {
+        if !std::mem::replace(&mut host.is_done, true) && host.takes_part {
             self.done += 1;
         }
     }
@@ -150,6 +158,13 @@ impl HostActivity {
         Self {
             host: host.into(),
             ..Self::default()
+        }
+    }
+
+    fn of_play(host: &str) -> Self {
+        Self {
+            takes_part: true,
+            ..Self::new(host)
         }
     }
 

@@ -138,7 +138,7 @@ impl Bars {
                     None => String::new(),
                 },
                 activity.done,
-                activity.hosts.len(),
+                activity.size,
                 activity.tasks
             ),
         };

@@ -23,6 +23,8 @@ pub(super) struct Block {
     kind: Kind,
     what: String,
     site: Option<Site>,
+    /// Where it happened, if not on the hosts whose block it is.
+    elsewhere: Option<String>,
     body: Vec<String>,
 }
 
@@ -43,6 +45,7 @@ impl Task {
     pub fn reads_like(&self, other: &Self, view: &View) -> bool {
         let (one, two) = (&*self.outcome, &*other.outcome);
         self.caught == other.caught
+            && self.elsewhere == other.elsewhere
             && one.verdict == two.verdict
             && one.failure == two.failure
             && one.assumptions == two.assumptions
@@ -77,6 +80,7 @@ impl Block {
             },
             what,
             site: Some(task.site),
+            elsewhere: task.elsewhere,
             body,
         })
     }
@@ -89,13 +93,16 @@ impl Block {
     }
 
     /// What the script had to say.
-    pub fn logged(text: &str, site: &Site) -> Self {
+    pub fn logged(text: &str, site: &Site, elsewhere: Option<String>) -> Self {
         let mut lines = paint::lines(text);
         let what = match lines.is_empty() {
             true => String::new(),
             false => lines.remove(0),
         };
-        Self::new(Kind::Log, &what, Some(site), lines)
+        Self {
+            elsewhere,
+            ..Self::new(Kind::Log, &what, Some(site), lines)
+        }
     }
 
     /// A mistake of the script; the diagnostic has the text underlined.
@@ -124,6 +131,7 @@ impl Block {
             kind,
             what: what.into(),
             site: site.cloned(),
+            elsewhere: None,
             body,
         }
     }
@@ -138,6 +146,10 @@ impl Block {
         let paint = view.paint;
         // Whose failure it is must be read in full.
         let hosts = recap::names(hosts, size, self.is_bad() || view.settings.verbose);
+        let hosts = match &self.elsewhere {
+            Some(host) => format!("{} (for {hosts})", paint::line(host)),
+            None => hosts,
+        };
         let width = match view.mode {
             Mode::Apply => "changed".len(),
             Mode::Check => "would change".len(),
@@ -279,6 +291,8 @@ fn is_explained(record: &Record, outcome: &Outcome) -> bool {
         | Effect::UpdatePackageLists { .. }
         | Effect::ReloadUnitFiles { .. }
         | Effect::SendRequest { .. } => false,
+        // Where a file comes from is no part of what it is.
+        Effect::Download { .. } => false,
         Effect::ChangeUnit { action, .. } => {
             !matches!(action, UnitAction::Restart | UnitAction::Reload)
         }
@@ -289,7 +303,6 @@ fn is_explained(record: &Record, outcome: &Outcome) -> bool {
         | Effect::Remove { path }
         | Effect::Link { path, .. }
         | Effect::HardLink { path, .. }
-        | Effect::Download { path, .. }
         | Effect::Touch { path } => path.starts_with(&outcome.title),
         Effect::InstallPackages { .. }
         | Effect::RemovePackages { .. }
@@ -300,6 +313,8 @@ fn is_explained(record: &Record, outcome: &Outcome) -> bool {
         | Effect::ChangeGroup { .. }
         | Effect::RemoveGroup { .. }
         | Effect::WriteCrontab { .. }
-        | Effect::ChangeResource(_) => true,
+        | Effect::ChangeResource(_)
+        | Effect::SetKernelParameter { .. }
+        | Effect::SetHostname { .. } => true,
     }
 }

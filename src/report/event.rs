@@ -1,10 +1,10 @@
 //! Everything a run says, as data. `run/` sends, `report/` alone prints.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use veza_agent::outcome::{Failure, Outcome};
 
 /// Where in a script something stands.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Site {
     /// The file, relative to the project; embedded ones as `stdlib/…`.
     pub file: String,
@@ -25,7 +25,7 @@ impl std::fmt::Display for Site {
 }
 
 /// How a run treats the hosts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Hosts are converged.
@@ -35,7 +35,7 @@ pub enum Mode {
 }
 
 /// One thing that happened.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[expect(
     missing_docs,
@@ -80,6 +80,10 @@ pub enum Event {
         site: Site,
         /// The handler this task ran in, if in one.
         handler: Option<String>,
+        /// The host whose script asked for it, with `on`, where that is
+        /// another one. A failure is that host's.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        caller: Option<String>,
         /// Wall time in milliseconds, on the host.
         milliseconds: u64,
         outcome: Box<Outcome>,
@@ -90,11 +94,13 @@ pub enum Event {
         module: String,
         site: Site,
     },
-    /// The script called `log`.
+    /// The script called `log`; `caller` as in `TaskFinished`.
     Logged {
         host: String,
         text: String,
         site: Site,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        caller: Option<String>,
     },
     /// The script went wrong on this host (not a task's failure).
     /// `rendered` is the diagnostic with the source underlined.

@@ -97,6 +97,7 @@ fn handler(event: Event, name: &str) -> Event {
             host,
             module,
             site,
+            caller,
             milliseconds,
             outcome,
             ..
@@ -105,6 +106,7 @@ fn handler(event: Event, name: &str) -> Event {
             module,
             site,
             handler: Some(name.into()),
+            caller,
             milliseconds,
             outcome,
         },
@@ -264,6 +266,7 @@ fn failures() -> Vec<Event> {
             host: "web1".into(),
             text: "nothing to migrate".into(),
             site: site(5),
+            caller: None,
         },
         task("web1", "command", 9, failed("ip route add x", exit.clone())),
         host_failed("web1", "command", 9, exit),

@@ -1,5 +1,7 @@
 //! What a run came to on one host.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use veza_agent::effect::{Effect, UnitAction};
 use veza_agent::outcome::{Outcome, Verdict};
@@ -17,6 +19,10 @@ pub struct HostSummary {
     pub changed: Vec<String>,
     /// What a dry run cannot tell.
     pub unknown: Vec<String>,
+    /// The same, asked for by the scripts of other hosts: these come at their
+    /// own pace, so what is of one stays together.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub for_others: BTreeMap<String, Asked>,
     /// What failed and was not caught, with the reason.
     pub failed: Vec<String>,
     /// What the script itself did wrong.
@@ -25,6 +31,15 @@ pub struct HostSummary {
     pub incomplete: Vec<String>,
     /// Why the host left the run.
     pub lost: Option<String>,
+}
+
+/// What a host did for the script of another one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Asked {
+    /// What was changed, or in a dry run would be.
+    pub changed: Vec<String>,
+    /// What a dry run cannot tell.
+    pub unknown: Vec<String>,
 }
 
 /// Tasks by verdict.
@@ -85,11 +100,22 @@ impl HostSummary {
     pub(super) fn observe(&mut self, event: &Event, mode: Mode) {
         match event {
             Event::TaskFinished {
+                host,
+                module,
+                site,
+                caller,
+                outcome,
+                ..
+            } if *host == self.host => {
+                self.task(module, site, outcome, caller.as_deref(), mode);
+            }
+            Event::TaskFinished {
+                host,
                 module,
                 site,
                 outcome,
                 ..
-            } => self.task(module, site, outcome, mode),
+            } => self.failed_elsewhere(host, module, site, outcome),
             Event::FailureCaught { module, site, .. } => self.caught(module, site),
             Event::HostFailed {
                 module,
@@ -119,19 +145,42 @@ impl HostSummary {
         }
     }
 
-    fn task(&mut self, module: &str, site: &Site, outcome: &Outcome, mode: Mode) {
+    fn task(
+        &mut self,
+        module: &str,
+        site: &Site,
+        outcome: &Outcome,
+        caller: Option<&str>,
+        mode: Mode,
+    ) {
         self.counts.add(outcome.verdict);
         let what = format!("{module} {}", outcome.title);
         match outcome.verdict {
             Verdict::Ok | Verdict::Skipped => {}
-            Verdict::Changed => self.changed.push(what + deeds(outcome, mode).as_str()),
-            Verdict::Unknown => self.unknown.push(what),
-            Verdict::Failed => {
-                let failure = outcome.failure.as_ref();
-                let message = failure.map_or("no reason given", |failure| &failure.message);
-                self.failed.push(fault(&what, site, message));
+            Verdict::Changed => {
+                let what = what + deeds(outcome, mode).as_str();
+                match caller {
+                    Some(caller) => self.asked_by(caller).changed.push(what),
+                    None => self.changed.push(what),
+                }
             }
+            Verdict::Unknown => match caller {
+                Some(caller) => self.asked_by(caller).unknown.push(what),
+                None => self.unknown.push(what),
+            },
+            Verdict::Failed => self.failed.push(fault(&what, site, reason(outcome))),
         }
+    }
+
+    fn asked_by(&mut self, caller: &str) -> &mut Asked {
+        self.for_others.entry(caller.to_owned()).or_default()
+    }
+
+    /// A task that this host's script had another one do.
+    fn failed_elsewhere(&mut self, host: &str, module: &str, site: &Site, outcome: &Outcome) {
+        self.counts.add(outcome.verdict);
+        let what = format!("{module} {} on {host}", outcome.title);
+        self.failed.push(fault(&what, site, reason(outcome)));
     }
 
     fn caught(&mut self, module: &str, site: &Site) {
@@ -158,6 +207,11 @@ impl HostSummary {
         let last = self.failed.last();
         last.is_some_and(|last| last.starts_with(module) && last.contains(&here))
     }
+}
+
+fn reason(outcome: &Outcome) -> &str {
+    let failure = outcome.failure.as_ref();
+    failure.map_or("no reason given", |failure| &failure.message)
 }
 
 /// A failure in one line: the rest of a long message stands further up.

@@ -18,6 +18,8 @@ pub(super) struct Play {
     name: Option<String>,
     /// The hosts, in the order in which they are shown.
     hosts: Vec<String>,
+    /// How many of them take part; the others are only told of.
+    size: usize,
     /// Those of each batch that began, if it has batches.
     batches: Vec<Vec<String>>,
     /// How many batches it has.
@@ -42,6 +44,8 @@ pub(super) enum Entry {
 pub(super) struct Task {
     pub module: String,
     pub site: Site,
+    /// The host it ran on, if another one's script asked for it.
+    pub elsewhere: Option<String>,
     pub handler: Option<String>,
     pub outcome: Box<Outcome>,
     /// Whether the script caught its failure.
@@ -53,6 +57,7 @@ impl Play {
         Self {
             name: Some(name.into()),
             hosts: hosts.to_vec(),
+            size: hosts.len(),
             ..Self::default()
         }
     }
@@ -71,18 +76,21 @@ impl Play {
                 module,
                 site,
                 handler,
+                caller,
                 outcome,
                 ..
             } => {
+                let (track, elsewhere) = track(host, caller.as_deref());
                 let name = format!("{handler:?} {module} {}", outcome.title);
                 let task = Task {
                     module: module.clone(),
                     site: site.clone(),
+                    elsewhere,
                     handler: handler.clone(),
                     outcome: outcome.clone(),
                     caught: false,
                 };
-                self.push(host, Some(site), name, Entry::Task(task));
+                self.push(track, Some(site), name, Entry::Task(task));
             }
             Event::BatchStarted { hosts, batches, .. } => {
                 self.batches.push(hosts.clone());
@@ -112,7 +120,7 @@ impl Play {
     /// The play as lines, with an empty one at its end; none when there is
     /// nothing to say.
     pub fn render(mut self, view: &View) -> Vec<String> {
-        let size = self.hosts.len();
+        let size = self.size;
         let tracks: Vec<_> = self
             .hosts
             .iter()
@@ -126,7 +134,7 @@ impl Play {
         }
         if let Some(name) = &self.name {
             let name = paint::line(name);
-            let hosts = recap::names(&self.hosts, size, view.settings.verbose);
+            let hosts = recap::names(&self.hosts[..size], size, view.settings.verbose);
             let quiet = match lines.is_empty() && self.finished {
                 true => ": no changes",
                 false => "",
@@ -194,10 +202,27 @@ impl Play {
     }
 }
 
+/// Whose way through the play a step belongs to, and where it was done if that
+/// is another host.
+fn track<'a>(host: &'a str, caller: Option<&'a str>) -> (&'a str, Option<String>) {
+    match caller {
+        Some(caller) => (caller, Some(host.to_owned())),
+        None => (host, None),
+    }
+}
+
 /// What there is to say about a host beside its tasks.
 fn remark(event: &Event) -> Option<(&str, Option<&Site>, Block)> {
     match event {
-        Event::Logged { host, text, site } => Some((host, Some(site), Block::logged(text, site))),
+        Event::Logged {
+            host,
+            text,
+            site,
+            caller,
+        } => {
+            let (track, elsewhere) = track(host, caller.as_deref());
+            Some((track, Some(site), Block::logged(text, site, elsewhere)))
+        }
         Event::ScriptFailed {
             host,
             message,

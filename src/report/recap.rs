@@ -156,6 +156,15 @@ fn story(host: &HostSummary, view: &View) -> Vec<String> {
         verdict(Verdict::Unknown, unknown),
         &host.unknown,
     );
+    for (caller, asked) in &host.for_others {
+        for (is, label, items) in [
+            (Verdict::Changed, changed, &asked.changed),
+            (Verdict::Unknown, unknown, &asked.unknown),
+        ] {
+            let label = format!("{label} for {}", paint::line(caller));
+            push(&mut lines, verdict(is, &label), items);
+        }
+    }
     push(
         &mut lines,
         paint.failure("failed").to_string(),

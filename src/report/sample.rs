@@ -79,6 +79,7 @@ pub(super) fn task(host: &str, module: &str, line: usize, outcome: Outcome) -> E
         module: module.into(),
         site: site(line),
         handler: None,
+        caller: None,
         milliseconds: 7,
         outcome: Box::new(outcome),
     }

@@ -99,6 +99,15 @@ impl Summary {
                 self.milliseconds = *milliseconds;
             }
             Event::BatchStarted { .. } | Event::PlayFinished { .. } => {}
+            // Whoever asked for a task bears its failure.
+            Event::TaskFinished {
+                caller: Some(caller),
+                outcome,
+                ..
+            } if outcome.verdict == Verdict::Failed => {
+                let mode = self.mode;
+                self.host(caller).observe(event, mode);
+            }
             Event::HostConnected { host }
             | Event::TaskStarted { host, .. }
             | Event::TaskOutput { host, .. }

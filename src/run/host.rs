@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
-use veza_agent::outcome::HostState;
+use veza_agent::outcome::{Failure, HostState};
 use veza_agent::protocol::{Request, World};
 
 use super::Shared;
-use super::session::{Session, hello};
+use super::session::{Heard, Session, hello};
+use super::turn::Turn;
 use crate::inventory::{Escalation, Host};
 use crate::play::Play;
 use crate::report::event::{Event, Mode};
@@ -41,6 +42,10 @@ pub struct RunHost {
     agents: Mutex<Agents>,
     next_call: AtomicU64,
     out: AtomicBool,
+    /// Why it is lost, if it is.
+    lost: Mutex<Option<String>>,
+    /// Whose tasks its agents carry out.
+    pub turn: Turn,
     /// Whether a dry run plans the host, which is not there yet.
     planned: AtomicBool,
 }
@@ -61,6 +66,8 @@ impl RunHost {
             agents: Mutex::default(),
             next_call: AtomicU64::new(1),
             out: AtomicBool::new(false),
+            lost: Mutex::default(),
+            turn: Turn::default(),
             planned: AtomicBool::new(false),
         }
     }
@@ -68,6 +75,24 @@ impl RunHost {
     /// Whether the host failed or was lost: it takes part in nothing more.
     pub fn is_out(&self) -> bool {
         self.out.load(Ordering::SeqCst)
+    }
+
+    /// Why the host is lost, if it is.
+    pub fn lost(&self) -> Option<String> {
+        self.lock_lost().clone()
+    }
+
+    /// Takes the host out of the run because it is lost; whether that is news.
+    pub fn lose(&self, reason: &str) -> bool {
+        self.leave();
+        let mut lost = self.lock_lost();
+        let is_news = lost.is_none();
+        lost.get_or_insert_with(|| reason.to_owned());
+        is_news
+    }
+
+    fn lock_lost(&self) -> MutexGuard<'_, Option<String>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the host out of the run.
@@ -84,6 +109,18 @@ impl RunHost {
             module: failed.module,
             site: failed.site,
         });
+    }
+
+    /// Tells an agent the secrets that it needs for a call and does not know
+    /// yet. A virtual host is told none: its files hold marks.
+    pub fn entrust(&self, session: &Session, arguments: &Value) -> Result<(), Failure> {
+        if self.shared.options.sandbox.is_some() {
+            return Ok(());
+        }
+        let needed = self.shared.playbook.secrets().needed(arguments)?;
+        // A host that is lost is noticed with the call itself.
+        let _ = session.entrust(needed);
+        Ok(())
     }
 
     /// A number for the next call.
@@ -113,6 +150,7 @@ impl RunHost {
         self.planned.store(true, Ordering::SeqCst);
         let text = format!("{name} does not exist yet: planned as a fresh Debian");
         self.shared.send(Event::Logged {
+            caller: None,
             host: name,
             text,
             site: play.site.clone(),
@@ -208,15 +246,14 @@ impl RunHost {
             escalation.as_ref(),
             &arguments,
         )?;
-        let events = shared.events.clone();
+        let events = shared.clone();
         let host = self.host.name.clone();
         let listener = move |_, stream, text| {
             let stream = match stream {
                 veza_agent::system::live::Stream::Stdout => "stdout",
                 veza_agent::system::live::Stream::Stderr => "stderr",
             };
-            // Nobody listens once the report has ended.
-            let _ = events.send(Event::TaskOutput {
+            events.send(Event::TaskOutput {
                 host: host.clone(),
                 stream: stream.to_owned(),
                 text,
@@ -226,7 +263,11 @@ impl RunHost {
             transport,
             pipe,
             shared.preparation.contents.clone(),
-            Box::new(listener),
+            Heard {
+                secrets: shared.playbook.secrets().clone(),
+                trusted: shared.options.sandbox.is_some(),
+                listener: Box::new(listener),
+            },
         )?;
         shared.cancellers().push(session.canceller());
         shared.send(Event::HostConnected {

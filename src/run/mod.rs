@@ -19,6 +19,10 @@ mod batches;
 
 mod once;
 
+mod turn;
+
+mod company;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,6 +38,7 @@ use crate::script::tasks::Stop;
 use crate::script::{Playbook, STACK_SIZE};
 use crate::transport::bootstrap::AgentBinary;
 use batches::{Losses, batches};
+use company::Company;
 use host::RunHost;
 use once::Onces;
 use prepare::Preparation;
@@ -86,10 +91,21 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// Tells what happened, without any secret: whatever is shown of a run
+    /// comes through here.
     fn send(&self, event: Event) {
+        let event = self.playbook.secrets().scrub(event);
+        let event = event.expect("an event is plain data");
         // The report ends only after the run, unless it broke down; the run
         // then still has to come to a clean end.
         let _ = self.events.send(event);
+    }
+
+    fn check_cancelled(&self) -> Result<(), Stop> {
+        match self.is_cancelled() {
+            true => Err(Stop::Cancelled),
+            false => Ok(()),
+        }
     }
 
     fn is_cancelled(&self) -> bool {
@@ -101,12 +117,6 @@ impl Shared {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What the hosts of one play have in common.
-#[derive(Default)]
-struct Company {
-    onces: Onces,
 }
 
 /// A run that is about to begin, or going on.
@@ -238,7 +248,11 @@ impl Run {
             play: play.name.clone(),
             hosts: names_of(&taking_part),
         });
-        let stopped = self.batches(play, &taking_part);
+        let company = Arc::new(Company {
+            hosts: hosts.clone(),
+            onces: Onces::default(),
+        });
+        let stopped = self.batches(play, &taking_part, &company);
         self.shared.send(Event::PlayFinished {
             play: play.name.clone(),
         });
@@ -253,8 +267,12 @@ impl Run {
 
     /// Runs a play's batches; why it goes no further, if it does not, and the
     /// hosts that it then has not begun on.
-    fn batches(&self, play: &Play, hosts: &[Arc<RunHost>]) -> Option<(String, Vec<String>)> {
-        let company = Arc::new(Company::default());
+    fn batches(
+        &self,
+        play: &Play,
+        hosts: &[Arc<RunHost>],
+        company: &Arc<Company>,
+    ) -> Option<(String, Vec<String>)> {
         let batches = batches(hosts.to_vec(), &play.serial);
         let is_out = |host: &&Arc<RunHost>| host.is_out();
         for (index, batch) in batches.iter().enumerate() {
@@ -269,7 +287,7 @@ impl Run {
                     hosts: names_of(batch),
                 });
             }
-            self.on_hosts(play, batch.clone(), &company);
+            self.on_hosts(play, batch.clone(), company);
             let losses = Losses {
                 hosts: hosts.len(),
                 out: hosts.iter().filter(is_out).count(),

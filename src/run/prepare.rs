@@ -6,13 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use serde_json::{Map, Value, json};
+use veza_agent::content::INLINE_LIMIT;
+use veza_agent::mark;
 use veza_agent::modules::SourceFile;
 use veza_agent::outcome::Failure;
 
 use super::contents::Contents;
 use crate::schema::{Field, SourceKind};
+use crate::script::Playbook;
 use crate::script::project::{Found, ImportError, Project};
 use crate::script::tasks::{Call, View};
+use crate::secrets::Secrets;
 use crate::template::{Source, TemplateError, Templates};
 
 /// Templates, files and what was read of them so far; shared by all hosts.
@@ -43,17 +47,18 @@ impl Preparation {
     pub fn arguments(
         &self,
         call: &Call,
-        project: &Project,
+        playbook: &Playbook,
         view: &View,
     ) -> Result<Map<String, Value>, Unprepared> {
+        let project = playbook.project();
         let mut arguments = call.arguments.clone();
         let files = match self.named_source(call) {
             Some((_, name, SourceKind::Template)) => {
-                vec![self.render(call, name, project, view)?]
+                vec![self.render(call, name, playbook, view)?]
             }
             Some((_, name, SourceKind::File)) => self.files(call, name, project)?,
             None => match call.arguments.get("content") {
-                Some(content) => vec![self.literal(content)],
+                Some(content) => vec![self.literal(content, playbook.secrets())?],
                 None => return Ok(arguments),
             },
         };
@@ -73,16 +78,32 @@ impl Preparation {
         })
     }
 
-    fn literal(&self, content: &Value) -> SourceFile {
+    fn literal(&self, content: &Value, secrets: &Secrets) -> Result<SourceFile, Unprepared> {
         let text = match content {
             Value::String(text) => text.clone(),
-            structure => structure.to_string(),
+            structure => secrets.json(structure)?,
         };
-        SourceFile {
-            content: Some(self.contents.text(&text)),
+        self.file_of(&text)
+    }
+
+    /// A file with this text. One with secrets must travel as a text: only so
+    /// it can be compared with what is there.
+    fn file_of(&self, text: &str) -> Result<SourceFile, Unprepared> {
+        if text.len() as u64 > INLINE_LIMIT && mark::has_secret(text) {
+            let failure = Failure::new(format!(
+                "a file with secrets has at most {} bytes, and this one {}",
+                INLINE_LIMIT,
+                text.len()
+            ));
+            return Err(failure
+                .hint("Put the secrets into a small file of their own.")
+                .into());
+        }
+        Ok(SourceFile {
+            content: Some(self.contents.text(text)),
             mode: 0o644,
             path: Default::default(),
-        }
+        })
     }
 
     fn files(
@@ -104,25 +125,22 @@ impl Preparation {
         &self,
         call: &Call,
         name: &str,
-        project: &Project,
+        playbook: &Playbook,
         view: &View,
     ) -> Result<SourceFile, Unprepared> {
+        let (project, secrets) = (playbook.project(), playbook.secrets());
         let script = &call.site.file;
         let source = self.source(project, name, script).map_err(not_found)?;
         let find = |name: &str| self.source(project, name, script).ok();
         let context = context(call, view);
         let text = self
             .templates
-            .render(&source, &context, &find)
+            .render(&source, &context, &find, secrets)
             .map_err(|error| match error.unknown_origin() {
                 Some(origin) => Unprepared::Unknown(origin.to_owned()),
                 None => Unprepared::from(template_failure(&error)),
             })?;
-        Ok(SourceFile {
-            content: Some(self.contents.text(&text)),
-            mode: 0o644,
-            path: Default::default(),
-        })
+        self.file_of(&text)
     }
 
     /// A template's text, read once.

@@ -84,6 +84,7 @@ impl Shared {
             ),
         };
         self.send(Event::Logged {
+            caller: None,
             host: by.to_owned(),
             text,
             site: site.clone(),

@@ -1,21 +1,25 @@
 //! A conversation with one agent: calls go out without waiting, answers are
 //! kept until somebody asks for them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use veza_agent::outcome::Outcome;
 use veza_agent::protocol::{
     FrameError, HELLO_ARGUMENT, Reply, Request, VERSION, World, read_frame, write_frame,
 };
+use veza_agent::secrets::{Masking, Secret};
 use veza_agent::system::live::Stream;
 use veza_agent::system::overlay::Pending;
 
 use super::contents::Contents;
+use crate::secrets::Secrets;
 use crate::transport::{Pipe, Transport, Unreachable};
 
 /// How long an agent may take to say what the host is.
@@ -35,6 +39,16 @@ pub enum Answer {
 
 /// Takes the output of running calls: call, stream, text.
 pub type Listener = Box<dyn Fn(u64, Stream, String) + Send>;
+
+/// How what an agent says is taken.
+pub struct Heard {
+    /// What must not be in it.
+    pub secrets: Arc<Secrets>,
+    /// Whether the agent may speak of any secret: it then knows none.
+    pub trusted: bool,
+    /// Takes the output of running calls.
+    pub listener: Listener,
+}
 
 /// A conversation with one agent.
 pub struct Session {
@@ -64,10 +78,11 @@ impl Session {
         transport: Box<dyn Transport>,
         pipe: Pipe,
         contents: Arc<Contents>,
-        listener: Listener,
+        heard: Heard,
     ) -> Result<Self, Unreachable> {
         let line = Arc::new(Line {
             writer: Mutex::new(Some(pipe.input)),
+            entrusted: Mutex::default(),
             inbox: Mutex::default(),
             arrived: Condvar::new(),
         });
@@ -76,7 +91,7 @@ impl Session {
         let reader = thread::Builder::new()
             .name("session".into())
             .spawn(move || {
-                let ended = listening.listen(BufReader::new(output), &contents, &listener);
+                let ended = listening.listen(BufReader::new(output), &contents, heard);
                 listening.end(lost(&ended, &ending.stderr()));
             })
             .map_err(|error| Unreachable::new(format!("cannot start a thread: {error}")))?;
@@ -103,6 +118,20 @@ impl Session {
     /// Sends a request without waiting for anything.
     pub fn send(&self, request: &Request) -> Result<(), Unreachable> {
         self.line.send(request)
+    }
+
+    /// Tells the agent secrets, once each.
+    pub fn entrust(&self, needed: BTreeMap<String, Secret>) -> Result<(), Unreachable> {
+        let mut entrusted = self.line.entrusted();
+        let new: BTreeMap<_, _> = needed
+            .into_iter()
+            .filter(|(name, _)| entrusted.insert(name.clone()))
+            .collect();
+        drop(entrusted);
+        match new.is_empty() {
+            true => Ok(()),
+            false => self.send(&Request::Secrets(new)),
+        }
     }
 
     /// The answer to a call, if it has come.
@@ -159,6 +188,8 @@ impl Canceller {
 
 struct Line {
     writer: Mutex<Option<std::io::PipeWriter>>,
+    /// The secrets the agent was told.
+    entrusted: Mutex<BTreeSet<String>>,
     inbox: Mutex<Inbox>,
     arrived: Condvar,
 }
@@ -174,6 +205,21 @@ struct Inbox {
 impl Line {
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn entrusted(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.entrusted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the agent said, without secrets that it was not told.
+    fn cleared<T: Serialize + DeserializeOwned>(&self, said: T, heard: &Heard) -> Result<T, Ended> {
+        if heard.trusted {
+            return Ok(said);
+        }
+        let cleared = heard.secrets.received(said, &self.entrusted());
+        cleared.map_err(|failure| Ended::Refused(Unreachable::new(failure.message)))
     }
 
     fn send(&self, request: &Request) -> Result<(), Unreachable> {
@@ -237,15 +283,35 @@ impl Line {
         &self,
         mut output: BufReader<std::io::PipeReader>,
         contents: &Contents,
-        listener: &Listener,
+        heard: Heard,
     ) -> Ended {
+        let mut printed = Printed::default();
         loop {
             let reply = match read_frame(&mut output) {
                 Ok(reply) => reply,
                 Err(error) => return Ended::Broken(error),
             };
             match reply {
-                Reply::Output { id, stream, text } => listener(id, stream, text),
+                Reply::Output { id, stream, text } => printed.take(id, stream, &text, &heard),
+                Reply::Done {
+                    id,
+                    outcome,
+                    milliseconds,
+                } => {
+                    printed.end(&heard);
+                    match self.cleared(outcome, &heard) {
+                        Ok(outcome) => self.keep(Reply::Done {
+                            id,
+                            outcome,
+                            milliseconds,
+                        }),
+                        Err(ended) => return ended,
+                    }
+                }
+                Reply::Ready { version, facts } => match self.cleared(facts, &heard) {
+                    Ok(facts) => self.keep(Reply::Ready { version, facts }),
+                    Err(ended) => return ended,
+                },
                 Reply::Want { sha256 } => {
                     if let Err(error) = contents.send(&sha256, &|piece| self.send(&piece)) {
                         return Ended::Refused(error);
@@ -288,6 +354,42 @@ impl Line {
     fn end(&self, why: Unreachable) {
         self.inbox().ended = Some(why);
         self.arrived.notify_all();
+    }
+}
+
+/// What a call has printed and nobody was told yet: a secret may come in
+/// pieces.
+#[derive(Default)]
+struct Printed {
+    id: u64,
+    streams: [(Option<Stream>, Masking); 2],
+}
+
+impl Printed {
+    fn take(&mut self, id: u64, stream: Stream, text: &str, heard: &Heard) {
+        self.id = id;
+        let of_stream = |known: &Option<Stream>| known.is_none_or(|known| known == stream);
+        let found = self.streams.iter_mut().find(|(known, _)| of_stream(known));
+        if let Some((known, masking)) = found {
+            *known = Some(stream);
+            let text = heard.secrets.passed(masking, text);
+            tell(id, stream, text, heard);
+        }
+    }
+
+    fn end(&mut self, heard: &Heard) {
+        for (stream, masking) in &mut self.streams {
+            if let Some(stream) = *stream {
+                let text = heard.secrets.rest(masking);
+                tell(self.id, stream, text, heard);
+            }
+        }
+    }
+}
+
+fn tell(id: u64, stream: Stream, text: String, heard: &Heard) {
+    if !text.is_empty() {
+        (heard.listener)(id, stream, text);
     }
 }
 

@@ -14,7 +14,6 @@ use veza_agent::outcome::{Failure, Outcome, Verdict};
 use veza_agent::protocol::Request;
 
 use super::host::RunHost;
-use super::once::Claim;
 use super::prepare::Unprepared;
 use super::session::{Answer, Session};
 use super::{Company, Shared};
@@ -26,17 +25,38 @@ use crate::script::tasks::{Call, Stop, TaskFailure, TaskId, Tasks, View};
 use crate::transport::Unreachable;
 
 /// How soon one that waits notices that the run was cancelled.
-const TICK: Duration = Duration::from_millis(50);
+pub(super) const TICK: Duration = Duration::from_millis(50);
 
-/// A play on one host.
+/// A play on one host, or what the script of one host has another one do.
 pub struct HostTasks {
     this: Weak<Self>,
+    /// Tells it apart from others that use the host.
+    id: u64,
     shared: Arc<Shared>,
     host: Arc<RunHost>,
     play: Play,
-    company: Arc<Company>,
+    pub(super) company: Arc<Company>,
+    pub(super) script: Arc<Script>,
     view: View,
     state: Mutex<State>,
+}
+
+/// A script on its way through a play, on whichever hosts its tasks are.
+pub(super) struct Script {
+    /// The host that it runs for.
+    pub host: String,
+    /// How often it came to each `once`.
+    turns: Mutex<HashMap<Site, usize>>,
+}
+
+impl Script {
+    /// How often it has come to this place before.
+    pub fn turn_at(&self, site: &Site) -> usize {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = turns.entry(site.clone()).or_default();
+        *turn += 1;
+        *turn - 1
+    }
 }
 
 #[derive(Default)]
@@ -45,8 +65,6 @@ struct State {
     outcomes: HashMap<TaskId, Arc<Outcome>>,
     handlers: Vec<Handler>,
     notified: BTreeSet<String>,
-    /// How often the host came to each place of a `once`.
-    turns: HashMap<Site, usize>,
     /// The handler that runs now.
     running: Option<String>,
 }
@@ -85,10 +103,41 @@ impl HostTasks {
         play: &Play,
         company: Arc<Company>,
     ) -> Result<Arc<Self>, Stop> {
+        let script = Script {
+            host: host.host.name.clone(),
+            turns: Mutex::default(),
+        };
+        Self::with(shared, host, play, company, Arc::new(script))
+    }
+
+    /// The same script and play on another host.
+    pub(super) fn elsewhere(&self, host: &Arc<RunHost>) -> Result<Arc<Self>, Stop> {
+        let there = Self::with(
+            self.shared.clone(),
+            host.clone(),
+            &self.play,
+            self.company.clone(),
+            self.script.clone(),
+        )?;
+        // What a handler does there is done in it.
+        there.state().running = self.state().running.clone();
+        Ok(there)
+    }
+
+    fn with(
+        shared: Arc<Shared>,
+        host: Arc<RunHost>,
+        play: &Play,
+        company: Arc<Company>,
+        script: Arc<Script>,
+    ) -> Result<Arc<Self>, Stop> {
+        let id = host.next_call();
         host.foresee(play)?;
         let user = host.user_for(&play.escalation.or(&host.host.escalation));
-        host.agent::<Unreachable>(&user, || Ok(()))
-            .map_err(|why| lose(&shared, &host, why))?;
+        host.turn.take(id, TICK, || shared.check_cancelled())?;
+        let connected = host.agent::<Unreachable>(&user, || Ok(()));
+        host.turn.pass(id);
+        connected.map_err(|why| lose(&shared, &host, why))?;
         let inventory = shared.playbook.inventory();
         let variables = inventory.variables(&host.host, &play.vars);
         let view = View {
@@ -108,10 +157,12 @@ impl HostTasks {
         };
         Ok(Arc::new_cyclic(|this| Self {
             this: this.clone(),
+            id,
             shared,
             host,
             play: play.clone(),
             company,
+            script,
             view,
             state: Mutex::default(),
         }))
@@ -123,7 +174,19 @@ impl HostTasks {
         if let Err(Stop::Task(failure)) = &ended {
             self.tell_forgotten(&failure.site);
         }
+        self.forget();
         ended
+    }
+
+    /// Lets go of the handlers: what they captured may hold this very thing.
+    pub(super) fn forget(&self) {
+        self.state().handlers.clear();
+    }
+
+    /// The host whose script asked for what is done here, if it is another.
+    fn caller(&self) -> Option<String> {
+        let own = self.script.host == self.view.name;
+        (!own).then(|| self.script.host.clone())
     }
 
     fn body(self: &Arc<Self>) -> Result<(), Stop> {
@@ -162,7 +225,7 @@ impl HostTasks {
 
     /// Says which handlers a failure keeps from running: the next run will not
     /// know that they are due.
-    fn tell_forgotten(&self, site: &Site) {
+    pub(super) fn tell_forgotten(&self, site: &Site) {
         let notified = self.state().notified.clone();
         if notified.is_empty() {
             return;
@@ -172,11 +235,20 @@ impl HostTasks {
             host: self.view.name.clone(),
             text: format!("notified handlers that did not run: {}", names.join(", ")),
             site: site.clone(),
+            caller: self.caller(),
         });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets others use the host, once nothing of this script is under way.
+    fn rest(&self) {
+        let busy = |entry: &Entry| matches!(entry, Entry::Task(_));
+        if !self.state().queue.iter().any(busy) {
+            self.host.turn.pass(self.id);
+        }
     }
 
     fn lost(&self, why: Unreachable) -> Stop {
@@ -185,6 +257,15 @@ impl HostTasks {
 
     /// Tells what has come back, in order; waits until `until` has, if given.
     fn collect(&self, until: Until) -> Result<(), Stop> {
+        let collected = self.collect_in_order(until);
+        if collected.is_err() {
+            // Nothing more comes of what was sent after it.
+            self.state().queue.clear();
+        }
+        collected
+    }
+
+    fn collect_in_order(&self, until: Until) -> Result<(), Stop> {
         loop {
             let Some(entry) = self.state().queue.pop_front() else {
                 return Ok(());
@@ -195,6 +276,7 @@ impl HostTasks {
                         host: self.view.name.clone(),
                         text,
                         site,
+                        caller: self.caller(),
                     });
                     continue;
                 }
@@ -227,6 +309,7 @@ impl HostTasks {
             module: sent.module.clone(),
             site: sent.site.clone(),
             handler: sent.handler.clone(),
+            caller: self.caller(),
             milliseconds,
             outcome: outcome.clone(),
         });
@@ -269,11 +352,23 @@ impl HostTasks {
             module: call.schema.name.clone(),
             site: call.site.clone(),
             handler: self.state().running.clone(),
+            caller: self.caller(),
             milliseconds: 0,
             outcome: Box::new(outcome.clone()),
         });
         self.state().outcomes.insert(id, Arc::new(outcome));
         Ok(id)
+    }
+
+    /// A call that failed before any agent was asked.
+    fn refused(&self, call: Call, failure: Failure) -> Result<TaskId, Stop> {
+        self.decided(&call, Outcome::failed(title(&call), failure.clone()))?;
+        Err(Stop::Task(Box::new(TaskFailure {
+            host: self.view.name.clone(),
+            module: call.schema.name.clone(),
+            failure,
+            site: call.site,
+        })))
     }
 
     /// A task that the tags leave out: the script may read its result, but
@@ -294,13 +389,17 @@ impl HostTasks {
             .or(&self.play.escalation)
             .or(&self.host.host.escalation);
         let user = self.host.user_for(&escalation);
-        let session = self
-            .host
-            .agent(&user, || self.settle().map_err(AgentError::Stop));
+        let goes_on = || self.check_cancelled();
+        self.host.turn.take(self.id, TICK, goes_on)?;
+        let settle = || self.collect(Until::All).map_err(AgentError::Stop);
+        let session = self.host.agent(&user, settle);
         let session = session.map_err(|error| match error {
             AgentError::Stop(stop) => stop,
             AgentError::Unreachable(why) => self.lost(why),
         })?;
+        if let Err(failure) = self.host.entrust(&session, &arguments) {
+            return self.refused(call, failure);
+        }
         let id = TaskId(self.host.next_call());
         let module = call.schema.name.clone();
         self.shared.send(Event::TaskStarted {
@@ -330,29 +429,8 @@ impl HostTasks {
         Ok(id)
     }
 
-    /// How often the host has come to this place before.
-    fn turn_at(&self, site: &Site) -> usize {
-        let mut state = self.state();
-        let turn = state.turns.entry(site.clone()).or_default();
-        *turn += 1;
-        *turn - 1
-    }
-
-    /// Why a block that another host ran has no value for this one either.
-    fn failed_there(&self, host: &str, stop: Stop, site: &Site) -> Stop {
-        let failure = match stop {
-            Stop::Task(failed) => Failure {
-                message: format!("on {host}, which ran it: {}", failed.failure.message),
-                ..failed.failure
-            },
-            Stop::Script(problem) => Failure::new(format!("on {host}, which ran it: {problem}")),
-            Stop::HostLost => Failure::new(format!("{host}, which ran it, was lost")),
-            Stop::Undecidable { .. } | Stop::Cancelled => return stop,
-        };
-        self.failure_of("once", failure, site)
-    }
-
-    fn failure_of(&self, module: &str, failure: Failure, site: &Site) -> Stop {
+    /// A failure that is not one of the agent's.
+    pub(super) fn failure_of(&self, module: &str, failure: Failure, site: &Site) -> Stop {
         Stop::Task(Box::new(TaskFailure {
             host: self.view.name.clone(),
             module: module.to_owned(),
@@ -361,11 +439,35 @@ impl HostTasks {
         }))
     }
 
-    fn check_cancelled(&self) -> Result<(), Stop> {
-        match self.shared.is_cancelled() {
-            true => Err(Stop::Cancelled),
-            false => Ok(()),
+    fn hand_over(&self, call: Call) -> Result<TaskId, Stop> {
+        self.check_cancelled()?;
+        self.collect(Until::Now)?;
+        let in_handler = self.state().running.is_some();
+        let (play, task) = (&self.play.tags, &call.options.tags);
+        if !self.shared.options.selects(play, task, in_handler) {
+            return Ok(self.left_out(&call));
         }
+        let preparation = &self.shared.preparation;
+        let arguments = match self.shared.check_provided(&call) {
+            Ok(()) => preparation.arguments(&call, &self.shared.playbook, &self.view),
+            Err(failure) => Err(failure.into()),
+        };
+        let synchronous = call.synchronous;
+        let id = match arguments {
+            Ok(arguments) => self.send(call, Value::Object(arguments))?,
+            Err(Unprepared::Unknown(origin)) => {
+                return self.decided(&call, Outcome::unknown(&title(&call), &origin));
+            }
+            Err(Unprepared::Failure(failure)) => return self.refused(call, *failure),
+        };
+        if synchronous {
+            self.collect(Until::Task(id))?;
+        }
+        Ok(id)
+    }
+
+    pub(super) fn check_cancelled(&self) -> Result<(), Stop> {
+        self.shared.check_cancelled()
     }
 
     /// The first handler that is notified, taken off the list of those.
@@ -395,10 +497,20 @@ impl HostTasks {
             "the handler \"{name}\" was notified, but is not defined"
         ));
         failure.hint = Some(match closest(name, known) {
+            _ if self.caller().is_some() => format!(
+                "What an `on` block notifies is defined in it: `handler(\"{name}\", || …)`."
+            ),
             Some(near) => format!("Did you mean \"{near}\"?"),
             None => format!("Define it with `handler(\"{name}\", || …)`."),
         });
         Err(self.failure_of("handler", failure, site))
+    }
+}
+
+impl Drop for HostTasks {
+    /// However it ended, others may use the host.
+    fn drop(&mut self) {
+        self.host.turn.pass(self.id);
     }
 }
 
@@ -429,38 +541,9 @@ impl Tasks for HostTasks {
     }
 
     fn call(&self, call: Call) -> Result<TaskId, Stop> {
-        self.check_cancelled()?;
-        self.collect(Until::Now)?;
-        let in_handler = self.state().running.is_some();
-        let (play, task) = (&self.play.tags, &call.options.tags);
-        if !self.shared.options.selects(play, task, in_handler) {
-            return Ok(self.left_out(&call));
-        }
-        let preparation = &self.shared.preparation;
-        let arguments = match self.shared.check_provided(&call) {
-            Ok(()) => preparation.arguments(&call, self.shared.playbook.project(), &self.view),
-            Err(failure) => Err(failure.into()),
-        };
-        let synchronous = call.synchronous;
-        let id = match arguments {
-            Ok(arguments) => self.send(call, Value::Object(arguments))?,
-            Err(Unprepared::Unknown(origin)) => {
-                return self.decided(&call, Outcome::unknown(&title(&call), &origin));
-            }
-            Err(Unprepared::Failure(failure)) => {
-                self.decided(&call, Outcome::failed(title(&call), (*failure).clone()))?;
-                return Err(Stop::Task(Box::new(TaskFailure {
-                    host: self.view.name.clone(),
-                    module: call.schema.name.clone(),
-                    failure: *failure,
-                    site: call.site,
-                })));
-            }
-        };
-        if synchronous {
-            self.collect(Until::Task(id))?;
-        }
-        Ok(id)
+        let sent = self.hand_over(call);
+        self.rest();
+        sent
     }
 
     fn result(&self, task: TaskId) -> Result<Arc<Outcome>, Stop> {
@@ -468,7 +551,9 @@ impl Tasks for HostTasks {
         if let Some(outcome) = known {
             return Ok(outcome);
         }
-        self.collect(Until::Task(task))?;
+        let collected = self.collect(Until::Task(task));
+        self.rest();
+        collected?;
         self.state()
             .outcomes
             .get(&task)
@@ -477,15 +562,26 @@ impl Tasks for HostTasks {
     }
 
     fn settle(&self) -> Result<(), Stop> {
-        self.collect(Until::All)
+        let collected = self.collect(Until::All);
+        self.rest();
+        collected
     }
 
     fn caught(&self, stopped: &TaskFailure) {
         self.shared.send(Event::FailureCaught {
-            host: stopped.host.clone(),
+            host: self.script.host.clone(),
             module: stopped.module.clone(),
             site: stopped.site.clone(),
         });
+    }
+
+    fn on(
+        &self,
+        host: &str,
+        site: &Site,
+        run: &mut dyn FnMut(Arc<dyn Tasks>) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        self.run_on(host, site, run)
     }
 
     fn once(
@@ -493,33 +589,7 @@ impl Tasks for HostTasks {
         site: &Site,
         run: &mut dyn FnMut() -> Result<Value, Stop>,
     ) -> Result<Value, Stop> {
-        self.settle()?;
-        let key = (site.clone(), self.turn_at(site));
-        let goes_on = || self.check_cancelled();
-        let onces = &self.company.onces;
-        match onces.claim(&key, &self.view.name, TICK, goes_on)? {
-            Claim::First(begun) => {
-                let ended = run();
-                begun.end(ended.clone());
-                ended
-            }
-            Claim::Ended {
-                ended: Ok(value), ..
-            } => Ok(value),
-            Claim::Ended {
-                host,
-                ended: Err(stop),
-            } => Err(self.failed_there(&host, stop, site)),
-            Claim::Circle { host } => {
-                let text = format!(
-                    "{host} runs this block and waits in it for another one, which {} runs",
-                    self.view.name
-                );
-                let failure = Failure::new(text)
-                    .hint("Let all hosts come to their `once` blocks in the same order.");
-                Err(self.failure_of("once", failure, site))
-            }
-        }
+        self.run_once(site, run)
     }
 
     fn is_dry_run(&self) -> bool {
@@ -577,8 +647,7 @@ fn lose(shared: &Shared, host: &RunHost, why: Unreachable) -> Stop {
     if shared.is_cancelled() {
         return Stop::Cancelled;
     }
-    if !host.is_out() {
-        host.leave();
+    if host.lose(&why.reason) {
         shared.send(Event::HostLost {
             host: host.host.name.clone(),
             reason: why.reason,
@@ -598,7 +667,7 @@ fn title(call: &Call) -> String {
         Some(Value::String(text)) => veza_agent::mark::show(text).into_owned(),
         Some(Value::Array(items)) => {
             let words: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
-            words.join(" ")
+            veza_agent::mark::show(&words.join(" ")).into_owned()
         }
         _ => String::new(),
     }

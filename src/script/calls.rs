@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use rhai::{Dynamic, Engine, ImmutableString, NativeCallContext};
 use serde_json::{Map, Value, json};
-use veza_agent::outcome::{Outcome, Side, Verdict};
+use veza_agent::mark;
+use veza_agent::outcome::{Failure, Outcome, Side, Verdict};
+use veza_agent::secrets::SHORTEST;
 
 use super::context::{self, Running, running, site};
 use super::diagnostics::Problem;
 use super::error::{Failed, fail_script};
+use super::secret;
 use super::tasks::{Call, CallOptions, Stop, TaskId};
 use super::unknown::Unknown;
 use super::value::{self, Refused};
@@ -86,9 +89,12 @@ fn call(
     }
     let (mut options, arguments) = split_options(schema, given);
     options.escalation = options.escalation.or(&running.escalation());
+    let mut arguments = canonical(schema, arguments);
+    conceal(&running, schema, &mut arguments)
+        .map_err(|failure| secret::told(context, failure.into()))?;
     let task = running.tasks.call(Call {
         schema: schema.clone(),
-        arguments: canonical(schema, arguments),
+        arguments,
         options,
         site: at,
         synchronous: running.is_in_try(context.call_level()),
@@ -190,6 +196,25 @@ fn canonical(schema: &Schema, given: Vec<(String, Value)>) -> Map<String, Value>
             None => (name, value),
         })
         .collect()
+}
+
+/// Makes secrets of the texts that were given for secret arguments. One that
+/// is too short to be hidden, such as `*` for no password, tells nothing.
+fn conceal(
+    running: &Running,
+    schema: &Schema,
+    arguments: &mut Map<String, Value>,
+) -> Result<(), Failure> {
+    for field in schema.fields.iter().filter(|field| field.secret) {
+        let Some(Value::String(text)) = arguments.get_mut(&field.name) else {
+            continue;
+        };
+        if !mark::is_marked(text) && text.len() >= SHORTEST {
+            let name = format!("{} of {}", field.name, schema.name);
+            *text = running.library.secrets.conceal(&name, text)?;
+        }
+    }
+    Ok(())
 }
 
 fn problem(context: &NativeCallContext, running: &Running, at: &Site, issue: Issue<()>) -> Failed {
@@ -301,9 +326,7 @@ fn changed(outcome: &Outcome) -> Value {
     match outcome.verdict {
         Verdict::Changed => true.into(),
         Verdict::Ok | Verdict::Skipped | Verdict::Failed => false.into(),
-        Verdict::Unknown => {
-            veza_agent::mark::unknown(&format!("whether {} changes", outcome.title)).into()
-        }
+        Verdict::Unknown => mark::unknown(&format!("whether {} changes", outcome.title)).into(),
     }
 }
 
@@ -313,7 +336,7 @@ fn diff(outcome: &Outcome) -> Value {
         Side::Value(value) => value.clone(),
         Side::Text(text) => text.clone().into(),
         Side::Opaque { sha256, size } => json!({ "sha256": sha256, "size": size }),
-        Side::Unknown(origin) => veza_agent::mark::unknown(origin).into(),
+        Side::Unknown(origin) => mark::unknown(origin).into(),
     };
     let changes = outcome.changes.iter();
     changes

@@ -9,6 +9,7 @@ use rhai::{Dynamic, NativeCallContext, Position};
 use super::declare::Declarations;
 use super::error::{Failed, fail_script};
 use super::library::Library;
+use super::marked::Marked;
 use super::tasks::{Stop, TaskFailure, Tasks};
 use super::unknown::Unknown;
 use crate::inventory::Escalation;
@@ -90,6 +91,14 @@ impl Running {
 
     fn tries(&self) -> MutexGuard<'_, Tries> {
         self.tries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same block of script on another host.
+    pub fn elsewhere(&self, tasks: Arc<dyn Tasks>) -> Self {
+        Self {
+            users: Mutex::new(self.users().clone()),
+            ..Self::new(tasks, self.library.clone())
+        }
     }
 
     fn users(&self) -> MutexGuard<'_, Vec<String>> {

@@ -14,6 +14,7 @@ use super::closure::Closure;
 use super::context::{Declaring, Tag, site, tag};
 use super::diagnostics::Problem;
 use super::error::{Failed, fail_script};
+use super::secret::told;
 use super::signatures::schemas;
 use super::value::{self, Refused};
 use crate::inventory::{Group, Host, Inventory, InventoryError};
@@ -39,6 +40,7 @@ pub(super) fn register(engine: &mut Engine) {
             host(&context, &name, options)
         },
     );
+    engine.register_fn("secrets", secrets);
     register_group(engine);
     engine.register_fn(
         "play",
@@ -226,6 +228,17 @@ fn host(context: &NativeCallContext, name: &str, options: Map) -> Result<(), Fai
     declare(context, &declaring, |declarations| {
         declarations.inventory.add_host(host)
     })
+}
+
+/// Says where secrets are.
+fn secrets(context: NativeCallContext, file: ImmutableString) -> Result<(), Failed> {
+    let declaring = declaring(&context)?;
+    match declaring.library.declare_secrets(&file) {
+        Ok(()) => Ok(()),
+        // The static check has told it.
+        Err(_) if declaring.is_lenient() => Ok(()),
+        Err(trouble) => Err(told(&context, trouble)),
+    }
 }
 
 fn group(

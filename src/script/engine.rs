@@ -13,7 +13,7 @@ use super::context::Tag;
 use super::library::{Functions, Library};
 use super::lookups::{self, Lookup};
 use super::resolver::Resolver;
-use super::{calls, connect, declare, flow, functions, options, retry, unknown};
+use super::{calls, connect, declare, flow, functions, options, retry, secret, unknown};
 use crate::script::catalog::Catalog;
 
 /// Words that Rhai keeps for its future and scripts of this field need.
@@ -104,6 +104,7 @@ fn methods() -> &'static [(String, usize)] {
 
 fn register_all(engine: &mut Engine, catalog: &Catalog) {
     unknown::register(engine, methods());
+    secret::register(engine, methods());
     lookups::register(engine);
     functions::register(engine);
     flow::register(engine);

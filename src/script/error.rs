@@ -7,6 +7,7 @@ use veza_agent::outcome::Failure;
 
 use super::diagnostics::Problem;
 use super::library::Library;
+use super::marked::Marked;
 use super::tasks::{Stop, TaskFailure};
 use super::unknown::Unknown;
 use super::value;

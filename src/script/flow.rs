@@ -4,20 +4,25 @@
 //! Their closures run at once, inside the play that calls them: they see and
 //! change the variables around them, and their value is handed back.
 
-use std::sync::LazyLock;
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
 use rhai::{Dynamic, Engine, EvalAltResult, FnPtr, ImmutableString, Map, NativeCallContext};
 use serde_json::Value;
 use veza_agent::outcome::Failure;
 
 use super::calls;
-use super::context::{self, Running, running, site};
+use super::context::{self, Running, Tag, running, site};
+use super::diagnostics::Problem;
 use super::error::{Failed, Place, fail_script, stop_of};
+use super::library::Library;
 use super::retry;
 use super::tasks::{Stop, TaskFailure};
 use super::value::{self, Refused};
+use crate::inventory::ALL;
+use crate::report::event::Site;
 use crate::schema::check::{Part, Shape};
-use crate::schema::{Field, Kind, Schema};
+use crate::schema::{Field, Kind, Schema, closest};
 
 /// What these functions take beside their closure, for the static check,
 /// `doc` and the check at run time.
@@ -30,6 +35,14 @@ pub fn schemas() -> &'static [Schema] {
                 vec![required(Field {
                     doc: "The user its tasks run as.".into(),
                     ..Field::new("user", Kind::String)
+                })],
+            ),
+            of(
+                "on",
+                &["host"],
+                vec![required(Field {
+                    doc: "The host its tasks run on.".into(),
+                    ..Field::new("host", Kind::String)
                 })],
             ),
             of("once", &[], Vec::new()),
@@ -58,6 +71,7 @@ fn required(field: Field) -> Field {
 /// Registers all of them.
 pub(super) fn register(engine: &mut Engine) {
     engine.register_fn("as_user", as_user);
+    engine.register_fn("on", on);
     engine.register_fn("once", once);
 }
 
@@ -69,6 +83,73 @@ fn as_user(
     let running = running(&context)?;
     let _inside = running.as_user(&user);
     body.call_within_context(&context, ())
+}
+
+fn on(context: NativeCallContext, host: ImmutableString, body: FnPtr) -> Result<Dynamic, Failed> {
+    let running = running(&context)?;
+    let at = site(&context, &running.library);
+    let groups = &running.tasks.view().hosts_by_group;
+    if let Some(problem) = no_such_host(&running.library, &at, &host, groups) {
+        return Err(fail_script(problem, context.call_position()));
+    }
+    let mut ended = Ok(Dynamic::UNIT);
+    let there = running.tasks.on(&host, &at, &mut |tasks| {
+        let inside = Arc::new(running.elsewhere(tasks));
+        ended = call_on(&context, &inside, &body);
+        match &ended {
+            Err(error) if !is_exit(error) => Err(stop_of_block(&inside, error)),
+            _ => Ok(()),
+        }
+    });
+    match there {
+        Ok(()) => ended,
+        Err(stop) => Err(context::stop(&context, &running, stop)),
+    }
+}
+
+/// Calls a closure so that its calls reach another host.
+fn call_on(
+    context: &NativeCallContext,
+    inside: &Arc<Running>,
+    body: &FnPtr,
+) -> Result<Dynamic, Failed> {
+    let mut state = context.global_runtime_state().clone();
+    state.tag = Dynamic::from(Tag::Running(inside.clone()));
+    let context = NativeCallContext::new_with_all_fields(
+        context.engine(),
+        context.fn_name(),
+        context.call_source(),
+        &state,
+        context.call_position(),
+    );
+    body.call_raw(&context, None, [])
+}
+
+/// What is wrong with the name of a host, if something is.
+pub(super) fn no_such_host(
+    library: &Library,
+    call: &Site,
+    name: &str,
+    groups: &BTreeMap<String, Vec<String>>,
+) -> Option<Problem> {
+    let hosts = groups.get(ALL).map(Vec::as_slice).unwrap_or_default();
+    if hosts.iter().any(|host| host == name) {
+        return None;
+    }
+    let near = closest(name, hosts.iter().map(String::as_str));
+    let label = match near {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None => "not a host".into(),
+    };
+    let at = library.site_of_string(call, name);
+    let message = format!("there is no host \"{name}\"");
+    let at = at.as_ref().unwrap_or(call);
+    let problem = library.problem_at("unknown_host", message, at, label);
+    Some(match (groups.contains_key(name), near) {
+        (true, _) => problem.help("It is a group; `on` takes one host."),
+        (false, None) => problem.help(format!("known hosts: {}", hosts.join(", "))),
+        (false, Some(_)) => problem,
+    })
 }
 
 fn once(context: NativeCallContext, body: FnPtr) -> Result<Dynamic, Failed> {
@@ -116,10 +197,14 @@ fn plain_value(
     }
 }
 
+fn is_exit(error: &EvalAltResult) -> bool {
+    matches!(error, EvalAltResult::Exit(..))
+}
+
 /// Why a block was left, for those who hear of it elsewhere; the error itself
 /// goes on.
 fn stop_of_block(running: &Running, error: &EvalAltResult) -> Stop {
-    if matches!(error, EvalAltResult::Exit(..)) {
+    if is_exit(error) {
         let failure = Failure::new("the script ended there with `exit`");
         return Stop::Task(Box::new(TaskFailure {
             host: running.tasks.view().name.clone(),

@@ -11,6 +11,8 @@ use super::context::{self, Running, Tag, running, site, tag};
 use super::error::{Failed, fail_script, terminate};
 use super::instrument::{CAUGHT, CONSTANT, DECIDED, DEFINE, ENTER_TRY, LEAVE_TRY, TEXT};
 use super::library::Library;
+use super::marked::{self, Marked};
+use super::secret::{self, Secret};
 use super::tasks::{Stop, TaskFailure};
 use super::unknown::{Unknown, is_known, undecidable};
 use super::value::{self, Refused};
@@ -42,6 +44,10 @@ pub(super) fn register(engine: &mut Engine) {
     engine.register_fn("flush_handlers", flush_handlers);
     engine.register_fn("is_known", |value: Dynamic| is_known(&value));
     engine.register_fn("to_json", to_json);
+    // Rhai's own for maps knows nothing of marks.
+    engine.register_fn("to_json", |context: NativeCallContext, map: &mut Map| {
+        to_json(context, map.clone().into())
+    });
     engine.register_fn("join", |list: &mut Array, separator: ImmutableString| {
         join(list, &separator)
     });
@@ -68,16 +74,15 @@ fn register_instruments(engine: &mut Engine) {
         },
     );
     engine.register_fn(CAUGHT, caught);
-    engine.register_fn(
-        DECIDED,
-        |context: NativeCallContext, value: Dynamic| match value
-            .read_lock::<Unknown>()
-            .map(|unknown| unknown.clone())
-        {
-            Some(unknown) => Err(undecidable(&context, &unknown)),
-            None => Ok(value),
-        },
-    );
+    engine.register_fn(DECIDED, |context: NativeCallContext, value: Dynamic| {
+        if let Some(unknown) = value.read_lock::<Unknown>() {
+            return Err(unknown.refuse(&context));
+        }
+        if let Some(secret) = value.read_lock::<Secret>() {
+            return Err(secret.refuse(&context));
+        }
+        Ok(value)
+    });
     engine.register_fn(DEFINE, define);
     engine.register_fn(CONSTANT, constant);
     engine.register_fn(TEXT, |text: ImmutableString| value::from_text(&text));
@@ -263,7 +268,10 @@ fn to_json(context: NativeCallContext, value: Dynamic) -> Result<Dynamic, Failed
     let running = running(&context).ok();
     let view = running.as_ref().map(|running| running.tasks.view());
     match (value::to_json(&value, view), &running) {
-        (Ok(json), _) => Ok(value::from_text(&json.to_string())),
+        (Ok(json), _) => match library(&context)?.secrets.json(&json) {
+            Ok(text) => Ok(value::from_text(&text)),
+            Err(failure) => Err(secret::told(&context, failure.into())),
+        },
         (Err(Refused::Stop(stop)), Some(running)) => Err(context::stop(&context, running, stop)),
         (Err(Refused::Stop(stop)), None) => Err(terminate(stop, context.call_position())),
         (Err(Refused::Type(got)), _) => Err(format!("{got} cannot be written as JSON").into()),
@@ -271,14 +279,7 @@ fn to_json(context: NativeCallContext, value: Dynamic) -> Result<Dynamic, Failed
 }
 
 fn join(list: &mut Array, separator: &str) -> Dynamic {
-    let texts: Vec<_> = list.iter().map(ToString::to_string).collect();
-    let unknowns = list.iter().map(|item| {
-        item.read_lock::<Unknown>()
-            .map(|unknown| unknown.text().to_owned())
-    });
-    let texts: Vec<_> = unknowns
-        .zip(texts)
-        .map(|(unknown, text)| unknown.unwrap_or(text))
-        .collect();
+    let text = |item: &Dynamic| marked::text(item).unwrap_or_else(|| item.to_string());
+    let texts: Vec<_> = list.iter().map(text).collect();
     value::from_text(&texts.join(separator))
 }

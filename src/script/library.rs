@@ -9,15 +9,17 @@ use rhai::{AST, Dynamic, Engine, ParseError, ParseErrorType, Position};
 use super::catalog::Catalog;
 use super::diagnostics::Problem;
 use super::instrument;
-use super::project::{ImportError, Project};
+use super::project::{Found, ImportError, Project};
 use super::source::Source;
 use super::tokens::token_end;
 use crate::report::event::Site;
+use crate::secrets::{Secrets, Trouble};
 
 /// The scripts of a playbook and what they may use.
 pub(super) struct Library {
     pub project: Project,
     pub catalog: Arc<Catalog>,
+    pub secrets: Arc<Secrets>,
     /// Parses without looking for undefined variables.
     parser: Engine,
     main: String,
@@ -43,6 +45,7 @@ impl Library {
         Self {
             project,
             catalog,
+            secrets: Arc::default(),
             parser,
             main,
             functions: OnceLock::new(),
@@ -55,6 +58,18 @@ impl Library {
     /// The env file.
     pub fn main(&self) -> Option<&str> {
         Some(&self.main)
+    }
+
+    /// Takes in a file of secrets, by its path in the project.
+    pub fn declare_secrets(&self, id: &str) -> Result<(), Trouble> {
+        match self.project.find(id).map_err(Trouble::new)? {
+            Some(Found::OnDisk(path)) => self.secrets.declare(id, &path),
+            _ => Err(
+                Trouble::new(format!("there is no file {id} in the project")).help(format!(
+                    "`veza-play vault set {id} NAME --recipient KEY` makes one."
+                )),
+            ),
+        }
     }
 
     /// Notes the functions of the engine that runs the scripts.

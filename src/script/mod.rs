@@ -48,6 +48,10 @@ mod flow;
 
 mod retry;
 
+mod marked;
+
+mod secret;
+
 mod unknown;
 
 mod value;
@@ -73,6 +77,8 @@ pub use signatures::schemas as declaration_schemas;
 
 use crate::inventory::Inventory;
 use crate::play::Play;
+use crate::report::event::Site;
+use crate::secrets::Secrets;
 use catalog::Catalog;
 use context::{Declaring, Running, Tag};
 use declare::Declarations;
@@ -143,7 +149,10 @@ impl Playbook {
     /// problems of the check it goes on, to find others behind them.
     fn evaluate(library: Arc<Library>, overrides: &Overrides) -> Result<Self, Vec<Problem>> {
         let (mut engine, declaring) = declaring(&library);
-        let found = lint::problems(&library, &engine);
+        let lint::Findings {
+            problems: found,
+            hosts,
+        } = lint::findings(&library, &engine);
         if found.is_empty() {
             engine.set_strict_variables(true);
             declaring.be_strict();
@@ -157,7 +166,14 @@ impl Playbook {
         } = declarations;
         let mut problems = [found, problems].concat();
         match stopped {
-            None => problems.extend(check_patterns(&declaring, &inventory, &plays)),
+            None => {
+                problems.extend(check_patterns(&declaring, &inventory, &plays));
+                let groups = inventory.host_names_by_group();
+                let missing = |(site, name): &(Site, String)| {
+                    flow::no_such_host(&library, site, name, &groups)
+                };
+                problems.extend(hosts.iter().filter_map(missing));
+            }
             // What stopped it has most likely been found by the check already.
             Some(_) if !problems.is_empty() => {}
             Some(problem) => problems.push(problem),
@@ -185,6 +201,11 @@ impl Playbook {
     /// The plays, in the order in which they run.
     pub fn plays(&self) -> &[Play] {
         &self.plays
+    }
+
+    /// The secrets that its scripts name.
+    pub fn secrets(&self) -> &Arc<Secrets> {
+        &self.library.secrets
     }
 
     /// The project's files.

@@ -22,6 +22,7 @@ use super::diagnostics::Problem;
 use super::error::{Failed, fail_script, raise};
 use super::library::Library;
 use super::lint;
+use super::secret::told;
 use super::tasks::View;
 use super::value::{self, Refused};
 use crate::schema::check::{Issue, Part};
@@ -293,8 +294,64 @@ fn fill(context: NativeCallContext, options: &mut Options, given: Map) -> Result
     }
     match schema.check(&parts, &(), false).into_iter().next() {
         Some(issue) => Err(refuse(&context, issue)),
-        None => Ok(completed(&schema.fields, given)),
+        None => {
+            let mut filled = completed(&schema.fields, given);
+            conceal(&context, &schema.fields, &mut filled)?;
+            Ok(filled)
+        }
     }
+}
+
+/// Makes secrets of the texts that were given for secret options.
+fn conceal(context: &NativeCallContext, fields: &[Field], filled: &mut Map) -> Result<(), Failed> {
+    for field in fields {
+        if let Some(value) = filled.get_mut(field.name.as_str()) {
+            conceal_value(context, field, &field.kind, value)?;
+        }
+    }
+    Ok(())
+}
+
+fn conceal_value(
+    context: &NativeCallContext,
+    field: &Field,
+    kind: &Kind,
+    value: &mut Dynamic,
+) -> Result<(), Failed> {
+    if let Some(text) = value
+        .read_lock::<ImmutableString>()
+        .map(|text| text.clone())
+    {
+        if field.secret {
+            let secrets = match tag(context)? {
+                Tag::Running(running) => running.library.secrets.clone(),
+                Tag::Declaring(declaring) => declaring.library.secrets.clone(),
+            };
+            let concealed = secrets.conceal(&field.name, &text);
+            let concealed = concealed.map_err(|failure| told(context, failure.into()))?;
+            *value = value::from_text(&concealed);
+        }
+        return Ok(());
+    }
+    if let Some(mut items) = value.write_lock::<Array>() {
+        let item = match kind {
+            Kind::List(item) => item,
+            _ => kind,
+        };
+        return items
+            .iter_mut()
+            .try_for_each(|value| conceal_value(context, field, item, value));
+    }
+    if let Some(mut map) = value.write_lock::<Map>() {
+        return match kind {
+            Kind::Record(fields) => conceal(context, fields, &mut map),
+            Kind::Map(item) => map
+                .values_mut()
+                .try_for_each(|value| conceal_value(context, field, item, value)),
+            _ => Ok(()),
+        };
+    }
+    Ok(())
 }
 
 fn completed(fields: &[Field], given: Map) -> Map {

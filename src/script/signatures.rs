@@ -139,5 +139,14 @@ pub fn schemas() -> Vec<Schema> {
             ],
         ),
         of("local", "This machine.", &[], vec![]),
+        of(
+            "secrets",
+            "Says which file holds the secrets that `secret(…)` names; there may be several.",
+            &["file"],
+            vec![required(text(
+                "file",
+                "A file that `veza-play vault` or `ansible-vault` makes, by its path in the project.",
+            ))],
+        ),
     ]
 }

@@ -39,6 +39,15 @@ pub trait Tasks: Send + Sync {
     /// Tells that the script caught a failure and goes on.
     fn caught(&self, stopped: &TaskFailure);
 
+    /// Hands `run` the tasks of another host, and settles what it calls there;
+    /// why the block did not come to its end. `site` is where it is written.
+    fn on(
+        &self,
+        host: &str,
+        site: &Site,
+        run: &mut dyn FnMut(Arc<dyn Tasks>) -> Result<(), Stop>,
+    ) -> Result<(), Stop>;
+
     /// Runs a block that is run once in a play, or waits for the host that
     /// does; its value, or why it has none. `site` is where it is written.
     fn once(

@@ -11,6 +11,7 @@ use veza_agent::mark;
 
 use super::context::{self, Tag};
 use super::error::{Failed, terminate};
+use super::marked::{self, Marked};
 use super::tasks::Stop;
 
 /// A text of which at least a part is not known yet.
@@ -20,9 +21,6 @@ pub(super) struct Unknown {
 }
 
 impl Unknown {
-    /// What the engine calls the type in its messages.
-    pub const NAME: &'static str = "value that is known only after apply";
-
     /// Whether the engine speaks of this type, by either of its names.
     pub fn is_named_in(text: &str) -> bool {
         text.contains(Self::NAME) || text.contains(std::any::type_name::<Self>())
@@ -40,14 +38,21 @@ impl Unknown {
         Self { text: text.into() }
     }
 
-    /// The text with its marks.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
     /// Where the value will come from.
     pub fn origin(&self) -> &str {
         mark::unknown_origin(&self.text).unwrap_or(Self::NAME)
+    }
+}
+
+impl Marked for Unknown {
+    const NAME: &'static str = "value that is known only after apply";
+
+    fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn refuse(&self, context: &NativeCallContext) -> Failed {
+        undecidable(context, self)
     }
 }
 
@@ -72,82 +77,20 @@ pub(super) fn undecidable(context: &NativeCallContext, unknown: &Unknown) -> Fai
     terminate(Stop::Undecidable { origin, site }, context.call_position())
 }
 
-/// The operators that need to know both sides.
-const OPERATORS: [&str; 20] = [
-    "==", "!=", "<", ">", "<=", ">=", "-", "*", "/", "%", "**", "&", "|", "^", "<<", ">>", "-=",
-    "*=", "/=", "%=",
-];
-
 /// Teaches the engine what may be done with an unknown. `methods` are the
 /// functions of plain values with their numbers of arguments; on an unknown
 /// they give another one.
 pub(super) fn register(engine: &mut Engine, methods: &[(String, usize)]) {
-    engine.register_type_with_name::<Unknown>(Unknown::NAME);
-    let (unknown, any) = (TypeId::of::<Unknown>(), TypeId::of::<Dynamic>());
+    marked::register::<Unknown>(engine);
     for (name, count) in methods.iter().filter(|(_, count)| (1..=4).contains(count)) {
-        let types: Vec<_> = std::iter::once(unknown)
+        let any = TypeId::of::<Dynamic>();
+        let types: Vec<_> = std::iter::once(TypeId::of::<Unknown>())
             .chain(std::iter::repeat_n(any, count - 1))
             .collect();
         engine.register_raw_fn(name, &types, |_, arguments| Ok(arguments[0].clone()));
     }
-    for operator in OPERATORS {
-        for types in [[unknown, any], [any, unknown]] {
-            engine.register_raw_fn(operator, types, |context, arguments| {
-                refuse(&context, arguments)
-            });
-        }
-    }
-    for operator in ["!", "-"] {
-        engine.register_raw_fn(operator, [unknown], |context, arguments| {
-            refuse(&context, arguments)
-        });
-    }
-    register_text(engine);
     engine.register_indexer_get(|value: &mut Unknown, _: Dynamic| value.clone());
     engine.register_iterator_result::<Unknown, Dynamic>();
-}
-
-fn refuse(context: &NativeCallContext, arguments: &mut [&mut Dynamic]) -> Result<Dynamic, Failed> {
-    let unknown = arguments
-        .iter()
-        .find_map(|value| value.read_lock::<Unknown>().map(|u| u.clone()));
-    Err(undecidable(
-        context,
-        &unknown.unwrap_or_else(|| Unknown::new(Unknown::NAME)),
-    ))
-}
-
-/// Text that takes in an unknown becomes one.
-fn register_text(engine: &mut Engine) {
-    engine.register_fn("to_string", |value: &mut Unknown| value.text.clone());
-    engine.register_fn("to_debug", |value: &mut Unknown| value.text.clone());
-    engine.register_fn("+", |text: ImmutableString, value: Unknown| {
-        joined(&text, &value.text)
-    });
-    engine.register_fn("+", |value: Unknown, text: ImmutableString| {
-        joined(&value.text, &text)
-    });
-    engine.register_fn("+", |one: Unknown, other: Unknown| {
-        joined(&one.text, &other.text)
-    });
-    let types = [TypeId::of::<ImmutableString>(), TypeId::of::<Unknown>()];
-    engine.register_raw_fn("+=", types, |_, arguments| {
-        let text = format!(
-            "{}{}",
-            arguments[0],
-            arguments[1]
-                .read_lock::<Unknown>()
-                .map_or_else(String::new, |u| u.text.to_string())
-        );
-        *arguments[0] = Dynamic::from(Unknown::of_text(&text));
-        Ok(Dynamic::UNIT)
-    });
-}
-
-fn joined(one: &str, other: &str) -> Unknown {
-    Unknown {
-        text: format!("{one}{other}").into(),
-    }
 }
 
 /// `for x in unknown` ends at once with the reason.

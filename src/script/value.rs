@@ -7,6 +7,8 @@ use veza_agent::mark;
 
 use super::calls::TaskResult;
 use super::lookups::Lookup;
+use super::marked;
+use super::secret::Secret;
 use super::tasks::{Stop, View};
 use super::unknown::Unknown;
 
@@ -35,10 +37,12 @@ pub(super) fn from_json(value: &Value) -> Dynamic {
     }
 }
 
-/// A text, or an unknown when any part of it is not known yet.
+/// A text; an unknown when any part of it is not known yet, a secret when any
+/// part is one.
 pub(super) fn from_text(text: &str) -> Dynamic {
     match mark::unknown_origin(text) {
         Some(_) => Dynamic::from(Unknown::of_text(text)),
+        None if mark::has_secret(text) => Dynamic::from(Secret::of_text(text)),
         None => text.into(),
     }
 }
@@ -91,8 +95,8 @@ pub(super) fn to_json(value: &Dynamic, view: Option<&View>) -> Result<Value, Ref
 }
 
 fn special(value: &Dynamic, view: Option<&View>) -> Result<Value, Refused> {
-    if let Some(unknown) = value.read_lock::<Unknown>() {
-        return Ok(unknown.text().into());
+    if let Some(text) = marked::text(value) {
+        return Ok(text.into());
     }
     if let Some(result) = value.read_lock::<TaskResult>() {
         return result.to_json().map_err(Refused::Stop);

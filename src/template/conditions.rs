@@ -8,7 +8,7 @@ use minijinja::{Error, State, Value, tests};
 
 use super::builtins::{invalid, items};
 use super::marks::Registry;
-use super::{marks, numbers, python};
+use super::{marks, numbers, python, secrets};
 
 /// Adds the tests of this file.
 pub fn register(registry: &mut Registry) {
@@ -77,15 +77,29 @@ fn register_comparisons(registry: &mut Registry) {
     }
     for name in ["in", "__in"] {
         registry.plain_test(name, |state: &mut State, item: &Value, all: &Value| {
-            is_in(state, item, all)
+            is_in_secretly(state, item, all)
         });
     }
     registry.plain_test(
         "__not_in",
-        |state: &mut State, item: &Value, all: &Value| is_in(state, item, all).map(|found| !found),
+        |state: &mut State, item: &Value, all: &Value| {
+            is_in_secretly(state, item, all).map(|found| !found)
+        },
     );
     registry.test("lower", tests::is_lower);
     registry.test("upper", tests::is_upper);
+}
+
+/// A secret is looked for by its value.
+fn is_in_secretly(state: &mut State, item: &Value, all: &Value) -> Result<bool, Error> {
+    let args = [item.clone(), all.clone()];
+    if !secrets::any(&args) {
+        return is_in(state, item, all);
+    }
+    let found = secrets::decided(state, &args, |state, args| {
+        is_in(state, &args[0], &args[1]).map(Value::from)
+    });
+    Ok(found?.is_true())
 }
 
 fn is_in(state: &State, item: &Value, all: &Value) -> Result<bool, Error> {

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use indexmap::IndexMap;
 use minijinja::value::{Enumerator, Kwargs, Object, ObjectRepr, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
+use veza_agent::mark;
 
 use super::marks::Registry;
 use super::python;
@@ -53,6 +54,9 @@ fn dict(value: &Value) -> Result<Value, Error> {
 fn settle(value: &Value) -> Result<Value, Error> {
     match value.kind() {
         ValueKind::Iterable => Ok(List::of(value.try_iter()?)),
+        _ if value.as_str().is_some_and(|text| !mark::is_whole(text)) => Err(invalid(
+            "a part of a secret, or of what is not known yet, cannot be cut out",
+        )),
         _ => Ok(value.clone()),
     }
 }

@@ -9,9 +9,9 @@ use super::{context, python};
 
 /// Adds the filters of this file.
 pub fn register(registry: &mut Registry) {
-    registry.mover("to_json", to_json);
-    registry.mover("to_nice_json", to_nice_json);
-    registry.mover("tojson", tojson);
+    registry.writer("to_json", to_json);
+    registry.writer("to_nice_json", to_nice_json);
+    registry.writer("tojson", tojson);
     registry.reader("from_json", from_json);
 }
 

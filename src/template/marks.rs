@@ -12,6 +12,7 @@ use super::builtins::invalid;
 use super::containers::List;
 use super::python;
 use super::rewrite::{EACH, TRUTH};
+use super::secrets;
 
 const UNDECIDED: &str = "this needs a value that is known only after apply: ";
 
@@ -57,12 +58,35 @@ impl Registry {
             let args = values(args);
             match args.iter().find_map(origin) {
                 Some(origin) => Ok(Value::from(mark::unknown(&origin))),
+                None if secrets::any(&args) => {
+                    secrets::applied(state, name, &args, |state, args| call(&inner, state, args))
+                }
                 None => call(&inner, state, &args),
             }
         });
     }
 
-    /// Adds a filter that only moves values about.
+    /// Adds a filter that writes values down in a notation of its own: unknown
+    /// texts stay what they are, but a secret has to be written so too.
+    pub fn writer<F, Rv, Args>(&mut self, name: &'static str, filter: F)
+    where
+        F: Function<Rv, Args>,
+        Rv: FunctionResult,
+        Args: for<'a> FunctionArgs<'a>,
+    {
+        let inner = Value::from_function(filter);
+        self.filter(name, move |state: &mut State, args: Rest<ValueOrKwargs>| {
+            let args = values(args);
+            match secrets::any(&args) {
+                true => {
+                    secrets::applied(state, name, &args, |state, args| call(&inner, state, args))
+                }
+                false => call(&inner, state, &args),
+            }
+        });
+    }
+
+    /// Adds a filter that only moves values about. Of a text it moves parts.
     pub fn mover<F, Rv, Args>(&mut self, name: &'static str, filter: F)
     where
         F: Function<Rv, Args>,
@@ -71,7 +95,13 @@ impl Registry {
     {
         let inner = Value::from_function(filter);
         self.filter(name, move |state: &mut State, args: Rest<ValueOrKwargs>| {
-            call(&inner, state, &values(args))
+            let args = values(args);
+            match secrets::any_text(&args) {
+                true => {
+                    secrets::applied(state, name, &args, |state, args| call(&inner, state, args))
+                }
+                false => call(&inner, state, &args),
+            }
         });
     }
 
@@ -98,6 +128,9 @@ impl Registry {
             let args = values(args);
             match args.iter().find_map(origin) {
                 Some(origin) => Err(undecided(&origin)),
+                None if secrets::any(&args) => {
+                    secrets::decided(state, &args, |state, args| call(&inner, state, args))
+                }
                 None => call(&inner, state, &args),
             }
         });
@@ -127,6 +160,9 @@ pub fn register(registry: &mut Registry) {
     registry.filter(EACH, |value: &Value| {
         known_text(value)?;
         Ok::<_, Error>(match value.as_str() {
+            Some(text) if mark::has_secret(text) => {
+                return Err(invalid("a secret cannot be looped over"));
+            }
             Some(text) => text.chars().map(Value::from).collect(),
             None if value.is_none() => return Err(invalid("None cannot be looped over")),
             None => value.clone(),

@@ -7,7 +7,7 @@ use minijinja_contrib::pycompat;
 use veza_agent::mark;
 
 use super::containers::List;
-use super::{marks, python};
+use super::{marks, python, secrets};
 
 /// Calls a method that a value itself does not have.
 pub fn call(
@@ -31,6 +31,21 @@ pub fn call(
     if let Some(origin) = texts.into_iter().find_map(marks::origin) {
         return Ok(Value::from(mark::unknown(&origin)));
     }
+    let all: Vec<Value> = [value].into_iter().chain(args).cloned().collect();
+    if secrets::any(&all) {
+        return secrets::applied(state, method, &all, |state, all| {
+            method_of_text(state, &all[0], method, &all[1..])
+        });
+    }
+    method_of_text(state, value, method, args)
+}
+
+fn method_of_text(
+    state: &mut State,
+    value: &Value,
+    method: &str,
+    args: &[Value],
+) -> Result<Value, Error> {
     let text = value.as_str().unwrap_or_default();
     match of_text(text, method, args) {
         Some(result) => result,

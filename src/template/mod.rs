@@ -14,6 +14,8 @@
 //!   comparison, `{% if unknown %}` and a loop over one are errors that tell
 //!   the origin. Not noticed are several comparisons in a row
 //!   (`1 < unknown < 3`).
+//! - Secrets are marked texts too. What a filter makes of one is another
+//!   secret, and whatever is part of it: the whole text of `to_json`.
 //! - `lookup`, `query`, `now`, `lipsum` and `omit` do not exist. Neither do
 //!   the filters `strftime`, `to_datetime`, `password_hash`, `vault`,
 //!   `unvault`, `fileglob`, `realpath`, `expanduser`, `expandvars`,
@@ -43,6 +45,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde_json::{Map, Value};
+use veza_agent::mark;
+
+use crate::secrets::Secrets;
 
 mod header;
 
@@ -63,6 +68,7 @@ mod context;
 mod marks;
 mod methods;
 mod python;
+mod secrets;
 
 mod builtins;
 mod convert;
@@ -190,17 +196,19 @@ impl Templates {
     }
 
     /// Renders `source`. `find` resolves the names that it and its includes
-    /// give to include, import and extends.
+    /// give to include, import and extends; `known` are the secrets whose
+    /// marks may be in `context`.
     pub fn render(
         &self,
         source: &Source,
         context: &Map<String, Value>,
         find: &dyn Fn(&str) -> Option<Source>,
+        known: &Arc<Secrets>,
     ) -> Result<String, TemplateError> {
         let mut library = Library::new(source)?;
         library.add_constant_names(find);
         loop {
-            let (result, wanted) = self.attempt(&library, context)?;
+            let (result, wanted) = self.attempt(&library, context, known)?;
             // A name that was computed is found only now. Rendering has no
             // effects, so it can start again.
             if library.add_all(wanted, find) {
@@ -208,6 +216,10 @@ impl Templates {
             }
             let rendered = result
                 .map_err(|error| TemplateError::explain(&error, &library, self, Some(context)))?;
+            if !mark::is_whole(&rendered) {
+                let message = "A part of a secret, or of what is not known yet, was cut out";
+                return Err(TemplateError::new(library.main(), message.into(), None));
+            }
             return Ok(library.main().restore_newlines(rendered));
         }
     }
@@ -253,9 +265,11 @@ impl Templates {
         &self,
         library: &Library,
         context: &Map<String, Value>,
+        known: &Arc<Secrets>,
     ) -> Result<(Result<String, minijinja::Error>, BTreeSet<String>), TemplateError> {
         let wanted = Arc::new(Mutex::new(BTreeSet::new()));
         let mut env = self.environment(library)?;
+        env.add_global(secrets::NAME, secrets::Handle::value(known));
         let texts: BTreeMap<String, String> = library.texts();
         let asked = wanted.clone();
         env.set_loader(move |name| {

@@ -131,6 +131,9 @@ fn end_item(value: &Value, last: bool) -> Result<Value, Error> {
     if let Some(origin) = super::marks::origin(value).filter(|_| value.as_str().is_some()) {
         return Ok(Value::from(veza_agent::mark::unknown(&origin)));
     }
+    if value.as_str().is_some_and(veza_agent::mark::has_secret) {
+        return Err(invalid("one letter of a secret cannot be hidden"));
+    }
     if value.kind() == ValueKind::Number || value.kind() == ValueKind::Bool {
         return Err(invalid("only a list or a text has a first and a last item"));
     }

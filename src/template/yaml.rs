@@ -9,10 +9,10 @@ use super::yaml_write::{Flow, Style, document};
 
 /// Adds the filters of this file.
 pub fn register(registry: &mut Registry) {
-    registry.mover("to_yaml", |value: &Value, kwargs: Kwargs| {
+    registry.writer("to_yaml", |value: &Value, kwargs: Kwargs| {
         dump(value, &kwargs, None, 2)
     });
-    registry.mover(
+    registry.writer(
         "to_nice_yaml",
         |value: &Value, args: Rest<Value>, kwargs: Kwargs| {
             let indent = args.first().and_then(Value::as_usize);

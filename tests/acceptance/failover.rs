@@ -8,6 +8,7 @@ use crate::traffic::{Crowd, Traffic};
 use crate::watch::Watch;
 
 const CROWD: Crowd = Crowd {
+    below: "",
     regulars: 4,
     strangers: 3,
     patient: 0,

@@ -17,6 +17,8 @@ mod failover;
 
 mod stickiness;
 
+mod switch;
+
 mod roles;
 
 #[path = "../support/mod.rs"]

@@ -27,7 +27,27 @@ struct Case {
     files: &'static [&'static str],
 }
 
+/// Roles that need more than one clean host, and what shows the same of them.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("haproxy_switch", "tests/haproxy/switch.rs"),
+    ("letsencrypt", "tests/haproxy/tls.rs"),
+];
+
 const CASES: &[Case] = &[
+    Case {
+        role: "common",
+        before: "",
+        given: r#"
+            hostname: "baseline", operator: "ops", sysctl: #{ "net.core.somaxconn": 4000 },
+            operator_keys: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDeTCyzQBhDxBkfbPBrBLBqZqjAnIoEDrnvYDJyZLjXZ alice"]
+        "#,
+        change: r#"journal_size: "100M""#,
+        tasks: &[
+            "template /etc/systemd/journald.conf.d/common.conf",
+            "systemd systemd-journald.service (restarted)",
+        ],
+        files: &["/etc/systemd/journald.conf.d/common.conf"],
+    },
     Case {
         role: "haproxy",
         before: "",
@@ -85,11 +105,18 @@ fn every_role_has_a_case() {
     let roles: BTreeSet<String> = roles
         .map(|role| role.file_name().to_string_lossy().into_owned())
         .collect();
-    let cases = CASES.iter().map(|case| case.role.to_owned()).collect();
+    let cases = CASES.iter().map(|case| case.role);
+    let elsewhere = ELSEWHERE.iter().map(|(role, _)| *role);
+    let cases: BTreeSet<String> = cases.chain(elsewhere).map(str::to_owned).collect();
     assert_eq!(
         roles, cases,
         "the roles on the left, the cases of this test on the right"
     );
+    for (role, path) in ELSEWHERE {
+        let test = std::fs::read_to_string(checkout().join(path)).expect("the test is there");
+        let keeps = test.contains("promise::keep") || test.contains("keeps_its_promise");
+        assert!(keeps, "{path} does not hold {role} to its promise");
+    }
 }
 
 #[test]

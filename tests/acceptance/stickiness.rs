@@ -9,6 +9,7 @@ use crate::support::lab::{inside, wait_for};
 use crate::traffic::{Crowd, Traffic};
 
 const CROWD: Crowd = Crowd {
+    below: "",
     regulars: 4,
     strangers: 3,
     patient: 2,

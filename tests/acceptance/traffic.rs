@@ -17,7 +17,10 @@ const TIME_LIMIT: Duration = Duration::from_secs(180);
 const COUNT_LIMIT: usize = 10_000;
 
 /// How many clients of each kind there are.
+#[derive(Debug, Clone, Copy)]
 pub struct Crowd {
+    /// Below which path they ask; empty for the root.
+    pub below: &'static str,
     /// Who keep their connection and their cookies.
     pub regulars: usize,
     /// Who come once, with a new connection and no cookie.
@@ -39,6 +42,7 @@ type Behaviour = fn(&Log, &str);
 
 struct Log {
     address: SocketAddr,
+    below: &'static str,
     started: Instant,
     stop: AtomicBool,
     answers: Mutex<Vec<Answer>>,
@@ -83,6 +87,7 @@ impl Traffic {
     pub fn start(address: SocketAddr, crowd: &Crowd) -> Self {
         let log = Arc::new(Log {
             address,
+            below: crowd.below,
             started: Instant::now(),
             stop: AtomicBool::new(false),
             answers: Mutex::default(),
@@ -157,7 +162,7 @@ impl Log {
             }
             assert!(count < COUNT_LIMIT, "{client} has asked {count} times");
             let begun = Instant::now();
-            let result = browser.get(path);
+            let result = browser.get(&format!("{}{path}", self.below));
             let answer = Answer {
                 client: client.to_owned(),
                 begun,
@@ -176,7 +181,7 @@ impl Log {
         let mut browser = Browser::new(self.address);
         while self.goes_on() {
             let begun = Instant::now();
-            let opened = browser.upgrade("/ws");
+            let opened = browser.upgrade(&format!("{}/ws", self.below));
             let visit = Visit {
                 client: client.to_owned(),
                 begun,

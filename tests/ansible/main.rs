@@ -145,3 +145,8 @@ fn account() {
 fn lines() {
     family("lines");
 }
+
+#[test]
+fn network() {
+    family("network");
+}

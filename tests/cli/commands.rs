@@ -117,7 +117,10 @@ fn what_doc_says_of_plays_is_true() {
     }
     assert!(examples.len() > 10, "{examples:?}");
     let body = examples.concat();
-    let project = three_hosts(&format!("play(\"p\", \"db\", || {{\n{body}}});"));
+    let plays = format!("secrets(\"secrets/prod.toml\");\nplay(\"p\", \"db\", || {{\n{body}}});");
+    let project = three_hosts(&plays);
+    let vault = "recipients = []\n[secrets]\ndb_password = \"\"\n";
+    project.write("secrets/prod.toml", vault);
     sandbox(&project, &["--check"]).ended_with(0);
 }
 

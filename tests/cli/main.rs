@@ -16,6 +16,8 @@ mod batches;
 
 mod once;
 
+mod elsewhere;
+
 mod waiting;
 
 mod output;

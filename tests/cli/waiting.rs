@@ -12,9 +12,19 @@ use crate::{support::TestProject, three_hosts};
 /// all that it said.
 #[track_caller]
 fn interrupted_at(project: &TestProject, text: &str) -> Vec<String> {
+    interrupted(
+        project,
+        &["play.rhai", "--sandbox", "--output", "json"],
+        text,
+    )
+}
+
+/// The same for any command line.
+#[track_caller]
+fn interrupted(project: &TestProject, arguments: &[&str], text: &str) -> Vec<String> {
     let mut child = project
         .command(project.root())
-        .args(["play.rhai", "--sandbox", "--output", "json"])
+        .args(arguments)
         .spawn()
         .expect("the program starts");
     let lines = lines_of(child.stdout.take().expect("it has one"));
@@ -77,4 +87,27 @@ fn the_host_that_runs_a_once() {
     );
     let said = interrupted_at(&project, "attempt 1 of 3: not yet").join("\n");
     assert!(!said.contains("never"), "{said}");
+}
+
+#[test]
+fn a_host_that_others_use() {
+    // Both tasks of `here` are under way while `other` waits for its turn.
+    let project = crate::project(
+        r#"host("here", #{ connection: local() });
+           host("other", #{ connection: local() });
+           play("p", "all", || {
+               if host.name == "here" { command("sleep 3600"); }
+               if host.name == "other" {
+                   command("sleep 0.5");
+                   log("now");
+                   on("here", || log("never"));
+               }
+           });"#,
+    );
+    let said = interrupted(
+        &project,
+        &["play.rhai", "--output", "json"],
+        "\"text\":\"now\"",
+    );
+    assert!(!said.join("\n").contains("never"), "{said:?}");
 }

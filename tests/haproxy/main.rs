@@ -10,3 +10,7 @@ mod combinations;
 mod promise;
 
 mod routes;
+
+mod switch;
+
+mod tls;

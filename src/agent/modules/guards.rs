@@ -192,7 +192,7 @@ impl Guards {
 }
 
 /// Whether something is at the path, or matches it as a pattern.
-fn exists(path: &Path, system: &dyn System) -> Result<Found<()>> {
+pub fn exists(path: &Path, system: &dyn System) -> Result<Found<()>> {
     let literal = system.exists(path)?;
     if literal != Found::Absent || !is_pattern(path) {
         return Ok(literal);

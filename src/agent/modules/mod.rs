@@ -18,9 +18,15 @@ mod edited;
 
 mod file;
 
+mod get_url;
+
+mod git;
+
 mod group;
 
 mod guards;
+
+mod hostname;
 
 mod incus_instance;
 
@@ -46,15 +52,23 @@ mod slurp;
 
 mod stat;
 
+mod sysctl;
+
 mod systemd;
 
 mod template;
 
 mod tree;
 
+mod unarchive;
+
+mod uri;
+
 mod user;
 
 mod version;
+
+mod wait_for;
 
 #[cfg(test)]
 mod testing;
@@ -69,7 +83,10 @@ pub const ALL: &[ModuleInfo] = &[
     module::<copy::Copy>(),
     module::<cron::Cron>(),
     module::<file::File>(),
+    module::<get_url::GetUrl>(),
+    module::<git::Git>(),
     module::<group::Group>(),
+    module::<hostname::Hostname>(),
     module::<incus_instance::IncusInstance>(),
     module::<lineinfile::LineInFile>(),
     module::<package::PackageSet>(),
@@ -79,9 +96,13 @@ pub const ALL: &[ModuleInfo] = &[
     action::<shell::Shell>(),
     action::<slurp::Slurp>(),
     action::<stat::Stat>(),
+    module::<sysctl::Sysctl>(),
     module::<systemd::Systemd>(),
     module::<template::Template>(),
+    module::<unarchive::Unarchive>(),
+    action::<uri::Uri>(),
     module::<user::User>(),
+    action::<wait_for::WaitFor>(),
 ];
 
 /// The module of this name.

@@ -28,7 +28,9 @@ pub struct Stat {
     /// Whether a link at the path is followed.
     #[serde(default)]
     follow: bool,
-    /// Whether to compute the SHA-256 of a regular file's content.
+    /// Whether to compute the SHA-256 of a regular file's content. Of one that
+    /// holds a secret it is the digest of the text with names in place of
+    /// values.
     #[serde(default)]
     checksum: bool,
 }

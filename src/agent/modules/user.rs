@@ -156,7 +156,7 @@ impl Module for User {
     }
 
     fn found(&self, system: &dyn System) -> Result<State> {
-        self.refuse_nonsense()?;
+        self.refuse_nonsense(&system.secrets())?;
         let Some(user) = self.account(system)? else {
             return Ok(State::new().with("state", "absent"));
         };

@@ -10,7 +10,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
+use self::archive::{Archive, Member};
 use crate::content::Content;
 use crate::effect::{
     Attributes, Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
@@ -20,6 +22,8 @@ use crate::module::Result;
 use crate::password::PasswordHash;
 use crate::resource::{Known, Resource};
 use crate::secrets::Table;
+
+pub mod archive;
 
 pub mod live;
 
@@ -37,6 +41,9 @@ pub mod visible;
 
 #[cfg(test)]
 mod differential;
+
+#[cfg(test)]
+pub mod server;
 
 /// What a read finds.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,6 +99,10 @@ pub trait Reads {
     fn sha256(&self, path: &Path) -> Result<Found<String>> {
         Ok(self.content(path)?.map(|content| content.sha256))
     }
+
+    /// What is in an archive, in its order; what cannot be unpacked safely is a
+    /// failure.
+    fn members(&self, archive: &Archive) -> Result<Found<Vec<Member>>>;
 
     /// The names in a directory, sorted; nothing if it is not one.
     fn list(&self, directory: &Path) -> Result<Vec<String>>;
@@ -163,6 +174,12 @@ pub trait Reads {
     /// A user's crontab.
     fn crontab(&self, user: &str) -> Result<Found<String>>;
 
+    /// A parameter of the running kernel, by its name as sysctl(8) takes it.
+    fn kernel_parameter(&self, name: &str) -> Result<Found<KernelParameter>>;
+
+    /// The name that the running host has.
+    fn hostname(&self) -> Result<Found<String>>;
+
     /// The output of a command that is declared to change nothing.
     fn query(&self, command: &Command) -> Result<Found<Output>>;
 
@@ -187,6 +204,14 @@ pub trait Reads {
     /// What a URL leads to. It is read to its end, and kept only where it is a
     /// small text.
     fn download(&self, request: &HttpRequest) -> Result<Found<Content>>;
+
+    /// Whether a TCP port of this or another host accepts connections; one has
+    /// to be made within `patience`.
+    fn port(&self, host: &str, port: u16, patience: Duration) -> Result<Found<Port>>;
+
+    /// Lets time pass. It is unknown what that brings where none does: in a dry
+    /// run, and on a virtual host.
+    fn pause(&self, time: Duration) -> Result<Found<()>>;
 
     /// Whether a command accepts `content` as a file; `%s` in it stands for the
     /// path of a private copy named like `path`.
@@ -451,6 +476,41 @@ pub struct PackagedUnit {
     pub file_state: String,
     /// Whether it runs then.
     pub active: bool,
+}
+
+/// A parameter of the running kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelParameter {
+    /// Its value, as the kernel writes it.
+    pub value: String,
+    /// Whether it may be set here and now.
+    pub writable: bool,
+}
+
+impl KernelParameter {
+    /// A parameter's path below /proc/sys. As in sysctl(8), the first separator
+    /// of a name is what separates all of it; the other is then an ordinary
+    /// character.
+    pub fn path(name: &str) -> String {
+        let swap = |c| match c {
+            '.' => '/',
+            '/' => '.',
+            other => other,
+        };
+        match name.find(['.', '/']) {
+            Some(at) if name[at..].starts_with('/') => name.to_owned(),
+            _ => name.chars().map(swap).collect(),
+        }
+    }
+}
+
+/// What becomes of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// It is accepted.
+    Open,
+    /// It is not, for this reason.
+    Closed(String),
 }
 
 /// A systemd unit.

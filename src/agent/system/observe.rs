@@ -117,6 +117,8 @@ fn before(effect: &Effect, reads: &dyn Reads) -> Result<Before> {
             Some(properties) => Before::Resource(properties.clone()),
             None => Before::Absent,
         }),
+        Effect::SetKernelParameter { name, .. } => kernel_parameter(name, reads),
+        Effect::SetHostname { .. } => hostname(reads),
         Effect::SendRequest { .. } => Ok(Before::Unknown(
             "What a request changes is not known.".into(),
         )),
@@ -221,6 +223,22 @@ fn crontab(user: &str, reads: &dyn Reads) -> Result<Before> {
     })
 }
 
+fn kernel_parameter(name: &str, reads: &dyn Reads) -> Result<Before> {
+    Ok(match reads.kernel_parameter(name)? {
+        Found::Absent => Before::Absent,
+        Found::Unknown(origin) => Before::Unknown(origin),
+        Found::Present(parameter) => Before::KernelParameter(parameter.value),
+    })
+}
+
+fn hostname(reads: &dyn Reads) -> Result<Before> {
+    Ok(match reads.hostname()? {
+        Found::Absent => Before::Absent,
+        Found::Unknown(origin) => Before::Unknown(origin),
+        Found::Present(name) => Before::Hostname(name),
+    })
+}
+
 fn inverse(effect: &Effect, before: &Before, reads: &dyn Reads) -> Result<Inverse> {
     Ok(match effect {
         Effect::Remove { .. } if *before == Before::Absent => Inverse::Nothing,
@@ -305,6 +323,19 @@ fn inverse(effect: &Effect, before: &Before, reads: &dyn Reads) -> Result<Invers
         Effect::ChangeResource(change) => match change.inverse() {
             Some(inverse) => Inverse::Effects(vec![Effect::ChangeResource(inverse)]),
             None => Inverse::None(format!("What {} was like is not kept.", change.resource)),
+        },
+        Effect::SetKernelParameter { name, .. } => match before {
+            Before::KernelParameter(value) => Inverse::Effects(vec![Effect::SetKernelParameter {
+                name: name.clone(),
+                value: value.clone(),
+            }]),
+            _ => Inverse::Nothing,
+        },
+        Effect::SetHostname { .. } => match before {
+            Before::Hostname(name) => {
+                Inverse::Effects(vec![Effect::SetHostname { name: name.clone() }])
+            }
+            _ => Inverse::Nothing,
         },
         Effect::SendRequest { .. } => {
             Inverse::None("What a request changes is not known.".to_owned())

@@ -16,7 +16,7 @@ pub fn check(effect: &Effect, reads: &dyn Reads) -> Result<()> {
         return Ok(());
     }
     Err(Failure::new(format!(
-        "{what} change as root only, and the agent runs as {}",
+        "{what} can be changed by root only, and the agent runs as {}",
         me.name
     ))
     .hint("Add `become: true` to the play or the task."))
@@ -33,6 +33,8 @@ fn needs_root(effect: &Effect) -> Option<&'static str> {
         Effect::AddGroup { .. } | Effect::ChangeGroup { .. } | Effect::RemoveGroup { .. } => {
             Some("groups")
         }
+        Effect::SetKernelParameter { .. } => Some("parameters of the kernel"),
+        Effect::SetHostname { .. } => Some("the host's name"),
         // Files have owners, polkit may let a user manage units, and what a
         // command needs is not known.
         Effect::WriteFile { .. }

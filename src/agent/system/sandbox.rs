@@ -5,11 +5,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::archive::{Archive, Member};
 use super::overlay::{Absence, Overlay, Pending};
 use super::{
-    Available, FileKind, Found, Group, Output, Package, Reads, Stat, Transaction, Unit, User,
+    Available, FileKind, Found, Group, KernelParameter, Output, Package, Port, Reads, Stat,
+    Transaction, Unit, User,
 };
 use crate::content::Content;
 use crate::effect::{Command, InstallOptions, PackageRequest, RemoveOptions, Scope};
@@ -121,6 +123,12 @@ impl Reads for Pristine {
         Ok(Found::Absent)
     }
 
+    fn members(&self, _archive: &Archive) -> Result<Found<Vec<Member>>> {
+        Ok(Found::Unknown(
+            "an archive, which a sandbox does not unpack".to_owned(),
+        ))
+    }
+
     fn list(&self, directory: &Path) -> Result<Vec<String>> {
         let inside = |path: &&&str| Path::new(path).parent() == Some(directory);
         let name = |path: &&str| Some(Path::new(path).file_name()?.to_string_lossy().into_owned());
@@ -229,6 +237,16 @@ impl Reads for Pristine {
         Ok(Found::Absent)
     }
 
+    fn kernel_parameter(&self, _name: &str) -> Result<Found<KernelParameter>> {
+        Ok(Found::Unknown(
+            "a kernel, which a sandbox has not".to_owned(),
+        ))
+    }
+
+    fn hostname(&self) -> Result<Found<String>> {
+        Ok(Found::Unknown("a real host".to_owned()))
+    }
+
     fn query(&self, command: &Command) -> Result<Found<Output>> {
         let program = command.argv.first().map_or("", String::as_str);
         Ok(Found::Unknown(format!(
@@ -239,6 +257,15 @@ impl Reads for Pristine {
     /// Whatever keeps resources, it keeps none yet.
     fn resource(&self, _resource: &Resource) -> Option<Found<Known>> {
         Some(Found::Absent)
+    }
+
+    fn port(&self, host: &str, port: u16, _: Duration) -> Result<Found<Port>> {
+        let origin = format!("{host}:{port}, which a virtual host does not reach");
+        Ok(Found::Unknown(origin))
+    }
+
+    fn pause(&self, _: Duration) -> Result<Found<()>> {
+        Ok(Found::Unknown("what happens meanwhile".to_owned()))
     }
 
     fn http(&self, request: &HttpRequest) -> Result<Found<HttpResponse>> {

@@ -33,7 +33,7 @@ pub fn check_command(command: &Command) -> Result<()> {
         Some(name) => Err(Failure::new(format!(
             "the secret {name} would be in the process list, as a word of the command"
         ))
-        .hint("Give it in `environment` or `stdin`, or write it to a file.")),
+        .hint("Give it in `env` or `stdin`, or write it to a file.")),
     }
 }
 

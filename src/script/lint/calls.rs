@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
 
 use super::literals::{bodies, is_closure, part};
-use super::{File, Lint, Notified};
+use super::{File, Lint, Mention, Notified};
 use crate::schema::Schema;
 use crate::schema::check::{Issue, Part, Shape};
 use crate::script::diagnostics::Problem;
@@ -54,8 +54,11 @@ impl Calls<'_, '_> {
                 .into_iter()
                 .for_each(|schema| self.filled(&schema, call, position));
         }
-        if name == "handler" {
-            return self.handler(call);
+        match name {
+            "handler" => return self.handler(call),
+            "secret" => return self.secret(call),
+            "secrets" => self.secrets(call),
+            _ => {}
         }
         if let Some(schema) = flow::schemas().iter().find(|schema| schema.name == name) {
             return self.flow(schema, call, position);
@@ -140,6 +143,12 @@ impl Calls<'_, '_> {
                     .collect()
             }
         };
+        for (_, at, value) in given.iter().filter(|(name, ..)| name == "host") {
+            if let Shape::Text(Some(host)) = &value.shape {
+                let site = self.lint.library.site(Some(source.id()), *at);
+                self.lint.hosts.push((site, host.clone()));
+            }
+        }
         // Too few arguments are a problem of their own.
         self.against(schema, &given, position, true);
     }
@@ -152,6 +161,36 @@ impl Calls<'_, '_> {
             .also(source.span(call), "in this call")
             .help("Write `|| { … }` around what it is to run.");
         self.lint.report(problem);
+    }
+
+    fn secret(&mut self, call: &FnCallExpr) {
+        if let [Expr::StringConstant(name, position)] = call.args.as_slice() {
+            self.lint.secrets.push(Mention {
+                name: name.to_string(),
+                parsed: self.parsed.clone(),
+                position: *position,
+            });
+        }
+    }
+
+    fn secrets(&mut self, call: &FnCallExpr) {
+        match call.args.as_slice() {
+            [Expr::StringConstant(file, position)] => {
+                let Err(trouble) = self.lint.library.declare_secrets(file) else {
+                    return;
+                };
+                let source = &self.parsed.source;
+                let span = source.span(*position);
+                let problem =
+                    Problem::new("secrets", trouble.message).at(source, span, "this file");
+                self.lint.report(match trouble.help {
+                    Some(help) => problem.help(help),
+                    None => problem,
+                });
+            }
+            // Which names there are is known only when it has been computed.
+            _ => self.lint.secret_files_computed = true,
+        }
     }
 
     fn declaration(&mut self, schema: &Schema, call: &FnCallExpr, position: Position) {

@@ -21,14 +21,26 @@ use super::diagnostics::Problem;
 use super::library::{Library, Parsed};
 use super::options::Options;
 use super::source::Source;
+use crate::report::event::Site;
 use crate::schema::{Schema, closest};
 
 /// All problems of the env file and of everything it imports.
-pub(super) fn problems(library: &Library, engine: &Engine) -> Vec<Problem> {
-    super::guarded(|| lint(library, engine)).unwrap_or_else(|panic| vec![panic])
+pub(super) fn findings(library: &Library, engine: &Engine) -> Findings {
+    super::guarded(|| lint(library, engine)).unwrap_or_else(|panic| Findings {
+        problems: vec![panic],
+        hosts: Vec::new(),
+    })
 }
 
-fn lint(library: &Library, engine: &Engine) -> Vec<Problem> {
+/// What the check found.
+pub(super) struct Findings {
+    pub problems: Vec<Problem>,
+    /// Hosts that calls name: only the declarations tell whether they are
+    /// there.
+    pub hosts: Vec<(Site, String)>,
+}
+
+fn lint(library: &Library, engine: &Engine) -> Findings {
     let schemas = super::declaration_schemas().into_iter();
     let mut lint = Lint {
         library,
@@ -41,13 +53,20 @@ fn lint(library: &Library, engine: &Engine) -> Vec<Problem> {
         problems: Vec::new(),
         notified: Vec::new(),
         handlers: Some(BTreeSet::new()),
+        hosts: Vec::new(),
+        secrets: Vec::new(),
+        secret_files_computed: false,
     };
     let main = library.main().unwrap_or_default();
     if let Err(why) = lint.visit(main) {
         lint.problems.push(Problem::new("import", why));
     }
     lint.check_notified();
-    lint.problems
+    lint.check_secrets();
+    Findings {
+        problems: lint.problems,
+        hosts: lint.hosts,
+    }
 }
 
 /// What is going on while files are checked.
@@ -63,6 +82,19 @@ struct Lint<'a> {
     notified: Vec<Notified>,
     /// All handlers; none when the name of one is computed.
     handlers: Option<BTreeSet<String>>,
+    /// Hosts that calls name.
+    hosts: Vec<(Site, String)>,
+    /// The secrets that are named.
+    secrets: Vec<Mention>,
+    /// Whether a file of secrets has a computed name.
+    secret_files_computed: bool,
+}
+
+/// A secret that a call names.
+struct Mention {
+    name: String,
+    parsed: Arc<Parsed>,
+    position: Position,
 }
 
 /// A handler that a call notifies.
@@ -221,6 +253,31 @@ impl Lint<'_> {
                 .map(|(name, _)| name.to_owned())
                 .collect(),
             imports,
+        }
+    }
+
+    /// Secrets that no file holds.
+    fn check_secrets(&mut self) {
+        if self.secret_files_computed {
+            return;
+        }
+        for mention in &self.secrets {
+            let Err(trouble) = self.library.secrets.mark(&mention.name) else {
+                continue;
+            };
+            let source = &mention.parsed.source;
+            let span = source.span(mention.position);
+            let near = trouble
+                .help
+                .as_deref()
+                .filter(|help| help.starts_with("did you mean"));
+            let label = near.unwrap_or("in none of the files of secrets");
+            let problem = Problem::new("unknown_secret", trouble.message.clone());
+            let problem = problem.at(source, span, label);
+            self.problems.push(match (near, trouble.help.clone()) {
+                (None, Some(help)) => problem.help(help),
+                _ => problem,
+            });
         }
     }
 

@@ -226,3 +226,45 @@ fn until_is_a_key_and_still_ends_a_loop() {
     );
     assert!(lines[0].starts_with("log 3 at"), "{lines:?}");
 }
+
+#[test]
+fn on_another_host_its_own_names_are_seen_and_the_block_has_a_value() {
+    let lines = said(
+        r#"let name = host.name;
+           let calls = 0;
+           let value = as_user("app", || on("web2", || {
+               package(`${name} ${host.name} ${vars.port}`);
+               calls += 1;
+               vars.port + 1
+           }));
+           log(`${host.name} ${value} ${calls}`);"#,
+    );
+    assert_eq!(lines[0], "on web2");
+    assert_eq!(lines[1], r#"web2: package {"name":"web1 web2 443"} as app"#);
+    assert!(lines[2].starts_with("log web1 444 1 at"), "{lines:?}");
+}
+
+#[test]
+fn a_host_that_is_not_there_is_found_before_the_run_and_in_it() {
+    let script = play_body(r#"on("web3", || {}); on("web", || {});"#);
+    let problems = TestProject::new(&[("envs/test.rhai", &script)])
+        .load()
+        .err()
+        .expect("it is wrong");
+    let text = rendered(&problems);
+    assert!(text.contains("there is no host \"web3\""), "{text}");
+    assert!(text.contains("did you mean \"web1\"?"), "{text}");
+    assert!(
+        text.contains("It is a group; `on` takes one host."),
+        "{text}"
+    );
+    let (_, end) = run(r#"let name = "wbe2"; on(name, || {});"#);
+    let Err(Stop::Script(problem)) = end else {
+        panic!("{end:?}")
+    };
+    assert!(
+        problem.render().contains("did you mean \"web2\"?"),
+        "{}",
+        problem.render()
+    );
+}

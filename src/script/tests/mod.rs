@@ -69,8 +69,9 @@ pub(super) struct FakeTasks {
 
 impl FakeTasks {
     fn on(name: &str, vars: Value) -> Self {
-        let groups =
-            BTreeMap::from([("web".to_owned(), vec!["web1".to_owned(), "web2".to_owned()])]);
+        let hosts = vec!["web1".to_owned(), "web2".to_owned()];
+        let groups = ["web", "all"].map(|group| (group.to_owned(), hosts.clone()));
+        let groups = BTreeMap::from(groups);
         Self {
             view: View {
                 name: name.into(),
@@ -202,6 +203,21 @@ impl Tasks for FakeTasks {
     fn caught(&self, stopped: &TaskFailure) {
         self.say(format!("caught: {}", stopped.failure.message));
         self.answers.lock().expect("not poisoned").clear();
+    }
+
+    fn on(
+        &self,
+        host: &str,
+        _: &Site,
+        run: &mut dyn FnMut(Arc<dyn Tasks>) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        self.say(format!("on {host}"));
+        let there = Arc::new(FakeTasks::on(host, json!({ "port": 443 })));
+        let ended = run(there.clone());
+        let said = there.said().clone();
+        said.iter()
+            .for_each(|line| self.say(format!("{host}: {line}")));
+        ended
     }
 
     fn once(&self, _: &Site, run: &mut dyn FnMut() -> Result<Value, Stop>) -> Result<Value, Stop> {

@@ -23,7 +23,8 @@ fn an_unknown_travels_into_texts_and_arguments() {
     assert!(
         lines[2].starts_with("log false")
             && lines[3].starts_with("log false")
-            && lines[4].starts_with("log true")
+            && lines[4].starts_with("log true"),
+        "{lines:?}"
     );
 }
 

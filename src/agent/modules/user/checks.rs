@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use super::{User, place};
+use crate::mark;
 use crate::module::Result;
 use crate::outcome::Failure;
+use crate::secrets::Table;
 
 impl User {
     /// Refuses what no host would take, before anything is done.
-    pub(super) fn refuse_nonsense(&self) -> Result<()> {
+    pub(super) fn refuse_nonsense(&self, secrets: &Table) -> Result<()> {
         valid_name("user", &self.name)?;
         let lines = [self.comment.as_deref(), self.shell.as_deref()];
         let home = self.home.as_deref().and_then(Path::to_str);
@@ -29,7 +31,7 @@ impl User {
             return Err(Failure::new("`move_home` needs `home`, where it moves to"));
         }
         match &self.password {
-            Some(password) if !is_hash(password) => {
+            Some(password) if !is_hash(&secrets.resolve(password)) => {
                 let mut failure = Failure::new("`password` is not the hash of a password")
                     .hint("Make one with `openssl passwd -6`; a password in clear would lock the user out.");
                 failure.argument = Some("password".to_owned());
@@ -52,7 +54,11 @@ pub fn valid_name(what: &str, name: &str) -> Result<()> {
 }
 
 /// Whether a text can be the hash of a password, or says that there is none.
+/// Of a secret whose value is not here nobody can tell.
 fn is_hash(text: &str) -> bool {
+    if mark::has_secret(text) {
+        return true;
+    }
     let hash = text.trim_start_matches('!');
     let safe = !hash.contains([':', '\n', '\r']);
     // A hash of traditional crypt has 13 letters.

@@ -58,7 +58,7 @@ pub fn failed<'a>(action: &'a str, path: &'a Path) -> impl FnOnce(io::Error) -> 
 }
 
 /// The message without `(os error 13)`.
-fn plain(error: &io::Error) -> String {
+pub fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     match text.rfind(" (os error") {
         Some(end) => text[..end].to_lowercase(),
@@ -120,23 +120,10 @@ fn kind_of(kind: fs::FileType) -> FileKind {
 
 /// The content of the regular file at `path`, links followed.
 pub fn content(path: &Path) -> Result<Found<Content>> {
-    // A pipe without a writer would be waited for.
-    let opened = OpenOptions::new()
-        .read(true)
-        .custom_flags(OFlags::NONBLOCK.bits() as i32)
-        .open(path);
-    let file = match opened {
-        Ok(file) => file,
-        Err(error) if is_absence(&error) => return Ok(Found::Absent),
-        Err(error) => return Err(failed("read", path)(error)),
+    let Some(file) = open(path)? else {
+        return Ok(Found::Absent);
     };
     let metadata = file.metadata().map_err(failed("read", path))?;
-    if !metadata.is_file() {
-        return Err(Failure::new(format!(
-            "{} is not a regular file",
-            path.display()
-        )));
-    }
     if metadata.len() <= INLINE_LIMIT {
         let mut bytes = Vec::with_capacity(metadata.len() as usize);
         (&file)
@@ -147,6 +134,28 @@ pub fn content(path: &Path) -> Result<Found<Content>> {
     hash(&file)
         .map(Found::Present)
         .map_err(failed("read", path))
+}
+
+/// The regular file at `path`, links followed, if it is there.
+pub fn open(path: &Path) -> Result<Option<File>> {
+    // A pipe without a writer would be waited for.
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits() as i32)
+        .open(path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if is_absence(&error) => return Ok(None),
+        Err(error) => return Err(failed("read", path)(error)),
+    };
+    let metadata = file.metadata().map_err(failed("read", path))?;
+    if !metadata.is_file() {
+        return Err(Failure::new(format!(
+            "{} is not a regular file",
+            path.display()
+        )));
+    }
+    Ok(Some(file))
 }
 
 fn hash(file: &File) -> io::Result<Content> {
@@ -318,6 +327,23 @@ fn place(temporary: &Path, path: &Path, action: &str) -> Result<()> {
     // If both are names of one file already, `rename` leaves both.
     let _ = fs::remove_file(temporary);
     placed.and_then(|()| sync_parent(path))
+}
+
+/// A file of this user's that has no name, and goes when it is closed.
+pub fn nameless(directory: &Path) -> Result<File> {
+    let create = |new: &Path| {
+        let mut options = OpenOptions::new();
+        options
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(new)
+    };
+    let place = directory.join("unpack");
+    let (path, file) = make_temporary(&place, "unpack to", create)?;
+    fs::remove_file(&path).map_err(failed("unpack to", &path))?;
+    Ok(file)
 }
 
 /// A file under a name of its own, in the directory where it will live. It is

@@ -16,11 +16,11 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Body, Error, ResponseExt};
 
-use super::files::failed;
+use super::files::{self, failed};
 use super::processes;
 use crate::content::{Content, INLINE_LIMIT, hex};
 use crate::effect::Command;
-use crate::http::{HttpRequest, HttpResponse};
+use crate::http::{self, HttpRequest, HttpResponse};
 use crate::module::Result;
 use crate::outcome::Failure;
 
@@ -129,7 +129,7 @@ fn start_request(request: &HttpRequest) -> Result<Response<Body>> {
     let agent = Agent::with_parts(config(request)?, DefaultConnector::default(), GetEnt);
     let sent = match &request.body {
         Some(body) => {
-            let prepared = builder.body(body.as_str());
+            let prepared = builder.body(written(body));
             prepared
                 .map_err(Error::from)
                 .and_then(|request| agent.run(request))
@@ -142,6 +142,35 @@ fn start_request(request: &HttpRequest) -> Result<Response<Body>> {
         }
     };
     sent.map_err(|error| explain(request, error))
+}
+
+/// The bytes of a body.
+fn written(body: &http::Body) -> String {
+    match body {
+        http::Body::Text(text) => text.clone(),
+        http::Body::Json(value) => value.to_string(),
+        http::Body::Form(fields) => {
+            let pairs = fields
+                .iter()
+                .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
+            pairs.collect::<Vec<_>>().join("&")
+        }
+    }
+}
+
+/// A text as forms write it.
+fn encoded(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'*' => {
+                out.push(char::from(byte));
+            }
+            b' ' => out.push('+'),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
 }
 
 fn config(request: &HttpRequest) -> Result<Config> {
@@ -249,7 +278,10 @@ fn explain(request: &HttpRequest, error: Error) -> Failure {
             Failure::new(format!("{url} leads on more than {REDIRECTS} times"))
         }
         error => {
-            let why = error.to_string();
+            let why = match &error {
+                Error::Io(error) => files::plain(error),
+                other => other.to_string(),
+            };
             let failure = Failure::new(format!("{url}: {why}"));
             match why.contains("certificate") {
                 true => failure.hint("Give the authority that signed it as `ca_path`, if the server is the right one."),
@@ -291,7 +323,8 @@ impl Resolver for GetEnt {
     }
 }
 
-fn look_up(host: &str, seconds: u64) -> io::Result<Vec<IpAddr>> {
+/// The addresses of a host, by the name service.
+pub fn look_up(host: &str, seconds: u64) -> io::Result<Vec<IpAddr>> {
     let command = Command {
         timeout: Some(seconds.max(1)),
         ..Command::new(["getent", "ahosts", host])

@@ -3,14 +3,15 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::archive::{Archive, Member};
 use super::{
-    AccountKind, Available, Found, Group, Output, Package, Performed, Reads, Stat, System,
-    Transaction, Unit, User, observe, privilege, visible,
+    AccountKind, Available, Found, Group, KernelParameter, Output, Package, Performed, Port, Reads,
+    Stat, System, Transaction, Unit, User, observe, privilege, visible,
 };
 use crate::content::Content;
 use crate::effect::{
@@ -24,6 +25,8 @@ use crate::secrets::{self, Table};
 
 mod accounts;
 
+mod archive;
+
 mod crontabs;
 
 mod files;
@@ -32,7 +35,11 @@ mod http;
 
 mod journal;
 
+mod kernel;
+
 mod packages;
+
+mod ports;
 
 mod processes;
 
@@ -55,6 +62,8 @@ pub struct Live {
     contents: Rc<dyn ContentSource>,
     /// Where large contents were seen on this host, by digest.
     seen: RefCell<HashMap<String, PathBuf>>,
+    /// What archives were found to hold, by digest.
+    unpacked: RefCell<HashMap<String, archive::Spooled>>,
     output: OutputSink,
     journal: Option<Journal>,
     records: Vec<Record>,
@@ -76,6 +85,7 @@ impl Live {
             packages: packages::Packages::default(),
             contents,
             seen: RefCell::default(),
+            unpacked: RefCell::default(),
             output,
             journal,
             records: Vec::new(),
@@ -177,6 +187,8 @@ impl Live {
                 };
                 files::write(&file, &self.accounts, &fill, &|_| Ok(()))
             }
+            Effect::SetKernelParameter { name, value } => kernel::set_parameter(name, value),
+            Effect::SetHostname { name } => kernel::set_hostname(name),
             Effect::SendRequest { request } => {
                 return http::send(request).map(Performed::Answered);
             }
@@ -191,6 +203,9 @@ impl Live {
 /// A content that is on the host already need not be sent.
 impl ContentSource for Live {
     fn fetch(&self, sha256: &str, sink: &mut dyn Write) -> Result<()> {
+        if let Some(spooled) = self.unpacked.borrow().get(sha256) {
+            return spooled.copy_to(sha256, sink);
+        }
         let seen = self.seen.borrow().get(sha256).cloned();
         let kept = self.journal.as_ref().map(|journal| journal.kept(sha256));
         // What was there when it was seen may have been replaced since.
@@ -218,6 +233,26 @@ impl Reads for Live {
                 .insert(content.sha256.clone(), path.to_owned());
         }
         Ok(found)
+    }
+
+    fn members(&self, archive: &Archive) -> Result<Found<Vec<Member>>> {
+        let (file, name) = match archive {
+            Archive::File(path) => match files::open(path)? {
+                Some(file) => (file, path.display().to_string()),
+                None => return Ok(Found::Absent),
+            },
+            Archive::Content(content) => {
+                let path = Path::new("/var/tmp");
+                let file = files::nameless(path)?;
+                files::send(content, path, self, &mut &file)?;
+                (&file).rewind().map_err(files::failed("unpack to", path))?;
+                (file, "sent here".to_owned())
+            }
+        };
+        // Who may not write will not ask for the bytes.
+        let mut unpacked = self.unpacked.borrow_mut();
+        let keep = self.journal.is_some().then_some(&mut *unpacked);
+        archive::read(file, &name, keep).map(Found::Present)
     }
 
     fn list(&self, directory: &Path) -> Result<Vec<String>> {
@@ -284,10 +319,26 @@ impl Reads for Live {
         Ok(crontabs::read(user)?.map(masked))
     }
 
+    fn kernel_parameter(&self, name: &str) -> Result<Found<KernelParameter>> {
+        kernel::parameter(name)
+    }
+
+    fn hostname(&self) -> Result<Found<String>> {
+        Ok(Found::Present(kernel::hostname()))
+    }
+
     fn query(&self, command: &Command) -> Result<Found<Output>> {
         visible::check_command(command)?;
         let command = reveal::command(command, &self.secrets())?;
         processes::run(&command, &OutputSink::silent()).map(Found::Present)
+    }
+
+    fn port(&self, host: &str, port: u16, patience: Duration) -> Result<Found<Port>> {
+        Ok(Found::Present(ports::connect(host, port, patience)))
+    }
+
+    fn pause(&self, time: Duration) -> Result<Found<()>> {
+        ports::pause(time).map(Found::Present)
     }
 
     fn http(&self, request: &HttpRequest) -> Result<Found<HttpResponse>> {

@@ -3,9 +3,11 @@
 
 use std::borrow::Cow;
 
+use serde_json::Value;
+
 use crate::content::Content;
 use crate::effect::{Command, Effect};
-use crate::http::HttpRequest;
+use crate::http::{Body, HttpRequest};
 use crate::module::Result;
 use crate::password::PasswordHash;
 use crate::secrets::Table;
@@ -59,16 +61,40 @@ pub fn command<'a>(command: &'a Command, secrets: &Table) -> Result<Cow<'a, Comm
 /// it was refused before.
 pub fn request(request: &HttpRequest, secrets: &Table) -> Result<HttpRequest> {
     let mut revealed = request.clone();
-    let parts = [
-        &mut revealed.body,
-        &mut revealed.user,
-        &mut revealed.password,
-    ];
-    let parts = parts.into_iter().flatten();
-    for text in parts.chain(revealed.headers.values_mut()) {
-        *text = secrets.reveal(text)?.into_owned();
+    let login = [&mut revealed.user, &mut revealed.password];
+    let texts = login.into_iter().flatten();
+    for text in texts.chain(revealed.headers.values_mut()) {
+        reveal_in(text, secrets)?;
+    }
+    match &mut revealed.body {
+        None => {}
+        Some(Body::Text(text)) => reveal_in(text, secrets)?,
+        Some(Body::Json(value)) => reveal_in_json(value, secrets)?,
+        Some(Body::Form(fields)) => {
+            for text in fields.values_mut() {
+                reveal_in(text, secrets)?;
+            }
+        }
     }
     Ok(revealed)
+}
+
+fn reveal_in(text: &mut String, secrets: &Table) -> Result<()> {
+    *text = secrets.reveal(text)?.into_owned();
+    Ok(())
+}
+
+fn reveal_in_json(value: &mut Value, secrets: &Table) -> Result<()> {
+    match value {
+        Value::String(text) => reveal_in(text, secrets),
+        Value::Array(items) => items
+            .iter_mut()
+            .try_for_each(|item| reveal_in_json(item, secrets)),
+        Value::Object(fields) => fields
+            .values_mut()
+            .try_for_each(|field| reveal_in_json(field, secrets)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
+    }
 }
 
 fn hash(hash: Option<&PasswordHash>, secrets: &Table) -> Result<Option<PasswordHash>> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use super::{Absence, Overlay, Pending};
 use crate::content::Content;
@@ -9,10 +10,11 @@ use crate::effect::{Command, InstallOptions, PackageRequest, RemoveOptions, Scop
 use crate::http::{HttpRequest, HttpResponse};
 use crate::module::Result;
 use crate::outcome::Failure;
+use crate::system::archive::{Archive, Member};
 use crate::system::sandbox::Pristine;
 use crate::system::{
-    Available, AvailableVersion, Found, Group, Output, Package, PackageState, Reads, Stat,
-    Transaction, Unit, User,
+    Available, AvailableVersion, Found, Group, KernelParameter, Output, Package, PackageState,
+    Port, Reads, Stat, Transaction, Unit, User,
 };
 
 /// What the package manager of the host knows and would do.
@@ -123,6 +125,10 @@ impl Reads for Fake {
         Pristine.content(path)
     }
 
+    fn members(&self, archive: &Archive) -> Result<Found<Vec<Member>>> {
+        Pristine.members(archive)
+    }
+
     fn list(&self, directory: &Path) -> Result<Vec<String>> {
         Pristine.list(directory)
     }
@@ -139,8 +145,24 @@ impl Reads for Fake {
         Pristine.crontab(user)
     }
 
+    fn kernel_parameter(&self, name: &str) -> Result<Found<KernelParameter>> {
+        Pristine.kernel_parameter(name)
+    }
+
+    fn hostname(&self) -> Result<Found<String>> {
+        Pristine.hostname()
+    }
+
     fn query(&self, command: &Command) -> Result<Found<Output>> {
         Pristine.query(command)
+    }
+
+    fn port(&self, host: &str, port: u16, patience: Duration) -> Result<Found<Port>> {
+        Pristine.port(host, port, patience)
+    }
+
+    fn pause(&self, time: Duration) -> Result<Found<()>> {
+        Pristine.pause(time)
     }
 
     fn http(&self, request: &HttpRequest) -> Result<Found<HttpResponse>> {

@@ -8,6 +8,7 @@ use crate::content::Content;
 use crate::effect::Attributes;
 use crate::module::Result;
 use crate::outcome::Failure;
+use crate::system::archive::{Archive, Member};
 use crate::system::{FileKind, Found, Reads, Stat};
 
 /// As many links as the kernel follows (path_resolution(7)).
@@ -132,12 +133,43 @@ impl Overlay {
     }
 
     pub(super) fn sha256_pending(&self, path: &Path) -> Result<Found<String>> {
-        match self.pending.files.get(&self.real(path)?) {
-            Some(Node::Present(Entry {
-                sha256: Some(sha256),
-                ..
-            })) => Ok(Found::Present(sha256.clone())),
-            _ => Ok(self.content_pending(path)?.map(|content| content.sha256)),
+        let real = self.real(path)?;
+        let recorded = match self.pending.files.get(&real) {
+            Some(Node::Present(Entry { sha256, .. })) => sha256.clone(),
+            Some(Node::Removed) => None,
+            None if self.pending.hides(&real) => None,
+            // A base that is a dry run itself may know it too.
+            None => self.base.sha256(&real)?.present(),
+        };
+        match recorded {
+            Some(sha256) => Ok(Found::Present(sha256)),
+            None => Ok(self.content_pending(path)?.map(|content| content.sha256)),
+        }
+    }
+
+    /// What is in an archive. One that a task before put in place is known by
+    /// its digest, if the controller has it.
+    pub(super) fn members_pending(&self, archive: &Archive) -> Result<Found<Vec<Member>>> {
+        let asked = match archive {
+            Archive::Content(_) => self.base.members(archive),
+            Archive::File(path) => {
+                let real = self.real(path)?;
+                match self.pending.files.get(&real) {
+                    None if !self.pending.hides(&real) => self.base.members(&Archive::File(real)),
+                    _ => match self.content_pending(path)? {
+                        Found::Absent => return Ok(Found::Absent),
+                        Found::Unknown(origin) => return Ok(Found::Unknown(origin)),
+                        Found::Present(content) => self.base.members(&Archive::Content(content)),
+                    },
+                }
+            }
+        };
+        match asked {
+            // The program that unpacks it may come with a package.
+            Err(failure) if !self.pending.packages.is_empty() => {
+                Ok(Found::Unknown(format!("the archive: {failure}")))
+            }
+            asked => asked,
         }
     }
 

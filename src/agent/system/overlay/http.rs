@@ -2,7 +2,6 @@
 
 use super::Overlay;
 use crate::http::HttpRequest;
-use crate::mark;
 use crate::module::Result;
 use crate::system::{Found, Reads};
 
@@ -15,8 +14,8 @@ impl Overlay {
         request: &HttpRequest,
         ask: impl Fn(&dyn Reads) -> Result<Found<T>>,
     ) -> Result<Found<T>> {
-        if let Some(origin) = request.texts().find_map(|text| mark::unknown_origin(text)) {
-            return Ok(Found::Unknown(origin.to_owned()));
+        if let Some(origin) = request.unknown_origin() {
+            return Ok(Found::Unknown(origin));
         }
         if request.is_local() && !self.pending.is_empty() {
             let url = &request.url;

@@ -9,16 +9,18 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
+use super::archive::{Archive, Member};
 use super::{
-    AccountKind, Available, Found, Group, Output, Package, Performed, Reads, Stat, System,
-    Transaction, Unit, User, observe, privilege, visible,
+    AccountKind, Available, Found, Group, KernelParameter, Output, Package, Performed, Port, Reads,
+    Stat, System, Transaction, Unit, User, observe, privilege, visible,
 };
 use crate::content::Content;
 use crate::effect::{
     Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
 };
-use crate::http::{HttpRequest, HttpResponse};
+use crate::http::{HttpRequest, HttpResponse, is_local};
 use crate::mark;
 use crate::module::Result;
 use crate::resource::{Known, Resource};
@@ -31,6 +33,8 @@ mod crontabs;
 mod files;
 
 mod http;
+
+mod kernel;
 
 mod packages;
 
@@ -166,12 +170,18 @@ impl Overlay {
                 };
                 self.write_file(path, new, attributes, backup.as_deref())
             }
+            Effect::SetKernelParameter { name, value } => self.set_kernel_parameter(name, value),
+            Effect::SetHostname { name } => {
+                self.pending.hostname = Some(name.clone());
+                Ok(())
+            }
             Effect::SendRequest { .. } => Ok(()),
             Effect::RunCommand {
                 creates,
                 removes,
                 command,
             } => {
+                self.pending.ran_commands = true;
                 if let Some(path) = creates {
                     self.expect_file(path, command.argv.first().map_or("", String::as_str));
                 }
@@ -231,6 +241,10 @@ impl Reads for Overlay {
 
     fn sha256(&self, path: &Path) -> Result<Found<String>> {
         self.sha256_pending(path)
+    }
+
+    fn members(&self, archive: &Archive) -> Result<Found<Vec<Member>>> {
+        self.members_pending(archive)
     }
 
     fn list(&self, directory: &Path) -> Result<Vec<String>> {
@@ -300,6 +314,17 @@ impl Reads for Overlay {
         }
     }
 
+    fn kernel_parameter(&self, name: &str) -> Result<Found<KernelParameter>> {
+        self.kernel_parameter_pending(name)
+    }
+
+    fn hostname(&self) -> Result<Found<String>> {
+        match &self.pending.hostname {
+            Some(name) => Ok(Found::Present(name.clone())),
+            None => self.base.hostname(),
+        }
+    }
+
     fn query(&self, command: &Command) -> Result<Found<Output>> {
         visible::check_command(command)?;
         let texts = command.argv.iter().chain(command.environment.values());
@@ -323,6 +348,22 @@ impl Reads for Overlay {
 
     fn resource(&self, resource: &Resource) -> Option<Found<Known>> {
         self.resource_pending(resource)
+    }
+
+    fn port(&self, host: &str, port: u16, patience: Duration) -> Result<Found<Port>> {
+        if let Some(origin) = mark::unknown_origin(host) {
+            return Ok(Found::Unknown(origin.to_owned()));
+        }
+        // What listens on this host may change with what is pending.
+        if is_local(host) && !self.pending.is_empty() {
+            let origin = format!("{host}:{port}, after the changes before it");
+            return Ok(Found::Unknown(origin));
+        }
+        self.base.port(host, port, patience)
+    }
+
+    fn pause(&self, _: Duration) -> Result<Found<()>> {
+        Ok(Found::Unknown("what happens meanwhile".to_owned()))
     }
 
     fn http(&self, request: &HttpRequest) -> Result<Found<HttpResponse>> {

@@ -49,6 +49,12 @@ pub struct Pending {
     /// Resources that came or changed, by kind and name; `None` for one that
     /// went.
     pub resources: BTreeMap<String, Option<Known>>,
+    /// Parameters of the kernel that changed, by their path below /proc/sys.
+    pub kernel_parameters: BTreeMap<String, String>,
+    /// The host's new name.
+    pub hostname: Option<String>,
+    /// Whether commands ran of which nobody knows what they changed.
+    pub ran_commands: bool,
     /// Where packages will come from, if nobody can look there yet.
     pub unknown_sources: Option<String>,
     /// Whether the package lists were fetched.
@@ -56,6 +62,10 @@ pub struct Pending {
 }
 
 /// What is recorded for a path.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most of what is recorded is there"
+)]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Node {

@@ -1,50 +1,9 @@
 //! Against a server of the tests' own, on loopback.
 
-use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::thread;
 
 use super::*;
-
-/// Answers each request with what `answer` makes of its head and body; returns
-/// the server's address.
-fn serve(answer: impl Fn(&str, &str) -> Vec<u8> + Send + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(stream) = stream else { return };
-            let mut reader = BufReader::new(&stream);
-            let mut head = String::new();
-            while reader.read_line(&mut head).is_ok_and(|count| count > 2) {}
-            let length = head
-                .lines()
-                .filter_map(|line| {
-                    line.to_lowercase()
-                        .strip_prefix("content-length:")?
-                        .trim()
-                        .parse()
-                        .ok()
-                })
-                .next()
-                .unwrap_or(0);
-            let mut body = vec![0; length];
-            reader.read_exact(&mut body).unwrap();
-            let answer = answer(&head, &String::from_utf8(body).unwrap());
-            // A client that has seen enough hangs up.
-            let _ = (&stream).write_all(&answer);
-        }
-    });
-    format!("http://{address}")
-}
-
-fn ok(body: &[u8]) -> Vec<u8> {
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nX-Kind: Test\r\nConnection: close\r\n\r\n",
-        body.len()
-    );
-    [head.as_bytes(), body].concat()
-}
+use crate::system::server::{answer, ok, serve};
 
 fn get(url: &str) -> HttpRequest {
     HttpRequest {
@@ -57,20 +16,18 @@ fn get(url: &str) -> HttpRequest {
 fn an_answer_is_read_whole_whatever_its_status() {
     let server = serve(|head, body| match head.starts_with("POST /x?y=1 ") {
         true => ok(format!("{head}{body}").as_bytes()),
-        false => {
-            b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\nConnection: close\r\n\r\nnone".to_vec()
-        }
+        false => answer("404 Not Found", &[], b"none"),
     });
     let mut request = HttpRequest::new("POST", &format!("{server}/x?y=1"));
-    request.body = Some("{\"a\": 1}".into());
+    request.body = Some(http::Body::Text("{\"a\": 1}".into()));
     request.headers.insert("X-Token".into(), "t".into());
     (request.user, request.password) = (Some("me".into()), Some("secret".into()));
-    let answer = send(&request).unwrap();
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.headers["x-kind"], "Test");
-    let head = answer.body.to_lowercase();
+    let answered = send(&request).unwrap();
+    assert_eq!(answered.status, 200);
+    assert_eq!(answered.headers["x-kind"], "Test");
+    let head = answered.body.to_lowercase();
     assert!(head.contains("x-token: t\r\n"), "{head}");
-    assert!(answer.body.contains("Basic bWU6c2VjcmV0"), "{head}");
+    assert!(answered.body.contains("Basic bWU6c2VjcmV0"), "{head}");
     assert!(head.ends_with("{\"a\": 1}"), "{head}");
     let missing = send(&get(&server)).unwrap();
     assert_eq!((missing.status, missing.body.as_str()), (404, "none"));
@@ -78,17 +35,15 @@ fn an_answer_is_read_whole_whatever_its_status() {
 
 #[test]
 fn redirections_are_followed_when_asked_for() {
-    let server = serve(|head, _| {
-        match head.starts_with("GET /old ") {
-        true => b"HTTP/1.1 302 Found\r\nLocation: /new\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec(),
-        false if head.starts_with("GET /loop ") => b"HTTP/1.1 302 Found\r\nLocation: /loop\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec(),
+    let server = serve(|head, _| match head.starts_with("GET /old ") {
+        true => answer("302 Found", &["Location: /new"], b""),
+        false if head.starts_with("GET /loop ") => answer("302 Found", &["Location: /loop"], b""),
         false => ok(b"new"),
-    }
     });
     let mut request = get(&format!("{server}/old"));
-    let answer = send(&request).unwrap();
-    assert_eq!((answer.status, answer.body.as_str()), (200, "new"));
-    assert_eq!(answer.url, format!("{server}/new"));
+    let answered = send(&request).unwrap();
+    assert_eq!((answered.status, answered.body.as_str()), (200, "new"));
+    assert_eq!(answered.url, format!("{server}/new"));
     request.follow_redirects = false;
     assert_eq!(send(&request).unwrap().status, 302);
     let failure = send(&get(&format!("{server}/loop"))).unwrap_err();
@@ -101,9 +56,7 @@ fn a_download_is_hashed_and_a_small_text_kept() {
     let server = serve(move |head, _| match head.starts_with("GET /large ") {
         true => ok(&large),
         false if head.starts_with("GET /small ") => ok(b"small\n"),
-        false => {
-            b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec()
-        }
+        false => answer("403 Forbidden", &[], b""),
     });
     let mut sink = Vec::new();
     let content = download(&get(&format!("{server}/small")), &mut sink).unwrap();
@@ -155,6 +108,14 @@ fn names_are_asked_of_the_host() {
     let server = serve(|_, _| ok(b"here"));
     let by_name = server.replace("127.0.0.1", "localhost");
     assert_eq!(send(&get(&by_name)).unwrap().body, "here");
+}
+
+#[test]
+fn forms_are_written_as_browsers_do() {
+    let fields = [("a b", "ä&=*"), ("c", "")];
+    let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let form = http::Body::Form(fields.into());
+    assert_eq!(written(&form), "a+b=%C3%A4%26%3D*&c=");
 }
 
 #[test]

@@ -1,0 +1,189 @@
+//! Real certificates for two domains, from pebble, a small ACME authority: got
+//! through haproxy, served by name, renewed.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::support::{checkout, has};
+use super::twin::Twin;
+
+const SITE: &str = r#"
+haproxy::role(#{
+    letsencrypt: true, api_hosts: ["localhost"], stream_server_fallback: [],
+    addresses: #{ localhost: "127.0.0.1" },
+});
+letsencrypt::role(#{
+    letsencrypt_domains: ["one.example www.one.example", "two.example"] + vars.get("more", []),
+    letsencrypt_email: "admin@one.example",
+    ca: "https://localhost:14000/dir",
+    ca_file: "/root/pebble/cert.pem",
+    dehydrated_repo: "/srv/dehydrated",
+    dehydrated_revision: vars.get("revision", ""),
+    force_renewal: vars.get("renew", false),
+});
+"#;
+
+/// The authority asks every name at this machine's own port 80. Its certificate
+/// is its own, and it takes one account key and nonce as good as another.
+const PEBBLE: &str = r#"
+cd /root/pebble
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost \
+    -addext subjectAltName=DNS:localhost -keyout key.pem -out cert.pem 2>/dev/null
+cat >config.json <<END
+{ "pebble": {
+    "listenAddress": "127.0.0.1:14000", "managementListenAddress": "127.0.0.1:15000",
+    "certificate": "/root/pebble/cert.pem", "privateKey": "/root/pebble/key.pem",
+    "httpPort": 80, "tlsPort": 443, "domainBlocklist": ["blocked.example"],
+    "certificateValidityPeriod": 7776000
+} }
+END
+systemd-run --quiet --unit=challtestsrv /root/pebble/pebble-challtestsrv -dns01 127.0.0.1:8053 \
+    -defaultIPv4 127.0.0.1 -defaultIPv6 '' -http01 '' -https01 '' -tlsalpn01 '' -doh '' \
+    -management 127.0.0.1:8055
+systemd-run --quiet --unit=pebble -E PEBBLE_VA_NOSLEEP=1 -E PEBBLE_WFE_NONCEREJECT=0 \
+    /root/pebble/pebble -config /root/pebble/config.json -dnsserver 127.0.0.1:8053 -strict
+for try in $(seq 100); do
+    curl -sf --cacert cert.pem https://localhost:15000/roots/0 -o root.pem && exit
+    sleep 0.1
+done
+journalctl -u pebble -u challtestsrv
+"#;
+
+/// A repository with dehydrated in it, and its one commit.
+const REPOSITORY: &str = r#"
+apt-get -qq install --yes git dehydrated >/dev/null 2>&1
+git init --quiet /srv/dehydrated && cd /srv/dehydrated && cp /usr/bin/dehydrated .
+git add . && git -c user.name=x -c user.email=x@example.org commit --quiet -m x && git rev-parse HEAD
+apt-get -qq purge --yes dehydrated >/dev/null 2>&1
+"#;
+
+const RELOADS: &str = "journalctl -u haproxy -o cat | grep -c '^Reloaded '";
+
+/// A host with the authority on it.
+fn with_authority(name: &'static str) -> Option<Twin> {
+    let twin = Twin::clean(name)?;
+    let fetched = Command::new(checkout().join("tests/lab/trixie"))
+        .arg("pebble")
+        .output()
+        .expect("the script starts");
+    let why = String::from_utf8_lossy(&fetched.stderr);
+    let what = format!("pebble of Debian trixie (tests/lab/trixie: {why})");
+    if !has(&what, fetched.status.success()) {
+        return None;
+    }
+    let root = String::from_utf8_lossy(&fetched.stdout).trim().to_owned();
+    twin.inside("apt-get -qq install --yes curl openssl && mkdir -p /root/pebble");
+    for program in ["pebble", "pebble-challtestsrv"] {
+        let from = Path::new(&root).join("usr/bin").join(program);
+        twin.push(&from, &format!("/root/pebble/{program}"));
+    }
+    assert_eq!(twin.inside(PEBBLE), "", "pebble does not start");
+    let imports = "import \"haproxy\" as haproxy;\nimport \"letsencrypt\" as letsencrypt;";
+    twin.play(imports, SITE);
+    Some(twin)
+}
+
+impl Twin {
+    /// Who the certificate that a client is shown is for, as a trusting client
+    /// sees it, and its number.
+    fn shown(&self, name: &str) -> (String, String) {
+        let said = self.inside(&format!(
+            "echo | openssl s_client -connect 127.0.0.1:443 -servername {name} -verify_hostname {name} \
+             -CAfile /root/pebble/root.pem -verify_return_error 2>/dev/null \
+             | openssl x509 -noout -serial -ext subjectAltName"
+        ));
+        let (serial, names) = said.split_once('\n').unwrap_or((&said, ""));
+        let names = names.lines().last().unwrap_or_default().trim();
+        (names.to_owned(), serial.to_owned())
+    }
+
+    fn serials(&self) -> [String; 2] {
+        ["one.example", "two.example"].map(|name| self.shown(name).1)
+    }
+
+    fn reloads(&self) -> u32 {
+        let count = self.inside(RELOADS);
+        count.trim().parse().expect("a number")
+    }
+}
+
+#[test]
+fn certificates_come_are_served_by_name_and_are_renewed() {
+    let Some(twin) = with_authority("veza-role-tls") else {
+        return;
+    };
+    twin.keeps_its_promise(&[]);
+    assert_eq!(
+        twin.shown("one.example").0,
+        "DNS:one.example, DNS:www.one.example"
+    );
+    assert_eq!(twin.shown("www.one.example"), twin.shown("one.example"));
+    assert_eq!(twin.shown("two.example").0, "DNS:two.example");
+    let files = twin.inside("cd /usr/local/etc/tls/haproxy && stat -c '%A %U:%G %n' $(ls -A)");
+    assert_eq!(
+        files,
+        "-rw------- root:root one.example.pem\n-rw------- root:root two.example.pem\n"
+    );
+
+    // Anew, all at once: one reload.
+    let (before, reloads) = (twin.serials(), twin.reloads());
+    twin.run(&["--set", "renew=true"]).ended_with(0);
+    let after = twin.serials();
+    assert!(before[0] != after[0] && before[1] != after[1], "{after:?}");
+    assert_eq!(twin.reloads(), reloads + 1);
+
+    // Nothing to renew: the daily unit works, and does nothing.
+    twin.run(&[]).ended_with(0).says("No changes");
+    let unit = twin.inside("systemctl start dehydrated && systemctl is-active dehydrated.timer");
+    assert_eq!(unit, "active\n");
+    assert_eq!(
+        (twin.serials(), twin.reloads()),
+        (after.clone(), reloads + 1)
+    );
+
+    // What is about to end is renewed by that unit, in its sandbox.
+    twin.inside("sed -i 's/^RENEW_DAYS=.*/RENEW_DAYS=200/' /etc/dehydrated/config");
+    assert_eq!(twin.inside("systemctl start dehydrated"), "");
+    let renewed = twin.serials();
+    assert!(after[0] != renewed[0] && after[1] != renewed[1]);
+    assert_eq!(twin.reloads(), reloads + 2);
+    twin.run(&[]).ended_with(0);
+
+    // A lost file is put back without a new certificate.
+    twin.inside("rm /usr/local/etc/tls/haproxy/two.example.pem");
+    twin.keeps_its_promise(&[]);
+    assert_eq!((twin.serials(), twin.reloads()), (renewed, reloads + 3));
+}
+
+#[test]
+fn a_certificate_that_is_refused_is_told_each_time() {
+    let Some(twin) = with_authority("veza-role-tls-refused") else {
+        return;
+    };
+    let revision = format!("revision={}", twin.inside(REPOSITORY).trim());
+    let pinned = ["--set", &revision];
+    twin.keeps_its_promise(&pinned);
+    assert!(
+        twin.inside("ls /usr/bin/dehydrated")
+            .contains("No such file")
+    );
+    let before = twin.serials();
+    let more = [&pinned[..], &["--set", "more=[\"blocked.example\"]"]].concat();
+    twin.run(&[&more[..], &["--check"]].concat()).ended_with(0);
+    for _ in 0..2 {
+        let ran = twin.run(&more).ended_with(3);
+        ran.says("dehydrated --cron").says("blocked.example");
+        ran.says("rejectedIdentifier");
+    }
+    assert_eq!(twin.serials(), before);
+    // Renewal goes on with the others, and says that one failed.
+    let unit = twin.inside(
+        "rm /usr/local/etc/tls/haproxy/two.example.pem; systemctl start dehydrated; \
+         systemctl is-failed dehydrated; ls /usr/local/etc/tls/haproxy",
+    );
+    assert!(unit.contains("\nfailed\n"), "{unit}");
+    assert!(
+        unit.ends_with("one.example.pem\ntwo.example.pem\n"),
+        "{unit}"
+    );
+}
