@@ -26,12 +26,7 @@ impl Steps<'_> {
         };
         let undo = self.command(&["delete", "--force", &self.name]);
         self.step(command, Some(undo), Some(new.properties(instance)))?;
-        for (device, keys) in &instance.devices {
-            if keys.is_none() {
-                self.remove_device(device)?;
-            }
-        }
-        Ok(())
+        self.remove_devices()
     }
 }
 
