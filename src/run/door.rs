@@ -87,17 +87,20 @@ impl Door for HostDoor {
             return Ok(Ok(mark::unknown(origin).into()));
         }
         if let Some(Value::String(text)) = arguments.get("content") {
-            let content = self.shared.preparation.contents.text(text);
+            let content = match self.shared.preparation.content(text) {
+                Ok(content) => content,
+                Err(failure) => return Ok(Err(failure)),
+            };
             arguments.insert("content".to_owned(), json!(content));
         }
-        let entrusted = Value::Object(arguments.clone());
-        if let Err(failure) = self.host.entrust(&self.session, &entrusted) {
+        let given = Value::Object(arguments.clone());
+        if let Err(failure) = self.host.entrust(&self.session, &given) {
             return Ok(Err(failure));
         }
         let request = Request::Door {
             id: self.host.next_call(),
             function: function.to_owned(),
-            arguments: entrusted,
+            arguments: given,
         };
         match self.send(&request)? {
             Answer::Told(answer) => {

@@ -68,6 +68,8 @@ struct State {
     notified: BTreeSet<String>,
     /// The handler that runs now.
     running: Option<String>,
+    /// Whether a module that is written in Rhai is at work on the host.
+    performs: bool,
 }
 
 struct Handler {
@@ -247,7 +249,11 @@ impl HostTasks {
     /// Lets others use the host, once nothing of this script is under way.
     fn rest(&self) {
         let busy = |entry: &Entry| matches!(entry, Entry::Task(_));
-        if !self.state().queue.iter().any(busy) {
+        let is_at_work = {
+            let state = self.state();
+            state.performs || state.queue.iter().any(busy)
+        };
+        if !is_at_work {
             self.host.turn.pass(self.id);
         }
     }
@@ -383,8 +389,9 @@ impl HostTasks {
         id
     }
 
-    /// Begins a task with the agent that carries it out.
-    fn begin(&self, call: &Call) -> Result<Sent, Stop> {
+    /// Begins a task with the agent that carries it out, which is told the
+    /// secrets among the arguments.
+    fn begin(&self, call: &Call, arguments: &Value) -> Result<Result<Sent, Failure>, Stop> {
         let escalation = call
             .options
             .escalation
@@ -399,6 +406,9 @@ impl HostTasks {
             AgentError::Stop(stop) => stop,
             AgentError::Unreachable(why) => self.lost(why),
         })?;
+        if let Err(failure) = self.host.entrust(&session, arguments) {
+            return Ok(Err(failure));
+        }
         let module = call.schema.name.clone();
         self.shared.send(Event::TaskStarted {
             host: self.view.name.clone(),
@@ -406,21 +416,21 @@ impl HostTasks {
             title: title(call),
             site: call.site.clone(),
         });
-        Ok(Sent {
+        Ok(Ok(Sent {
             id: TaskId(self.host.next_call()),
             session,
             module,
             site: call.site.clone(),
             notify: call.options.notify.clone(),
             handler: self.state().running.clone(),
-        })
+        }))
     }
 
     fn send(&self, call: Call, arguments: Value) -> Result<TaskId, Stop> {
-        let sent = self.begin(&call)?;
-        if let Err(failure) = self.host.entrust(&sent.session, &arguments) {
-            return self.refused(call, failure);
-        }
+        let sent = match self.begin(&call, &arguments)? {
+            Ok(sent) => sent,
+            Err(failure) => return self.refused(call, failure),
+        };
         let id = sent.id;
         let request = Request::Call {
             id: id.0,
@@ -434,16 +444,22 @@ impl HostTasks {
 
     /// Carries out a call of a module that is written in Rhai. Tasks before it
     /// are settled first: it runs here, and asks the agent as it goes.
-    fn perform(&self, call: &Call) -> Result<TaskId, Stop> {
+    fn perform(&self, call: Call) -> Result<TaskId, Stop> {
         self.settle()?;
         let Some(this) = self.this.upgrade() else {
             return Err(Stop::Cancelled);
         };
-        let sent = self.begin(call)?;
+        let sent = match self.begin(&call, &Value::Object(call.arguments.clone()))? {
+            Ok(sent) => sent,
+            Err(failure) => return self.refused(call, failure),
+        };
         let started = Instant::now();
         let door = HostDoor::new(self.shared.clone(), self.host.clone(), sent.session.clone());
         let playbook = &self.shared.playbook;
-        let outcome = playbook.perform(call, &title(call), this, Arc::new(door))?;
+        self.state().performs = true;
+        let performed = playbook.perform(&call, &title(&call), this, Arc::new(door));
+        self.state().performs = false;
+        let outcome = performed?;
         let id = sent.id;
         let milliseconds = started.elapsed().as_millis() as u64;
         self.finish(sent, Box::new(outcome), milliseconds)?;
@@ -469,7 +485,7 @@ impl HostTasks {
             return Ok(self.left_out(&call));
         }
         if self.shared.playbook.is_in_rhai(&call.schema.name) {
-            return self.perform(&call);
+            return self.perform(call);
         }
         let preparation = &self.shared.preparation;
         let arguments = match self.shared.check_provided(&call) {

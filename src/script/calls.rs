@@ -215,7 +215,7 @@ pub(super) fn canonical(schema: &Schema, given: Vec<(String, Value)>) -> Map<Str
 
 /// Makes secrets of the texts that were given for secret arguments. One that
 /// is too short to be hidden, such as `*` for no password, tells nothing.
-fn conceal(
+pub(super) fn conceal(
     running: &Running,
     schema: &Schema,
     arguments: &mut Map<String, Value>,

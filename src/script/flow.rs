@@ -88,6 +88,7 @@ fn as_user(
 
 fn on(context: NativeCallContext, host: ImmutableString, body: FnPtr) -> Result<Dynamic, Failed> {
     let running = running(&context)?;
+    running.refuse_in_module(&context, "calls `on`")?;
     let at = site(&context, &running.library);
     let groups = &running.tasks.view().hosts_by_group;
     if let Some(problem) = no_such_host(&running.library, &at, &host, groups) {

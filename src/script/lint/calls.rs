@@ -16,7 +16,14 @@ use crate::script::flow;
 use crate::script::library::Parsed;
 
 /// Functions that a module cannot call.
-const FOR_PLAYS: [&str; 5] = ["as_user", "flush_handlers", "handler", "once", "retry"];
+const FOR_PLAYS: [&str; 6] = [
+    "as_user",
+    "flush_handlers",
+    "handler",
+    "on",
+    "once",
+    "retry",
+];
 
 /// Arguments with their names and places.
 type Given = Vec<(String, Position, Part<Position>)>;

@@ -114,7 +114,9 @@ impl HostDoor {
             self.may_change(context, &running, function.name)?;
         }
         let given = calls::checked(context, &running, &function.schema, arguments)?;
-        let arguments = calls::canonical(&function.schema, given);
+        let mut arguments = calls::canonical(&function.schema, given);
+        calls::conceal(&running, &function.schema, &mut arguments)
+            .map_err(|failure| failed(context, &running, failure))?;
         // What it acts on must be known; what it writes or runs need not be.
         let fixed = |(name, _): &(&String, &Value)| {
             !["content", "command", "input", "environment"].contains(&name.as_str())

@@ -275,10 +275,9 @@ impl Steps for InRhai<'_> {
             .map(drop)
     }
 
-    /// What the agent reads comes with marks in place of secrets, as a script's
-    /// own texts have them.
     fn comparable(&self, state: &State) -> State {
-        state.clone()
+        let secrets = self.running.library.secrets.table();
+        state.clone().canonical(&secrets)
     }
 
     fn values(&mut self, found: &Seen) -> Result<serde_json::Map<String, Value>> {
