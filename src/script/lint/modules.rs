@@ -1,6 +1,7 @@
 //! The files of modules: that each has what makes it one, and does through
 //! `host` only what may be done there.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
@@ -329,9 +330,9 @@ impl Reading {
         for part in PARTS.iter().filter(|part| part.name != FIX) {
             let mut open = vec![part.name.to_owned()];
             while let Some(name) = open.pop() {
-                if !roots.contains_key(&name) {
-                    open.extend(calls.get(&name).into_iter().flatten().cloned());
-                    roots.insert(name, part.name);
+                if let Entry::Vacant(root) = roots.entry(name) {
+                    open.extend(calls.get(root.key()).into_iter().flatten().cloned());
+                    root.insert(part.name);
                 }
             }
         }

@@ -19,7 +19,7 @@ impl Steps<'_> {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let description = instance.description.clone().unwrap_or_default();
         let own: Map<String, Value> = new.own_devices().collect();
-        let input = json!({ "config": new.config, "devices": own, "description": description });
+        let input = json!({ "config": new.config, "description": description, "devices": own });
         let command = Command {
             input: Some(input.to_string()),
             ..self.command(&words)
