@@ -72,12 +72,18 @@ fn every_module_and_role_has_a_case() {
     let modules = veza_agent::modules::ALL
         .iter()
         .map(|module| module.name.to_owned());
-    let stdlib = fs::read_dir(root().join("stdlib")).expect("the folder can be read");
-    let roles = stdlib
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.is_dir())
+    let entries = |folder: &str| {
+        let entries = fs::read_dir(root().join(folder)).expect("the folder can be read");
+        entries.map(|entry| entry.expect("the folder can be read").path())
+    };
+    let in_rhai = entries("stdlib/modules")
+        .filter(|path| path.extension().is_some_and(|suffix| suffix == "rhai"))
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()));
+    let roles = entries("stdlib")
+        .filter(|path| path.join("role.rhai").exists())
         .filter_map(|path| Some(format!("{}::role", path.file_name()?.to_str()?)));
     let missing: Vec<_> = modules
+        .chain(in_rhai)
         .chain(roles)
         .filter(|name| !text.contains(&format!("{name}(")))
         .collect();

@@ -61,9 +61,9 @@ fn clients_of_the_pooler_notice_nothing() {
     promise::keep(|options| pair.run(options));
     what_only_a_start_reads_is_known();
 
-    pair.start(&["-i", "-q", "-s", "10"]).is_without_error();
+    pair.start(&["-i", "-q", "-s", "10"]).ended_without_error();
     let load = pair.start(&["-c", "500", "-j", "8", "-T", "30"]);
-    load.is_without_error();
+    load.ended_without_error();
     pair.a_reload_under_load();
     pair.ways_to_log_in();
     pair.a_server_setting_is_reloaded_or_restarted();
@@ -101,7 +101,7 @@ impl Pair {
         });
         assert!(clients() >= 200, "clients were dropped: {}", clients());
         assert_eq!(pid(), before.0, "it is another process");
-        load.is_without_error();
+        load.ended_without_error();
 
         self.run(&changed).ended_with(0).says("No changes");
         self.run(&[]).ended_with(0).says("(reloaded)");
@@ -163,7 +163,7 @@ struct Load(Child);
 impl Load {
     /// Waits for its end, which no error may have come before.
     #[track_caller]
-    fn is_without_error(self) {
+    fn ended_without_error(self) {
         let output = self.0.wait_with_output().expect("pgbench ends");
         let said = [&output.stdout[..], &output.stderr[..]].concat();
         let said = String::from_utf8_lossy(&said).into_owned();

@@ -11,6 +11,8 @@ pub mod modules;
 
 pub mod module;
 
+pub mod door;
+
 pub mod state;
 
 pub mod outcome;

@@ -7,6 +7,8 @@
 
 use std::borrow::Cow;
 
+use serde_json::Value;
+
 const OPEN: char = '\u{FDD0}';
 const CLOSE: char = '\u{FDD1}';
 const UNKNOWN: &str = "unknown:";
@@ -120,6 +122,16 @@ pub fn defused(text: &str) -> Cow<'_, str> {
     match is_marked(text) {
         true => Cow::Owned(text.replace([OPEN, CLOSE], "\u{FFFD}")),
         false => Cow::Borrowed(text),
+    }
+}
+
+/// Where the first unknown part of a value comes from, if it has one.
+pub fn unknown_within(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(text) => unknown_origin(text),
+        Value::Array(items) => items.iter().find_map(unknown_within),
+        Value::Object(fields) => fields.values().find_map(unknown_within),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
 }
 

@@ -1,6 +1,8 @@
 //! What a module is: it states what is wanted and what is found; the engine
 //! here compares, lets it fix, and looks again.
 
+use std::borrow::Borrow;
+
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -110,7 +112,11 @@ pub const fn module<M: Module>() -> ModuleInfo {
         name: M::NAME,
         positional: M::POSITIONAL,
         schema: schema_of::<M>,
-        call: |arguments, system| call(arguments, system, M::title, converge::<M>),
+        call: |arguments, system| {
+            call(arguments, system, M::title, |module: &M, system| {
+                converge(&mut OnHost { module, system })
+            })
+        },
     }
 }
 
@@ -129,11 +135,80 @@ fn schema_of<T: JsonSchema>() -> schemars::Schema {
 }
 
 /// The part of an outcome that a module or action decides.
-struct Answer {
+pub struct Answer {
     verdict: Verdict,
     changes: Vec<Change>,
     values: Map<String, Value>,
     provides: Vec<ProvidedHost>,
+}
+
+/// What one call takes to bring a thing into the state asked for. A [`Module`]
+/// takes these steps on the host; one that is written in Rhai takes them on
+/// the controller.
+pub trait Steps {
+    /// What is found: a state, or what holds one.
+    type Found: Borrow<State>;
+    /// Why a step is not taken.
+    type Error: From<Failure>;
+
+    /// What comes before anything can be compared.
+    fn prepare(&mut self) -> std::result::Result<(), Self::Error>;
+    /// The state that is.
+    fn found(&mut self) -> std::result::Result<Self::Found, Self::Error>;
+    /// The state asked for.
+    fn wanted(&mut self, found: &Self::Found) -> std::result::Result<State, Self::Error>;
+    /// Effects that lead from the one to the other.
+    fn fix(&mut self, diff: &Diff) -> std::result::Result<(), Self::Error>;
+    /// The hosts that the thing is, if it is any.
+    fn provides(&mut self) -> std::result::Result<Vec<ProvidedHost>, Self::Error> {
+        Ok(Vec::new())
+    }
+    /// A state in the form in which texts with secrets can be compared.
+    fn comparable(&self, state: &State) -> State;
+    /// What a script may read from the result.
+    fn values(
+        &mut self,
+        found: &Self::Found,
+    ) -> std::result::Result<Map<String, Value>, Self::Error>;
+}
+
+/// A module at work on a host.
+struct OnHost<'a, M> {
+    module: &'a M,
+    system: &'a mut dyn System,
+}
+
+impl<M: Module> Steps for OnHost<'_, M> {
+    type Found = State;
+    type Error = Failure;
+
+    fn prepare(&mut self) -> Result<()> {
+        self.module.prepare(self.system)
+    }
+
+    fn found(&mut self) -> Result<State> {
+        self.module.found(self.system)
+    }
+
+    fn wanted(&mut self, found: &State) -> Result<State> {
+        self.module.wanted(found)
+    }
+
+    fn fix(&mut self, diff: &Diff) -> Result<()> {
+        self.module.fix(diff, self.system)
+    }
+
+    fn provides(&mut self) -> Result<Vec<ProvidedHost>> {
+        self.module.provides(self.system)
+    }
+
+    fn comparable(&self, state: &State) -> State {
+        state.clone().canonical(&self.system.secrets())
+    }
+
+    fn values(&mut self, found: &State) -> Result<Map<String, Value>> {
+        Ok(self.module.values(found))
+    }
 }
 
 fn call<M: DeserializeOwned>(
@@ -142,7 +217,7 @@ fn call<M: DeserializeOwned>(
     title: fn(&M) -> String,
     run: fn(&M, &mut dyn System) -> Result<Answer>,
 ) -> Outcome {
-    let origin = unknown_argument(&arguments);
+    let origin = mark::unknown_within(&arguments).map(str::to_owned);
     let module: M = match (parse(arguments), &origin) {
         (Ok(module), _) => module,
         (Err(_), Some(origin)) => return Outcome::unknown("", origin),
@@ -156,8 +231,17 @@ fn call<M: DeserializeOwned>(
         return Outcome::failed(mark::show(&title).into_owned(), failure);
     }
     let answer = run(&module, system);
+    let mut outcome = outcome(title, answer, origin.as_deref());
     let (effects, assumptions) = system.take_records();
-    let mut outcome = match (answer, origin) {
+    outcome.effects = effects;
+    outcome.assumptions.extend(assumptions);
+    outcome
+}
+
+/// The outcome of a call, without its records; `unknown` is where an argument
+/// comes from that is not known yet.
+pub fn outcome(title: String, answer: Result<Answer>, unknown: Option<&str>) -> Outcome {
+    match (answer, unknown) {
         (Ok(answer), _) => Outcome {
             title,
             verdict: answer.verdict,
@@ -169,26 +253,13 @@ fn call<M: DeserializeOwned>(
             failure: None,
         },
         // What is not known yet may be all it failed for.
-        (Err(_), Some(origin)) => Outcome::unknown(&title, &origin),
+        (Err(_), Some(origin)) => Outcome::unknown(&title, origin),
         (Err(failure), None) => Outcome::failed(title, failure),
-    };
-    outcome.effects = effects;
-    outcome.assumptions.extend(assumptions);
-    outcome
-}
-
-/// Where the first unknown argument comes from, if there is one: a number or a
-/// choice cannot carry a mark, so such arguments are not understood.
-fn unknown_argument(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => mark::unknown_origin(text).map(str::to_owned),
-        Value::Array(items) => items.iter().find_map(unknown_argument),
-        Value::Object(fields) => fields.values().find_map(unknown_argument),
-        Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
 }
 
-fn parse<M: DeserializeOwned>(arguments: Value) -> Result<M> {
+/// Arguments as a type; what does not fit is named.
+pub(crate) fn parse<M: DeserializeOwned>(arguments: Value) -> Result<M> {
     serde_path_to_error::deserialize(arguments).map_err(|error| {
         let argument = error.path().to_string();
         let mut failure = Failure::new(error.into_inner().to_string());
@@ -197,31 +268,37 @@ fn parse<M: DeserializeOwned>(arguments: Value) -> Result<M> {
     })
 }
 
-fn converge<M: Module>(module: &M, system: &mut dyn System) -> Result<Answer> {
-    module.prepare(system)?;
-    let found = module.found(system)?;
-    let wanted = module.wanted(&found)?;
-    let secrets = system.secrets();
-    let comparable = |state: &State| state.clone().canonical(&secrets);
-    let diff = Diff::between(&comparable(&found), &comparable(&wanted));
+/// Compares, fixes what differs, and looks again.
+pub fn converge<S: Steps>(steps: &mut S) -> std::result::Result<Answer, S::Error> {
+    steps.prepare()?;
+    let found = steps.found()?;
+    let wanted = steps.wanted(&found)?;
+    let diff = Diff::between(
+        &steps.comparable(found.borrow()),
+        &steps.comparable(&wanted),
+    );
     if diff.is_empty() {
         return Ok(Answer {
             verdict: Verdict::Ok,
             changes: Vec::new(),
-            values: module.values(&found),
-            provides: module.provides(system)?,
+            values: steps.values(&found)?,
+            provides: steps.provides()?,
         });
     }
-    module.fix(&diff, system)?;
-    let after = module.found(system)?;
+    steps.fix(&diff)?;
+    let after = steps.found()?;
     let wanted = wanted.without_requests();
-    let left = Diff::between(&comparable(&after), &comparable(&wanted));
+    let left = Diff::between(
+        &steps.comparable(after.borrow()),
+        &steps.comparable(&wanted),
+    );
     if let Some(change) = left.certain().next() {
         return Err(Failure::new(format!(
             "{} is still not as asked after the change: found {}, wanted {}",
             change.attribute, change.before, change.after,
         ))
-        .hint("Something else on the host changes it back, or the change had no effect."));
+        .hint("Something else on the host changes it back, or the change had no effect.")
+        .into());
     }
     Ok(Answer {
         verdict: match diff.is_certain() {
@@ -229,8 +306,8 @@ fn converge<M: Module>(module: &M, system: &mut dyn System) -> Result<Answer> {
             true => Verdict::Changed,
             false => Verdict::Unknown,
         },
-        values: module.values(&after),
-        provides: module.provides(system)?,
+        values: steps.values(&after)?,
+        provides: steps.provides()?,
         changes: diff.changes,
     })
 }

@@ -44,6 +44,20 @@ impl Outcome {
         }
     }
 
+    /// What was done since the last task, by whichever module.
+    pub fn of_records(effects: Vec<Record>, assumptions: Vec<String>) -> Self {
+        Self {
+            title: String::new(),
+            verdict: Verdict::Ok,
+            changes: Vec::new(),
+            effects,
+            assumptions,
+            values: Map::new(),
+            provides: Vec::new(),
+            failure: None,
+        }
+    }
+
     /// The outcome without the details, which can be of any size.
     pub fn brief(&self) -> Self {
         let failure = self.failure.as_ref();

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::outcome::Outcome;
+use crate::outcome::{Failure, Outcome};
 use crate::secrets::Secret;
 use crate::system::live::Stream;
 use crate::system::overlay::Pending;
@@ -62,6 +62,22 @@ pub enum Request {
         /// Its arguments.
         arguments: Value,
     },
+    /// A module that runs on the controller reads or changes the host, through
+    /// a function of [`crate::door`].
+    Door {
+        /// Chosen by the controller, rising.
+        id: u64,
+        /// The function.
+        function: String,
+        /// Its arguments.
+        arguments: Value,
+    },
+    /// That module is done: asks for what it did, as [`Reply::Done`] with
+    /// nothing but effects and assumptions.
+    Records {
+        /// Chosen by the controller, rising.
+        id: u64,
+    },
     /// The values of secrets that calls sent from now on name.
     Secrets(BTreeMap<String, Secret>),
     /// The failure was dealt with: calls sent from now on are carried out.
@@ -106,10 +122,17 @@ pub enum Reply {
         /// Wall time in milliseconds.
         milliseconds: u64,
     },
-    /// A task was not begun, since one before it failed or the run was
-    /// cancelled.
+    /// Answers [`Request::Door`].
+    Answer {
+        /// Of which request.
+        id: u64,
+        /// What was found or done, or why not.
+        answer: std::result::Result<Value, Failure>,
+    },
+    /// A task was not begun, or a module's request not heeded, since a task
+    /// before it failed or the run was cancelled.
     Dropped {
-        /// Of which call.
+        /// Of which call or request.
         id: u64,
     },
     /// A running command printed something.

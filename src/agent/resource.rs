@@ -58,8 +58,11 @@ pub struct Known {
     pub secret: Option<PasswordHash>,
 }
 
-/// A change of one resource by a command.
+/// A change of one resource by a command. Written down, it names only the
+/// properties that differ: what a dry run knows beside those may be less than
+/// there is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(into = "Told")]
 pub struct ResourceChange {
     /// Which one.
     pub resource: Resource,
@@ -108,5 +111,100 @@ impl ResourceChange {
             secret: None,
             undo: None,
         })
+    }
+}
+
+/// A change as it is written down.
+#[derive(Serialize)]
+struct Told {
+    resource: Resource,
+    before: Option<Properties>,
+    after: Option<Properties>,
+    command: Command,
+    secret: Option<PasswordHash>,
+    undo: Option<Command>,
+}
+
+impl From<ResourceChange> for Told {
+    fn from(change: ResourceChange) -> Self {
+        let flat = |properties: &Option<Properties>| {
+            let mut flat = Properties::new();
+            for (name, value) in properties.iter().flatten() {
+                flatten(name, value, &mut flat);
+            }
+            flat
+        };
+        let (before, after) = (flat(&change.before), flat(&change.after));
+        let differing = |here: &Properties, there: &Properties| -> Properties {
+            let differs = |(name, value): &(&String, &Value)| there.get(*name) != Some(value);
+            let differing = here.iter().filter(differs);
+            differing
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect()
+        };
+        Self {
+            // Of what goes, it is enough that it was there.
+            before: change.before.as_ref().map(|_| match change.after {
+                Some(_) => differing(&before, &after),
+                None => Properties::new(),
+            }),
+            after: change.after.as_ref().map(|_| differing(&after, &before)),
+            resource: change.resource,
+            command: change.command,
+            secret: change.secret,
+            undo: change.undo,
+        }
+    }
+}
+
+/// Takes maps apart; what is null is not there.
+fn flatten(name: &str, value: &Value, flat: &mut Properties) {
+    match value {
+        Value::Null => {}
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                flatten(&format!("{name}.{key}"), value, flat);
+            }
+        }
+        value => drop(flat.insert(name.to_owned(), value.clone())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn properties(value: Value) -> Option<Properties> {
+        value
+            .as_object()
+            .cloned()
+            .map(|it| it.into_iter().collect())
+    }
+
+    fn told(before: Value, after: Value) -> Value {
+        let change = ResourceChange {
+            before: properties(before),
+            after: properties(after),
+            ..ResourceChange::of(Resource::new("thing", "x"))
+        };
+        let told = serde_json::to_value(change).expect("json");
+        json!([told["before"], told["after"]])
+    }
+
+    #[test]
+    fn only_what_differs_is_written_down() {
+        let before = json!({ "a": 1, "b": { "c": 1, "d": 2 }, "e": null, "f": [1] });
+        let after = json!({ "a": 1, "b": { "c": 3, "d": 2 }, "g": null, "f": [1, 2] });
+        assert_eq!(
+            told(before, after),
+            json!([{ "b.c": 1, "f": [1] }, { "b.c": 3, "f": [1, 2] }])
+        );
+        assert_eq!(
+            told(Value::Null, json!({ "a": 1 })),
+            json!([null, { "a": 1 }])
+        );
+        assert_eq!(told(json!({ "a": 1 }), Value::Null), json!([{}, null]));
     }
 }

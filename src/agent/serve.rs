@@ -17,6 +17,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::content::hex;
+use crate::door;
 use crate::facts;
 use crate::module::Result;
 use crate::modules;
@@ -83,7 +84,9 @@ fn answer(
     let mut stopped = false;
     for request in calls {
         match request {
-            Request::Call { id, .. } if stopped || cancelled.load(Ordering::SeqCst) => {
+            Request::Call { id, .. } | Request::Door { id, .. } | Request::Records { id }
+                if stopped || cancelled.load(Ordering::SeqCst) =>
+            {
                 link.send(&Reply::Dropped { id })?;
             }
             Request::Call {
@@ -93,19 +96,24 @@ fn answer(
             } => {
                 link.running.set(id);
                 let started = Instant::now();
-                let outcome = host.call(&module, arguments);
-                let mut outcome = link
-                    .secrets
-                    .table()
-                    .scrub(outcome)
-                    .unwrap_or_else(|failure| {
-                        // What cannot be looked through is not told.
-                        Outcome::failed(String::new(), failure)
-                    });
-                outcome.shorten();
+                let outcome = link.scrubbed(host.call(&module, arguments));
                 stopped = outcome.verdict == Verdict::Failed;
                 let milliseconds = started.elapsed().as_millis() as u64;
                 link.done(id, outcome, milliseconds)?;
+            }
+            Request::Door {
+                id,
+                function,
+                arguments,
+            } => {
+                link.running.set(id);
+                let answer = host.door(&function, arguments);
+                let scrubbed = link.secrets.table().scrub(answer);
+                link.answer(id, scrubbed.and_then(|answer| answer))?;
+            }
+            Request::Records { id } => {
+                let records = link.scrubbed(host.records());
+                link.done(id, records, 0)?;
             }
             Request::Secrets(secrets) => {
                 if let Err(failure) = link.secrets.add(secrets) {
@@ -255,6 +263,30 @@ impl Link {
         }
     }
 
+    /// An outcome as it may leave this host.
+    fn scrubbed(&self, outcome: Outcome) -> Outcome {
+        let scrubbed = self.secrets.table().scrub(outcome);
+        let mut outcome = scrubbed.unwrap_or_else(|failure| {
+            // What cannot be looked through is not told.
+            Outcome::failed(String::new(), failure)
+        });
+        outcome.shorten();
+        outcome
+    }
+
+    /// Answers a module that runs on the controller.
+    fn answer(&self, id: u64, answer: Result<Value>) -> std::result::Result<(), FrameError> {
+        match self.send(&Reply::Answer { id, answer }) {
+            Err(FrameError::TooLarge(size)) => {
+                let answer = Err(Failure::new(format!(
+                    "the answer of {size} bytes is too large for a module"
+                )));
+                self.send(&Reply::Answer { id, answer })
+            }
+            sent => sent,
+        }
+    }
+
     fn refuse(&self, failure: Failure) -> std::result::Result<(), FrameError> {
         self.send(&Reply::Refused {
             reason: failure.message,
@@ -366,7 +398,25 @@ impl Host {
             let failure = Failure::new(format!("this agent has no module {module}"));
             return Outcome::failed(String::new(), failure);
         };
-        let mut outcome = (module.call)(arguments, self.system());
+        let outcome = (module.call)(arguments, self.system());
+        self.kept(outcome)
+    }
+
+    fn door(&mut self, function: &str, arguments: Value) -> Result<Value> {
+        match door::find(function) {
+            Some(function) => function.call(arguments, self.system()),
+            None => Err(Failure::new(format!("this agent knows no host.{function}"))),
+        }
+    }
+
+    /// What was done since the last task.
+    fn records(&mut self) -> Outcome {
+        let (effects, assumptions) = self.system().take_records();
+        self.kept(Outcome::of_records(effects, assumptions))
+    }
+
+    /// The outcome, with its effects kept where this world keeps them.
+    fn kept(&self, mut outcome: Outcome) -> Outcome {
         if !outcome.effects.is_empty()
             && let Err(failure) = self.save()
         {

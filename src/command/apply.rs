@@ -29,6 +29,9 @@ pub fn run(apply: Apply) -> Result<Exit, Refusal> {
         for (name, file) in playbook.imports() {
             say(&format!("import \"{name}\" is {file}"));
         }
+        for (name, file) in playbook.modules() {
+            say(&format!("module {name} is {file}"));
+        }
     }
     let options = Options {
         mode: if apply.check {

@@ -8,25 +8,29 @@ use super::{Refusal, catalog, show};
 use crate::exit::Exit;
 use crate::schema::{Field, Kind, Schema, closest};
 use crate::script::catalog::common_options;
-use crate::script::declaration_schemas;
-use crate::script::describe::{self, FunctionDoc, RoleDoc};
-use crate::script::flow_schemas;
+use crate::script::describe::{self, FunctionDoc, ModuleDocs, RoleDoc};
 use crate::script::project::Project;
+use crate::script::{DoorFunction, declaration_schemas, door_functions, flow_schemas};
 
 /// Shows one module or role, or the list of all.
 pub fn run(name: Option<&str>, project: &Path) -> Result<Exit, Refusal> {
     let project = Project::around(project).map_err(Refusal::Message)?;
+    let modules = describe::modules(project.clone(), catalog());
     let text = match name {
-        None => list(&project),
-        Some(name) => page(name, &project)?,
+        None => list(&project, &modules),
+        Some(name) => page(name, &project, &modules)?,
     };
     show(&text)?;
     Ok(Exit::Done)
 }
 
-fn list(project: &Project) -> String {
+fn list(project: &Project, modules: &ModuleDocs) -> String {
     let summary = |schema: &Schema| (schema.name.clone(), schema.summary.clone());
-    let modules = catalog().iter().map(|schema| summary(schema)).collect();
+    let modules = modules
+        .catalog
+        .iter()
+        .map(|schema| summary(schema))
+        .collect();
     let roles = project.roles().into_iter().map(|name| {
         let summary = role(project, &name).map(|role| summary_of(&role));
         (name, summary.unwrap_or_default())
@@ -76,14 +80,10 @@ fn role(project: &Project, name: &str) -> Result<RoleDoc, Refusal> {
         .map_err(|problem| Refusal::Problems(vec![problem]))
 }
 
-fn page(name: &str, project: &Project) -> Result<String, Refusal> {
+fn page(name: &str, project: &Project, modules: &ModuleDocs) -> Result<String, Refusal> {
     let mut pages = Vec::new();
-    if let Some(schema) = catalog().get(name) {
-        let common: String = common_options().iter().map(argument).collect();
-        pages.push(format!(
-            "{}\nEvery call also takes:\n\n{common}",
-            schema_page(schema)
-        ));
+    if let Some(schema) = modules.catalog.get(name) {
+        pages.push(module_page(schema, modules)?);
     }
     pages.extend(
         declaration_schemas()
@@ -93,6 +93,13 @@ fn page(name: &str, project: &Project) -> Result<String, Refusal> {
     );
     let in_plays = functions::ALL.iter().filter(|it| it.name == name);
     pages.extend(in_plays.map(function_page));
+    if name == "host" {
+        pages.push(door_page());
+    }
+    let mut door = door_functions().iter();
+    if let Some(function) = door.find(|function| function.schema.name == name) {
+        pages.push(schema_page(&function.schema));
+    }
     if project.roles().iter().any(|role| role == name) {
         pages.push(role_page(&role(project, name)?));
     }
@@ -100,9 +107,14 @@ fn page(name: &str, project: &Project) -> Result<String, Refusal> {
         return Ok(pages.join("\n"));
     }
     let roles = project.roles();
-    let modules = catalog();
     let declarations = declaration_schemas();
-    let schemas = modules.iter().map(|schema| &**schema).chain(&declarations);
+    let door = door_functions().iter().map(|function| &*function.schema);
+    let schemas = modules
+        .catalog
+        .iter()
+        .map(|schema| &**schema)
+        .chain(&declarations)
+        .chain(door);
     let known = roles
         .iter()
         .map(String::as_str)
@@ -115,6 +127,63 @@ fn page(name: &str, project: &Project) -> Result<String, Refusal> {
     Err(Refusal::Message(format!(
         "there is no module, role or function {name}; {help}"
     )))
+}
+
+fn module_page(schema: &Schema, modules: &ModuleDocs) -> Result<String, Refusal> {
+    let file = modules.files.get(&schema.name);
+    if file.is_some() {
+        let problems = modules.problems(&schema.name);
+        if !problems.is_empty() {
+            return Err(Refusal::Problems(problems));
+        }
+    }
+    let common: String = common_options().iter().map(argument).collect();
+    let written = file.map(|file| format!("\nIt is written in Rhai: {file}\n"));
+    Ok(format!(
+        "{}\nEvery call also takes:\n\n{common}{}",
+        schema_page(schema),
+        written.unwrap_or_default()
+    ))
+}
+
+/// What `host` is to a module that is written in Rhai.
+fn door_page() -> String {
+    let lines = |effects: bool| {
+        let functions = door_functions().iter();
+        let chosen = functions.filter(|function| function.is_effect == effects);
+        chosen.map(door_line).collect::<String>()
+    };
+    format!(
+        "# host (in modules)\n\n\
+         The functions of a module written in Rhai get it as a parameter. It has `name`, \
+         `address`, `groups` and `facts`, and the functions below; \
+         `veza-play doc host.NAME` shows one with all it takes. What a dry run cannot know \
+         yet is a value of its own, which may be handed on; `is_known(value)` tells.\n\n\
+         ## What reads\n\n{}\
+         - `host.resource(kind, name, |host| …)`\n  \
+         What a thing is like that a program of the host keeps, as a map; `()` if it is not \
+         there. The closure asks the program; a dry run takes what it recorded of \
+         `host.change`, if it did.\n\n\
+         ## What changes something: only in `fix`\n\n{}\
+         - `host.wait_until(seconds, |host| …)`\n  \
+         Looks every half second until the closure says `true`, and fails when the time is \
+         over. A dry run does not wait; what is read after it is then not known.\n",
+        lines(false),
+        lines(true)
+    )
+}
+
+fn door_line(function: &DoorFunction) -> String {
+    let schema = &function.schema;
+    let optional = schema.fields.len() > schema.positional.len();
+    let options = optional.then(|| "#{ … }".to_owned());
+    let arguments: Vec<_> = schema.positional.iter().cloned().chain(options).collect();
+    format!(
+        "- `{}({})`\n  {}\n",
+        schema.name,
+        arguments.join(", "),
+        schema.summary
+    )
 }
 
 fn role_page(role: &RoleDoc) -> String {

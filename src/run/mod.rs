@@ -11,6 +11,8 @@ mod provided;
 
 mod session;
 
+mod door;
+
 mod host;
 
 mod tasks;

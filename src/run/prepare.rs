@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use serde_json::{Map, Value, json};
-use veza_agent::content::INLINE_LIMIT;
+use veza_agent::content::{Content, INLINE_LIMIT};
 use veza_agent::mark;
 use veza_agent::modules::SourceFile;
 use veza_agent::outcome::Failure;
@@ -86,24 +86,26 @@ impl Preparation {
         self.file_of(&text)
     }
 
-    /// A file with this text. One with secrets must travel as a text: only so
-    /// it can be compared with what is there.
     fn file_of(&self, text: &str) -> Result<SourceFile, Unprepared> {
+        Ok(SourceFile {
+            content: Some(self.content(text)?),
+            mode: 0o644,
+            path: Default::default(),
+        })
+    }
+
+    /// The content of a file. One with secrets must travel as a text: only so
+    /// it can be compared with what is there.
+    pub fn content(&self, text: &str) -> Result<Content, Failure> {
         if text.len() as u64 > INLINE_LIMIT && mark::has_secret(text) {
             let failure = Failure::new(format!(
                 "a file with secrets has at most {} bytes, and this one {}",
                 INLINE_LIMIT,
                 text.len()
             ));
-            return Err(failure
-                .hint("Put the secrets into a small file of their own.")
-                .into());
+            return Err(failure.hint("Put the secrets into a small file of their own."));
         }
-        Ok(SourceFile {
-            content: Some(self.contents.text(text)),
-            mode: 0o644,
-            path: Default::default(),
-        })
+        Ok(self.contents.text(text))
     }
 
     fn files(

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use veza_agent::outcome::Outcome;
+use veza_agent::outcome::{Failure, Outcome};
 use veza_agent::protocol::{
     FrameError, HELLO_ARGUMENT, Reply, Request, VERSION, World, read_frame, write_frame,
 };
@@ -33,6 +33,8 @@ const HANDOVER: Duration = Duration::from_secs(60);
 pub enum Answer {
     /// It was carried out, in this many milliseconds.
     Done(Box<Outcome>, u64),
+    /// What a module asked for or did through the door.
+    Told(Result<Value, Failure>),
     /// It was not begun.
     Dropped,
 }
@@ -340,6 +342,9 @@ impl Line {
                 inbox
                     .answers
                     .insert(id, Answer::Done(outcome, milliseconds));
+            }
+            Reply::Answer { id, answer } => {
+                inbox.answers.insert(id, Answer::Told(answer));
             }
             Reply::Dropped { id } => drop(inbox.answers.insert(id, Answer::Dropped)),
             Reply::Pending(pending) => inbox.pending = Some(pending),

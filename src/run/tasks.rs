@@ -13,6 +13,7 @@ use serde_json::Value;
 use veza_agent::outcome::{Failure, Outcome, Verdict};
 use veza_agent::protocol::Request;
 
+use super::door::HostDoor;
 use super::host::RunHost;
 use super::prepare::Unprepared;
 use super::session::{Answer, Session};
@@ -67,6 +68,8 @@ struct State {
     notified: BTreeSet<String>,
     /// The handler that runs now.
     running: Option<String>,
+    /// Whether a module that is written in Rhai is at work on the host.
+    performs: bool,
 }
 
 struct Handler {
@@ -246,7 +249,11 @@ impl HostTasks {
     /// Lets others use the host, once nothing of this script is under way.
     fn rest(&self) {
         let busy = |entry: &Entry| matches!(entry, Entry::Task(_));
-        if !self.state().queue.iter().any(busy) {
+        let is_at_work = {
+            let state = self.state();
+            state.performs || state.queue.iter().any(busy)
+        };
+        if !is_at_work {
             self.host.turn.pass(self.id);
         }
     }
@@ -291,7 +298,7 @@ impl HostTasks {
                     self.state().queue.push_front(Entry::Task(sent));
                     return Ok(());
                 }
-                Some(Answer::Dropped) => return Err(Stop::Cancelled),
+                Some(Answer::Dropped | Answer::Told(_)) => return Err(Stop::Cancelled),
                 Some(Answer::Done(outcome, milliseconds)) => {
                     let id = sent.id;
                     self.finish(*sent, outcome, milliseconds)?;
@@ -382,7 +389,9 @@ impl HostTasks {
         id
     }
 
-    fn send(&self, call: Call, arguments: Value) -> Result<TaskId, Stop> {
+    /// Begins a task with the agent that carries it out, which is told the
+    /// secrets among the arguments.
+    fn begin(&self, call: &Call, arguments: &Value) -> Result<Result<Sent, Failure>, Stop> {
         let escalation = call
             .options
             .escalation
@@ -397,35 +406,63 @@ impl HostTasks {
             AgentError::Stop(stop) => stop,
             AgentError::Unreachable(why) => self.lost(why),
         })?;
-        if let Err(failure) = self.host.entrust(&session, &arguments) {
-            return self.refused(call, failure);
+        if let Err(failure) = self.host.entrust(&session, arguments) {
+            return Ok(Err(failure));
         }
-        let id = TaskId(self.host.next_call());
         let module = call.schema.name.clone();
         self.shared.send(Event::TaskStarted {
             host: self.view.name.clone(),
             module: module.clone(),
-            title: title(&call),
+            title: title(call),
             site: call.site.clone(),
         });
-        let request = Request::Call {
-            id: id.0,
-            module: module.clone(),
-            arguments,
-        };
-        session.send(&request).map_err(|why| self.lost(why))?;
-        let mut state = self.state();
-        let handler = state.running.clone();
-        let notify = call.options.notify;
-        let sent = Sent {
-            id,
+        Ok(Ok(Sent {
+            id: TaskId(self.host.next_call()),
             session,
             module,
-            site: call.site,
-            notify,
-            handler,
+            site: call.site.clone(),
+            notify: call.options.notify.clone(),
+            handler: self.state().running.clone(),
+        }))
+    }
+
+    fn send(&self, call: Call, arguments: Value) -> Result<TaskId, Stop> {
+        let sent = match self.begin(&call, &arguments)? {
+            Ok(sent) => sent,
+            Err(failure) => return self.refused(call, failure),
         };
-        state.queue.push_back(Entry::Task(Box::new(sent)));
+        let id = sent.id;
+        let request = Request::Call {
+            id: id.0,
+            module: sent.module.clone(),
+            arguments,
+        };
+        sent.session.send(&request).map_err(|why| self.lost(why))?;
+        self.state().queue.push_back(Entry::Task(Box::new(sent)));
+        Ok(id)
+    }
+
+    /// Carries out a call of a module that is written in Rhai. Tasks before it
+    /// are settled first: it runs here, and asks the agent as it goes.
+    fn perform(&self, call: Call) -> Result<TaskId, Stop> {
+        self.settle()?;
+        let Some(this) = self.this.upgrade() else {
+            return Err(Stop::Cancelled);
+        };
+        let sent = match self.begin(&call, &Value::Object(call.arguments.clone()))? {
+            Ok(sent) => sent,
+            Err(failure) => return self.refused(call, failure),
+        };
+        let started = Instant::now();
+        let door = HostDoor::new(self.shared.clone(), self.host.clone(), sent.session.clone());
+        let playbook = &self.shared.playbook;
+        self.state().performs = true;
+        let performed = playbook.perform(&call, &title(&call), this, Arc::new(door));
+        self.state().performs = false;
+        let outcome = performed?;
+        let id = sent.id;
+        let milliseconds = started.elapsed().as_millis() as u64;
+        self.finish(sent, Box::new(outcome), milliseconds)?;
         Ok(id)
     }
 
@@ -446,6 +483,9 @@ impl HostTasks {
         let (play, task) = (&self.play.tags, &call.options.tags);
         if !self.shared.options.selects(play, task, in_handler) {
             return Ok(self.left_out(&call));
+        }
+        if self.shared.playbook.is_in_rhai(&call.schema.name) {
+            return self.perform(call);
         }
         let preparation = &self.shared.preparation;
         let arguments = match self.shared.check_provided(&call) {
@@ -643,7 +683,7 @@ impl Tasks for HostTasks {
 }
 
 /// Says once that a host is lost, and takes it out of the run.
-fn lose(shared: &Shared, host: &RunHost, why: Unreachable) -> Stop {
+pub(super) fn lose(shared: &Shared, host: &RunHost, why: Unreachable) -> Stop {
     if shared.is_cancelled() {
         return Stop::Cancelled;
     }

@@ -25,6 +25,26 @@ impl Schema {
     }
 }
 
+impl Schema {
+    /// The same with this documentation: a summary, and what follows it.
+    pub fn described(self, doc: &str) -> Self {
+        let (summary, doc) = split_doc(doc);
+        Self {
+            summary,
+            doc,
+            ..self
+        }
+    }
+
+    /// The same with its arguments in the order of these names.
+    pub fn in_order(mut self, names: &[&str]) -> Self {
+        let place = |name: &String| names.iter().position(|known| known == name);
+        self.fields.sort_by_key(|field| place(&field.name));
+        self.positional.sort_by_key(place);
+        self
+    }
+}
+
 /// The first paragraph, on one line, and the rest.
 fn split_doc(doc: &str) -> (String, String) {
     let (first, rest) = doc.split_once("\n\n").unwrap_or((doc, ""));

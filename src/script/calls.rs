@@ -82,11 +82,9 @@ fn call(
     arguments: &mut [&mut Dynamic],
 ) -> Result<TaskResult, Failed> {
     let running = running(context)?;
+    running.refuse_in_module(context, &format!("calls `{}`", schema.name))?;
     let at = site(context, &running.library);
-    let given = named_arguments(context, &running, schema, arguments)?;
-    if let Some(issue) = check(&running, schema, &given) {
-        return Err(problem(context, &running, &at, issue));
-    }
+    let given = checked(context, &running, schema, arguments)?;
     let (mut options, arguments) = split_options(schema, given);
     options.escalation = options.escalation.or(&running.escalation());
     let mut arguments = canonical(schema, arguments);
@@ -104,6 +102,23 @@ fn call(
         module: schema.name.clone(),
         running: running.clone(),
     })
+}
+
+/// Values with their names, all of which the schema allows.
+pub(super) fn checked(
+    context: &NativeCallContext,
+    running: &Running,
+    schema: &Schema,
+    arguments: &mut [&mut Dynamic],
+) -> Result<Vec<(String, Value)>, Failed> {
+    let given = named_arguments(context, running, schema, arguments)?;
+    match check(running, schema, &given) {
+        None => Ok(given),
+        Some(issue) => {
+            let at = site(context, &running.library);
+            Err(problem(context, running, &at, issue))
+        }
+    }
 }
 
 /// Values with names first come by position; a last map holds the others.
@@ -187,7 +202,7 @@ fn check(running: &Running, schema: &Schema, given: &[(String, Value)]) -> Optio
 }
 
 /// Arguments by their proper names, without those that are `()`.
-fn canonical(schema: &Schema, given: Vec<(String, Value)>) -> Map<String, Value> {
+pub(super) fn canonical(schema: &Schema, given: Vec<(String, Value)>) -> Map<String, Value> {
     given
         .into_iter()
         .filter(|(_, value)| !value.is_null())
@@ -200,7 +215,7 @@ fn canonical(schema: &Schema, given: Vec<(String, Value)>) -> Map<String, Value>
 
 /// Makes secrets of the texts that were given for secret arguments. One that
 /// is too short to be hidden, such as `*` for no password, tells nothing.
-fn conceal(
+pub(super) fn conceal(
     running: &Running,
     schema: &Schema,
     arguments: &mut Map<String, Value>,
@@ -330,14 +345,18 @@ fn changed(outcome: &Outcome) -> Value {
     }
 }
 
-fn diff(outcome: &Outcome) -> Value {
-    let side = |side: &Side| match side {
+/// One side of a change, as scripts read it.
+pub(super) fn side(side: &Side) -> Value {
+    match side {
         Side::Absent => Value::Null,
         Side::Value(value) => value.clone(),
         Side::Text(text) => text.clone().into(),
         Side::Opaque { sha256, size } => json!({ "sha256": sha256, "size": size }),
         Side::Unknown(origin) => mark::unknown(origin).into(),
-    };
+    }
+}
+
+fn diff(outcome: &Outcome) -> Value {
     let changes = outcome.changes.iter();
     changes
         .map(|change| json!({ "attribute": change.attribute, "before": side(&change.before), "after": side(&change.after) }))

@@ -52,6 +52,11 @@ pub fn common_options() -> Vec<Field> {
 impl Catalog {
     /// A catalog of these modules.
     pub fn new(schemas: impl IntoIterator<Item = Schema>) -> Self {
+        Self::default().with(schemas)
+    }
+
+    /// The same with more modules; one that is there already stays.
+    pub fn with(&self, schemas: impl IntoIterator<Item = Schema>) -> Self {
         let entry = |own: Schema| {
             let common = common_options();
             let added = common
@@ -67,9 +72,9 @@ impl Catalog {
                 },
             )
         };
-        Self {
-            modules: schemas.into_iter().map(entry).collect(),
-        }
+        let mut modules: BTreeMap<_, _> = schemas.into_iter().map(entry).collect();
+        modules.extend(self.modules.clone());
+        Self { modules }
     }
 
     /// The module of this name.

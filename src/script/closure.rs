@@ -43,16 +43,30 @@ impl Closure {
         }))
     }
 
+    /// Keeps a function of the file that `context` is at the top of; it is
+    /// defined at `site`.
+    pub(super) fn of_file(context: &NativeCallContext, function: FnPtr, site: Site) -> Self {
+        let at = |number: usize| u16::try_from(number).unwrap_or_default();
+        Self(Arc::new(Kept {
+            function,
+            state: context.global_runtime_state().clone(),
+            position: Position::new(at(site.line), at(site.column)),
+            site,
+        }))
+    }
+
     /// Where the closure was handed over.
     pub fn site(&self) -> &Site {
         &self.0.site
     }
 
-    /// Calls it with `tag` as what its native functions find.
+    /// Calls it with these arguments, and `tag` as what its native functions
+    /// find.
     pub(super) fn call(
         &self,
         engine: &rhai::Engine,
         tag: Tag,
+        arguments: Vec<Dynamic>,
     ) -> Result<Dynamic, Box<EvalAltResult>> {
         let mut state = self.0.state.clone();
         state.tag = Dynamic::from(tag);
@@ -67,7 +81,7 @@ impl Closure {
             &state,
             self.0.position,
         );
-        function.call_raw(&context, None, [])
+        function.call_raw(&context, None, arguments)
     }
 }
 

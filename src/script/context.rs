@@ -64,6 +64,8 @@ impl Declaring {
 pub(super) struct Running {
     pub tasks: Arc<dyn Tasks>,
     pub library: Arc<Library>,
+    /// The module that runs, if one does that is written in Rhai.
+    module: Option<String>,
     tries: Mutex<Tries>,
     /// The users of the `as_user` blocks the script is in, outermost first.
     users: Mutex<Vec<String>>,
@@ -84,9 +86,53 @@ impl Running {
         Self {
             tasks,
             library,
+            module: None,
             tries: Mutex::default(),
             users: Mutex::default(),
         }
+    }
+
+    /// The functions of a module run, as a task of a play.
+    pub fn in_module(tasks: Arc<dyn Tasks>, library: Arc<Library>, name: &str) -> Self {
+        Self {
+            module: Some(name.to_owned()),
+            ..Self::new(tasks, library)
+        }
+    }
+
+    /// The module whose functions run, if that is what runs.
+    pub fn module(&self) -> Option<&str> {
+        self.module.as_deref()
+    }
+
+    /// Refuses what only plays and roles may do.
+    pub fn refuse_in_module(&self, context: &NativeCallContext, what: &str) -> Result<(), Failed> {
+        let Some(module) = &self.module else {
+            return Ok(());
+        };
+        let message = format!("the module {module} {what}, which only plays and roles may do");
+        let at = site(context, &self.library);
+        let problem = self
+            .library
+            .problem_at("module", message, &at, "not in a module".into())
+            .help(NOT_IN_MODULES);
+        Err(fail_script(problem, context.call_position()))
+    }
+
+    /// The file that runs, where an error does not say which.
+    pub fn file(&self) -> Option<&str> {
+        match self.module() {
+            Some(name) => self.library.modules.file(name),
+            None => self.library.main(),
+        }
+    }
+
+    /// What came out of the engine, as a reason to stop.
+    pub fn stop_of(&self, error: Failed) -> Stop {
+        let raised = self.take_raised();
+        let host = &self.tasks.view().name;
+        let stop = super::error::stop_of(&error, &self.library, self.file(), raised, host);
+        stop.with_origin(self.last_unknown().origin())
     }
 
     fn tries(&self) -> MutexGuard<'_, Tries> {
@@ -197,6 +243,10 @@ impl Tries {
         self.levels.retain(|&entered| entered <= level);
     }
 }
+
+/// What a module does instead.
+pub(super) const NOT_IN_MODULES: &str =
+    "A module reads and changes the host through `host` alone; `veza-play doc host` lists how.";
 
 /// The tag of the script that makes this call.
 pub(super) fn tag(context: &NativeCallContext) -> Result<Tag, Failed> {

@@ -1,6 +1,7 @@
 //! What a role says about itself: its functions, their comments and options,
 //! for `veza-play doc`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -9,7 +10,7 @@ use super::catalog::Catalog;
 use super::diagnostics::Problem;
 use super::library::Library;
 use super::project::Project;
-use super::{declaring, engine, lint};
+use super::{declaring, engine, lint, module};
 use crate::schema::Schema;
 
 /// A role, as its file describes it.
@@ -36,6 +37,41 @@ pub struct FunctionDoc {
     pub doc: String,
     /// The options it takes as its only argument, if it declares any.
     pub options: Option<Schema>,
+}
+
+/// The modules that scripts of a project may call.
+pub struct ModuleDocs {
+    /// What they take.
+    pub catalog: Arc<Catalog>,
+    /// The files of those that are written in Rhai: on disk, or `stdlib/…`
+    /// when embedded.
+    pub files: BTreeMap<String, String>,
+    library: Arc<Library>,
+}
+
+/// Describes the modules: native ones, and those of the project and of the
+/// standard library. Their files are read, nothing in them is run but the
+/// constants at the top.
+pub fn modules(project: Project, natives: Arc<Catalog>) -> ModuleDocs {
+    let mut library = Library::new(project, String::new(), natives, engine::describing());
+    module::discover(&mut library);
+    ModuleDocs {
+        catalog: library.catalog.clone(),
+        files: library.modules.files(),
+        library: Arc::new(library),
+    }
+}
+
+impl ModuleDocs {
+    /// What is wrong with a module's file.
+    pub fn problems(&self, name: &str) -> Vec<Problem> {
+        let (engine, _) = declaring(&self.library);
+        self.library.modules.note_use(name);
+        let mut problems = lint::module_problems(&self.library, &engine);
+        let file = self.files.get(name);
+        problems.retain(|problem| problem.site().is_none_or(|site| Some(&site.file) == file));
+        problems
+    }
 }
 
 /// Describes the role of this name. Its file is read, nothing in it is run
@@ -68,20 +104,20 @@ pub fn role(project: Project, catalog: Arc<Catalog>, name: &str) -> Result<RoleD
     functions.sort_by(|one, other| {
         (&one.name, one.parameters.len()).cmp(&(&other.name, other.parameters.len()))
     });
-    let top = parsed
-        .source
-        .text()
-        .lines()
-        .skip_while(|line| line.starts_with("#!"));
-    // A comment with three slashes is the first function's.
-    let of_file = |line: &&str| line.starts_with("//") && !line.starts_with("///");
-    let doc = uncommented(top.take_while(of_file), "//");
     Ok(RoleDoc {
         name: name.into(),
         file,
-        doc,
+        doc: comment_at_top(parsed.source.text()),
         functions,
     })
+}
+
+/// What a file says of itself before anything else.
+pub(super) fn comment_at_top(text: &str) -> String {
+    let top = text.lines().skip_while(|line| line.starts_with("#!"));
+    // A comment with three slashes is the first function's.
+    let of_file = |line: &&str| line.starts_with("//") && !line.starts_with("///");
+    uncommented(top.take_while(of_file), "//")
 }
 
 /// Comment lines without their slashes.

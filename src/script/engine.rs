@@ -13,8 +13,7 @@ use super::context::Tag;
 use super::library::{Functions, Library};
 use super::lookups::{self, Lookup};
 use super::resolver::Resolver;
-use super::{calls, connect, declare, flow, functions, options, retry, secret, unknown};
-use crate::script::catalog::Catalog;
+use super::{calls, connect, declare, flow, functions, module, options, retry, secret, unknown};
 
 /// Words that Rhai keeps for its future and scripts of this field need.
 const FREED: [&str; 23] = [
@@ -56,13 +55,22 @@ pub(super) fn bare() -> Engine {
     engine
 }
 
+/// An engine that knows what options and arguments are made of, and nothing
+/// of hosts.
+pub(super) fn describing() -> Engine {
+    let mut engine = bare();
+    options::register(&mut engine);
+    engine
+}
+
 /// The engine that runs the scripts of one playbook.
 pub(super) fn complete(library: &Arc<Library>, tag: Tag) -> Engine {
     let mut engine = bare();
     engine.set_default_tag(Dynamic::from(tag));
-    register_all(&mut engine, &library.catalog);
-    look_up_names(&mut engine);
+    register_all(&mut engine);
     library.note_functions(functions_of(&engine));
+    calls::register(&mut engine, library.catalog.iter().cloned());
+    look_up_names(&mut engine);
     engine.set_module_resolver(Resolver::new(library.clone()));
     engine
 }
@@ -102,7 +110,8 @@ fn methods() -> &'static [(String, usize)] {
     &METHODS
 }
 
-fn register_all(engine: &mut Engine, catalog: &Catalog) {
+/// Registers all but the modules of the catalog.
+fn register_all(engine: &mut Engine) {
     unknown::register(engine, methods());
     secret::register(engine, methods());
     lookups::register(engine);
@@ -112,7 +121,7 @@ fn register_all(engine: &mut Engine, catalog: &Catalog) {
     options::register(engine);
     declare::register(engine);
     connect::register(engine);
-    calls::register(engine, catalog.iter().cloned());
+    module::register(engine);
 }
 
 fn configure(engine: &mut Engine) {

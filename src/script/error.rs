@@ -60,15 +60,17 @@ fn caught_value(failed: &TaskFailure) -> Map {
     map
 }
 
-/// What came out of the engine, as a reason to stop. `raised` is the task
-/// failure that was raised last, `host` the host it all happened on.
+/// What came out of the engine, as a reason to stop. `file` is the one that
+/// was run, `raised` the task failure that was raised last, `host` the host it
+/// all happened on.
 pub(super) fn stop_of(
     error: &EvalAltResult,
     library: &Library,
+    file: Option<&str>,
     raised: Option<Box<TaskFailure>>,
     host: &str,
 ) -> Stop {
-    let place = Place::of(error, library);
+    let place = Place::of(error, library, file);
     match place.innermost {
         EvalAltResult::ErrorTerminated(token, _) => match token.clone().try_cast::<Stop>() {
             Some(Stop::Undecidable { origin, site: None }) => Stop::Undecidable {
@@ -160,9 +162,9 @@ pub(super) struct Place<'a> {
 
 impl<'a> Place<'a> {
     /// Follows an error through the calls and imports it passed.
-    pub fn of(error: &'a EvalAltResult, library: &Library) -> Self {
+    pub fn of(error: &'a EvalAltResult, library: &Library, file: Option<&str>) -> Self {
         let mut innermost = error;
-        let mut source = library.main().map(str::to_owned);
+        let mut source = file.map(str::to_owned);
         loop {
             innermost = match innermost {
                 EvalAltResult::ErrorInFunctionCall(_, file, inner, _) => {
@@ -234,6 +236,12 @@ impl<'a> Place<'a> {
                 "stopped here",
             )
             .help("A function that calls itself for ever? 64 levels are allowed."),
+            EvalAltResult::ErrorDataRace(..) => at(
+                "script",
+                "a closure uses the value that the function it is given to works on".into(),
+                "here",
+            )
+            .help("Let the closure take it as a parameter: `host.wait_until(30, |host| …)`."),
             other => at("script", sentence(other), "here"),
         }
     }

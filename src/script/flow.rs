@@ -81,12 +81,14 @@ fn as_user(
     body: FnPtr,
 ) -> Result<Dynamic, Failed> {
     let running = running(&context)?;
+    running.refuse_in_module(&context, "calls `as_user`")?;
     let _inside = running.as_user(&user);
     body.call_within_context(&context, ())
 }
 
 fn on(context: NativeCallContext, host: ImmutableString, body: FnPtr) -> Result<Dynamic, Failed> {
     let running = running(&context)?;
+    running.refuse_in_module(&context, "calls `on`")?;
     let at = site(&context, &running.library);
     let groups = &running.tasks.view().hosts_by_group;
     if let Some(problem) = no_such_host(&running.library, &at, &host, groups) {
@@ -154,6 +156,7 @@ pub(super) fn no_such_host(
 
 fn once(context: NativeCallContext, body: FnPtr) -> Result<Dynamic, Failed> {
     let running = running(&context)?;
+    running.refuse_in_module(&context, "calls `once`")?;
     let at = site(&context, &running.library);
     let mut own = None;
     let ended = running.tasks.once(&at, &mut || {
@@ -210,12 +213,12 @@ fn stop_of_block(running: &Running, error: &EvalAltResult) -> Stop {
             host: running.tasks.view().name.clone(),
             module: "exit".into(),
             failure,
-            site: Place::of(error, &running.library).site,
+            site: Place::of(error, &running.library, running.file()).site,
         }));
     }
     let raised = running.take_raised();
     let host = &running.tasks.view().name;
-    let stop = stop_of(error, &running.library, raised, host);
+    let stop = stop_of(error, &running.library, running.file(), raised, host);
     if let Stop::Task(failure) = &stop {
         running.raised(failure);
     }

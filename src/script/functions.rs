@@ -88,7 +88,8 @@ fn register_instruments(engine: &mut Engine) {
     engine.register_fn(TEXT, |text: ImmutableString| value::from_text(&text));
 }
 
-fn library(context: &NativeCallContext) -> Result<Arc<Library>, Failed> {
+/// The scripts that this call is part of.
+pub(super) fn library(context: &NativeCallContext) -> Result<Arc<Library>, Failed> {
     match tag(context)? {
         Tag::Declaring(declaring) => Ok(declaring.library.clone()),
         Tag::Running(running) => Ok(running.library.clone()),
@@ -130,7 +131,8 @@ fn caught(context: NativeCallContext, error: Dynamic) -> Result<(), Failed> {
     if is_about_an_unknown(&error) {
         return Err(undecidable(&context, &running.last_unknown()));
     }
-    if let Some(failure) = running.take_raised() {
+    // What a module catches is its own business.
+    if let (Some(failure), None) = (running.take_raised(), running.module()) {
         running.tasks.caught(&failure);
     }
     Ok(())
@@ -250,6 +252,7 @@ fn handler(
     closure: FnPtr,
 ) -> Result<(), Failed> {
     let running = running(&context)?;
+    running.refuse_in_module(&context, "defines a handler")?;
     let at = site(&context, &running.library);
     let closure = Closure::keep(&context, closure, at.clone());
     let done = running.tasks.handler(&name, closure, at);
@@ -258,6 +261,7 @@ fn handler(
 
 fn flush_handlers(context: NativeCallContext) -> Result<(), Failed> {
     let running = running(&context)?;
+    running.refuse_in_module(&context, "runs handlers")?;
     let done = running
         .tasks
         .flush_handlers(site(&context, &running.library));

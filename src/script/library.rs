@@ -9,6 +9,7 @@ use rhai::{AST, Dynamic, Engine, ParseError, ParseErrorType, Position};
 use super::catalog::Catalog;
 use super::diagnostics::Problem;
 use super::instrument;
+use super::module::Modules;
 use super::project::{Found, ImportError, Project};
 use super::source::Source;
 use super::tokens::token_end;
@@ -20,8 +21,10 @@ pub(super) struct Library {
     pub project: Project,
     pub catalog: Arc<Catalog>,
     pub secrets: Arc<Secrets>,
-    /// Parses without looking for undefined variables.
-    parser: Engine,
+    pub modules: Modules,
+    /// Parses without looking for undefined variables, and evaluates what
+    /// files say of themselves.
+    pub parser: Engine,
     main: String,
     functions: OnceLock<Functions>,
     parsed: Mutex<BTreeMap<String, Result<Arc<Parsed>, String>>>,
@@ -46,6 +49,7 @@ impl Library {
             project,
             catalog,
             secrets: Arc::default(),
+            modules: Modules::default(),
             parser,
             main,
             functions: OnceLock::new(),
@@ -72,7 +76,8 @@ impl Library {
         }
     }
 
-    /// Notes the functions of the engine that runs the scripts.
+    /// Notes the functions of the engine that runs the scripts, to which the
+    /// modules of the catalog come.
     pub fn note_functions(&self, functions: Functions) {
         // Engines of one playbook have the same functions.
         let _ = self.functions.set(functions);
@@ -96,16 +101,22 @@ impl Library {
         constants.get(&(file.to_owned(), name.to_owned())).cloned()
     }
 
-    /// The functions of the engine and their numbers of arguments.
+    /// The functions of the engine and their numbers of arguments, without
+    /// modules.
     pub fn natives(&self) -> &Functions {
         static NONE: Functions = Functions::new();
         self.functions.get().unwrap_or(&NONE)
     }
 
-    /// The names of all functions a script may call.
+    /// The names of all functions a script may call, modules included.
     pub fn functions(&self) -> impl Iterator<Item = &str> {
         let is_public = |name: &&str| name.starts_with(char::is_alphabetic) && !name.contains('$');
-        self.natives().keys().map(String::as_str).filter(is_public)
+        let modules = self.catalog.iter().map(|schema| schema.name.as_str());
+        self.natives()
+            .keys()
+            .map(String::as_str)
+            .filter(is_public)
+            .chain(modules)
     }
 
     fn all(&self) -> MutexGuard<'_, BTreeMap<String, Result<Arc<Parsed>, String>>> {

@@ -75,7 +75,8 @@ impl Lookup {
         }
     }
 
-    fn get(self, view: &View, key: &str) -> Option<Dynamic> {
+    /// One thing it holds.
+    pub fn get(self, view: &View, key: &str) -> Option<Dynamic> {
         let names = |names: &[String]| {
             names
                 .iter()

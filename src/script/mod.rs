@@ -32,6 +32,8 @@ mod signatures;
 
 mod options;
 
+mod module;
+
 pub mod tasks;
 
 mod closure;
@@ -70,9 +72,11 @@ use std::sync::Arc;
 
 use rhai::Engine;
 use serde_json::{Map, Value};
+use veza_agent::outcome::Outcome;
 
 pub use closure::Closure;
 pub use flow::schemas as flow_schemas;
+pub use module::door::{DoorFunction, RESOURCE, functions as door_functions};
 pub use signatures::schemas as declaration_schemas;
 
 use crate::inventory::Inventory;
@@ -85,7 +89,7 @@ use declare::Declarations;
 use diagnostics::Problem;
 use library::Library;
 use project::Project;
-use tasks::{Stop, Tasks};
+use tasks::{Call, Door, Stop, Tasks};
 
 /// How much stack a thread needs that calls closures: scripts may nest calls
 /// 64 levels deep.
@@ -141,8 +145,9 @@ impl Playbook {
         overrides: &Overrides,
         catalog: Arc<Catalog>,
     ) -> Result<Self, Vec<Problem>> {
-        let library = Arc::new(Library::new(project, main, catalog, engine::bare()));
-        Self::evaluate(library, overrides)
+        let mut library = Library::new(project, main, catalog, engine::describing());
+        module::discover(&mut library);
+        Self::evaluate(Arc::new(library), overrides)
     }
 
     /// Checks everything, then runs the declarations of the env file. Past
@@ -165,6 +170,9 @@ impl Playbook {
             problems,
         } = declarations;
         let mut problems = [found, problems].concat();
+        if problems.is_empty() {
+            problems = module::prepare(&library, &engine);
+        }
         match stopped {
             None => {
                 problems.extend(check_patterns(&declaring, &inventory, &plays));
@@ -223,22 +231,41 @@ impl Playbook {
         self.library.imports()
     }
 
+    /// The modules written in Rhai that scripts call, and which files those
+    /// are: for `-v`.
+    pub fn modules(&self) -> BTreeMap<String, String> {
+        self.library.modules.used()
+    }
+
+    /// Whether a module is written in Rhai: [`Self::perform`] carries it out.
+    pub fn is_in_rhai(&self, module: &str) -> bool {
+        self.library.modules.file(module).is_some()
+    }
+
+    /// Carries out a call of a module that is written in Rhai, over a door to
+    /// the host. `title` is what the call is about, unless the module says.
+    pub fn perform(
+        &self,
+        call: &Call,
+        title: &str,
+        tasks: Arc<dyn Tasks>,
+        door: Arc<dyn Door>,
+    ) -> Result<Outcome, Stop> {
+        let perform = || module::perform(&self.library, &self.engine, call, title, tasks, door);
+        guarded(perform).unwrap_or_else(|panic| Err(Stop::Script(Box::new(panic))))
+    }
+
     /// Runs a closure for one host. Many threads may do so at once; each has
     /// its own copy of what the closure captured.
     pub fn call(&self, closure: &Closure, tasks: Arc<dyn Tasks>) -> Result<(), Stop> {
         let running = Arc::new(Running::new(tasks, self.library.clone()));
         let tag = Tag::Running(running.clone());
-        match guarded(|| closure.call(&self.engine, tag)) {
+        match guarded(|| closure.call(&self.engine, tag, Vec::new())) {
             Err(panic) => Err(Stop::Script(Box::new(panic))),
             Ok(Ok(_)) => Ok(()),
             // `exit()` ends the play on this host.
             Ok(Err(error)) if matches!(*error, rhai::EvalAltResult::Exit(..)) => Ok(()),
-            Ok(Err(error)) => {
-                let raised = running.take_raised();
-                let host = &running.tasks.view().name;
-                let stop = error::stop_of(&error, &self.library, raised, host);
-                Err(stop.with_origin(running.last_unknown().origin()))
-            }
+            Ok(Err(error)) => Err(running.stop_of(error)),
         }
     }
 }
@@ -265,16 +292,21 @@ fn declare_all(library: &Library, engine: &Engine) -> Option<Problem> {
     match run {
         Err(panic) => Some(panic),
         Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(match error::stop_of(&error, library, None, "") {
-            Stop::Script(problem) => *problem,
-            Stop::Task(failed) => library.problem_at(
-                "script",
-                failed.failure.message,
-                &failed.site,
-                "thrown here".into(),
-            ),
-            other => Problem::new("script", other.to_string()),
-        }),
+        Ok(Err(error)) => Some(script_problem(error, library, main)),
+    }
+}
+
+/// What stopped a script that runs for no host.
+fn script_problem(error: error::Failed, library: &Library, file: &str) -> Problem {
+    match error::stop_of(&error, library, Some(file), None, "") {
+        Stop::Script(problem) => *problem,
+        Stop::Task(failed) => library.problem_at(
+            "script",
+            failed.failure.message,
+            &failed.site,
+            "thrown here".into(),
+        ),
+        other => Problem::new("script", other.to_string()),
     }
 }
 

@@ -30,7 +30,18 @@ use crate::schema::{Field, Kind, Schema};
 
 /// One option while it is described.
 #[derive(Clone, Debug)]
-struct Spec(Field);
+struct Spec {
+    field: Field,
+    /// Whether a call of a module may give it without its name.
+    positional: bool,
+}
+
+impl Spec {
+    fn with(mut self, change: impl FnOnce(&mut Field)) -> Self {
+        change(&mut self.field);
+        self
+    }
+}
 
 /// The options of a role.
 #[derive(Clone, Debug)]
@@ -57,25 +68,21 @@ pub(super) fn register(engine: &mut Engine) {
         |context: NativeCallContext, spec: Spec, default: Dynamic| or(&context, spec, &default),
     );
     engine.register_fn("required", |spec: Spec| {
-        Spec(Field {
-            required: true,
-            ..spec.0
-        })
+        spec.with(|field| field.required = true)
     });
     engine.register_fn("doc", |spec: Spec, doc: ImmutableString| {
-        Spec(Field {
-            doc: doc.into(),
-            ..spec.0
-        })
+        spec.with(|field| field.doc = doc.into())
     });
     engine.register_fn("secret", |spec: Spec| {
-        Spec(Field {
-            secret: true,
-            ..spec.0
-        })
+        spec.with(|field| field.secret = true)
+    });
+    engine.register_fn("positional", |spec: Spec| Spec {
+        positional: true,
+        ..spec
     });
     engine.register_fn("options", options);
     engine.register_fn("options", options_beside);
+    engine.register_fn("arguments", arguments);
     engine.register_fn("fill", fill);
     engine.register_fn(
         "fill",
@@ -127,7 +134,10 @@ fn register_kinds(engine: &mut Engine) {
 }
 
 fn spec(kind: Kind) -> Spec {
-    Spec(Field::new("", kind))
+    Spec {
+        field: Field::new("", kind),
+        positional: false,
+    }
 }
 
 fn choice(words: &[&Dynamic]) -> Result<Spec, Failed> {
@@ -145,7 +155,7 @@ fn choice(words: &[&Dynamic]) -> Result<Spec, Failed> {
 /// The kind that `string()` stands for; a map describes a map with these keys.
 fn kind(context: &NativeCallContext, item: &Dynamic) -> Result<Kind, Failed> {
     if let Some(spec) = item.read_lock::<Spec>() {
-        return Ok(spec.0.kind.clone());
+        return Ok(spec.field.kind.clone());
     }
     match item.read_lock::<Map>() {
         Some(map) => Ok(Kind::Record(fields(context, &map)?)),
@@ -163,7 +173,7 @@ fn fields(context: &NativeCallContext, map: &Map) -> Result<Vec<Field>, Failed> 
         match item.read_lock::<Spec>() {
             Some(spec) => Ok(Field {
                 name,
-                ..spec.0.clone()
+                ..spec.field.clone()
             }),
             None => Ok(Field::new(name, kind(context, item)?)),
         }
@@ -175,7 +185,7 @@ fn or(context: &NativeCallContext, spec: Spec, default: &Dynamic) -> Result<Spec
     let json = json(context, "default", default, None)?;
     let field = Field {
         name: "default".into(),
-        ..spec.0.clone()
+        ..spec.field.clone()
     };
     let schema = Schema {
         name: "the option".into(),
@@ -185,15 +195,26 @@ fn or(context: &NativeCallContext, spec: Spec, default: &Dynamic) -> Result<Spec
     let given = [("default".to_owned(), (), Part::of(&json))];
     match schema.check(&given, &(), false).into_iter().next() {
         Some(issue) => Err(refuse(context, issue)),
-        None => Ok(Spec(Field {
-            default: Some(json),
-            required: false,
-            ..spec.0
+        None => Ok(spec.with(|field| {
+            field.default = Some(json);
+            field.required = false;
         })),
     }
 }
 
 fn options(context: NativeCallContext, map: Map) -> Result<Options, Failed> {
+    let options = declare(&context, &map)?;
+    match options.0.positional.first() {
+        None => Ok(options),
+        Some(name) => Err(format!(
+            "the option `{name}` cannot be positional: only arguments of modules are"
+        )
+        .into()),
+    }
+}
+
+/// What a module takes: like options, and some of it without names.
+fn arguments(context: NativeCallContext, map: Map) -> Result<Options, Failed> {
     declare(&context, &map)
 }
 
@@ -202,9 +223,16 @@ fn declare(context: &NativeCallContext, map: &Map) -> Result<Options, Failed> {
         .call_source()
         .map_or_else(|| "options".into(), role_name);
     let fields = fields(context, map)?;
+    let is_positional = |value: &Dynamic| {
+        value
+            .read_lock::<Spec>()
+            .is_some_and(|spec| spec.positional)
+    };
+    let positional = map.iter().filter(|(_, value)| is_positional(value));
     Ok(Options(Arc::new(Schema {
         name,
         fields,
+        positional: positional.map(|(name, _)| name.to_string()).collect(),
         ..Schema::default()
     })))
 }
@@ -354,7 +382,8 @@ fn conceal_value(
     Ok(())
 }
 
-fn completed(fields: &[Field], given: Map) -> Map {
+/// The values given, with defaults for those that are not.
+pub(super) fn completed(fields: &[Field], given: Map) -> Map {
     let mut filled = Map::new();
     for field in fields {
         let value = given

@@ -4,6 +4,7 @@
 //! `stdlib/…`. Nothing outside the project's root is ever read: neither by an
 //! absolute path, nor through `..`, nor through a symbolic link.
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use include_dir::{Dir, include_dir};
@@ -18,6 +19,17 @@ const MARKERS: [&str; 6] = [".git", "veza.toml", "roles", "stdlib", "modules", "
 #[derive(Clone, Debug)]
 pub struct Project {
     root: PathBuf,
+}
+
+/// The file of a module that is written in Rhai.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModuleFile {
+    /// The word a script writes.
+    pub name: String,
+    /// The file: of the project, or `stdlib/…`.
+    pub id: String,
+    /// Whether it is one of the standard library.
+    pub is_standard: bool,
 }
 
 /// A file that was found.
@@ -155,6 +167,38 @@ impl Project {
         names.dedup();
         names.retain(|name| self.resolve_role(name).is_some());
         names
+    }
+
+    /// The modules written in Rhai, by name: those of the project, and those
+    /// of the standard library that it does not have itself.
+    pub fn modules(&self) -> Vec<ModuleFile> {
+        let on_disk = |folder: &str| {
+            let entries = std::fs::read_dir(self.root.join(folder)).into_iter();
+            let names = entries.flatten().flatten().map(|entry| entry.file_name());
+            names
+                .map(|name| name.to_string_lossy().into_owned())
+                .collect::<Vec<_>>()
+        };
+        let embedded = STDLIB.get_dir("modules").into_iter();
+        let embedded = embedded.flat_map(|folder| folder.files());
+        let embedded =
+            embedded.filter_map(|file| Some(file.path().file_name()?.to_str()?.to_owned()));
+        let standard = on_disk("stdlib/modules").into_iter().chain(embedded);
+        let own = on_disk("modules").into_iter().map(|file| (file, "modules"));
+        let mut modules = BTreeMap::new();
+        for (file, folder) in own.chain(standard.map(|file| (file, "stdlib/modules"))) {
+            if let Some(name) = file
+                .strip_suffix(".rhai")
+                .filter(|name| !name.starts_with('.'))
+            {
+                modules.entry(name.to_owned()).or_insert(ModuleFile {
+                    name: name.to_owned(),
+                    id: format!("{folder}/{file}"),
+                    is_standard: folder != "modules",
+                });
+            }
+        }
+        modules.into_values().collect()
     }
 
     fn resolve_role(&self, name: &str) -> Option<String> {

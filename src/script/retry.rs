@@ -114,6 +114,7 @@ enum Attempt {
 
 fn retry(context: NativeCallContext, options: Map, body: FnPtr) -> Result<Dynamic, Failed> {
     let running = running(&context)?;
+    running.refuse_in_module(&context, "calls `retry`")?;
     let plan = Plan::read(&context, &running, options)?;
     let at = site(&context, &running.library);
     let stopped = |stop| context::stop(&context, &running, stop);
@@ -182,7 +183,7 @@ fn attempt(
     };
     let raised = running.take_raised();
     let host = &running.tasks.view().name;
-    match stop_of(&error, &running.library, raised, host) {
+    match stop_of(&error, &running.library, running.file(), raised, host) {
         Stop::Task(failure) => Ok(Attempt::Failed(failure, error)),
         _ => Err(error),
     }
@@ -202,7 +203,7 @@ fn judged(
         Ok(holds) => holds,
         Err(error) => {
             let host = &running.tasks.view().name;
-            let stop = stop_of(&error, &running.library, None, host);
+            let stop = stop_of(&error, &running.library, running.file(), None, host);
             return match stop.with_origin(running.last_unknown().origin()) {
                 Stop::Undecidable { origin, .. } => Ok(Attempt::Open(value, origin)),
                 _ => Err(error),

@@ -2,7 +2,8 @@
 //! play.
 //!
 //! The script side checks a call and hands it over; it never sees an agent, a
-//! plan or an event. The run side never sees Rhai beyond [`Closure`], which it
+//! plan or an event. A module that is written in Rhai comes back to it, with a
+//! [`Door`] to the host. The run side never sees Rhai beyond [`Closure`], which it
 //! keeps and gives back.
 
 use std::collections::BTreeMap;
@@ -71,6 +72,26 @@ pub trait Tasks: Send + Sync {
 
     /// Runs the notified handlers now.
     fn flush_handlers(&self, site: Site) -> Result<(), Stop>;
+}
+
+/// The way to a host for a module that runs here: the functions of
+/// [`veza_agent::door`], carried out by the host's agent.
+pub trait Door: Send + Sync {
+    /// Calls one of them. Whatever the host does not allow is a failure, which
+    /// a module may catch.
+    fn call(
+        &self,
+        function: &str,
+        arguments: Map<String, Value>,
+    ) -> Result<Result<Value, Failure>, Stop>;
+
+    /// Whether something comes of waiting. Where nothing does, as in a dry run,
+    /// what is read from then on is not known.
+    fn waits(&self) -> bool;
+
+    /// What was done since the module began: the effects, the assumptions, and
+    /// why it could not be kept, if it could not.
+    fn records(&self) -> Result<Outcome, Stop>;
 }
 
 /// A task that was handed over.

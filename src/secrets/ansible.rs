@@ -115,7 +115,7 @@ fn damaged() -> Trouble {
 }
 
 fn unhex(digits: &str) -> Result<Vec<u8>, Trouble> {
-    if digits.len() % 2 != 0 || !digits.is_ascii() {
+    if !digits.len().is_multiple_of(2) || !digits.is_ascii() {
         return Err(damaged());
     }
     (0..digits.len())

@@ -158,7 +158,8 @@ impl Secrets {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn table(&self) -> Arc<Table> {
+    /// All that is known of them.
+    pub fn table(&self) -> Arc<Table> {
         self.state().table.clone()
     }
 

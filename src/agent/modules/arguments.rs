@@ -233,7 +233,8 @@ pub fn seconds<'de, D: Deserializer<'de>>(
     seconds.map(Some).ok_or_else(refused)
 }
 
-fn span(text: &str) -> Option<u64> {
+/// A time span such as `"90s"` in seconds.
+pub fn span(text: &str) -> Option<u64> {
     let unit = match text.chars().last()? {
         's' => 1,
         'm' => 60,

@@ -127,21 +127,7 @@ impl Guards {
     }
 
     fn report(&self, verdict: Verdict, title: &str, output: &Output) -> Result<Report> {
-        if output.timed_out {
-            return Err(
-                Failure::new(format!("`{title}` took longer than its timeout"))
-                    .value("stdout", output.stdout.as_str())
-                    .value("stderr", output.stderr.as_str()),
-            );
-        }
-        if !self.success_codes.contains(&output.code) {
-            return Err(
-                Failure::new(format!("`{title}` ended with exit code {}", output.code))
-                    .value("rc", output.code)
-                    .value("stdout", output.stdout.as_str())
-                    .value("stderr", output.stderr.as_str()),
-            );
-        }
+        succeeded(output, title, &self.success_codes)?;
         Ok(Report::new(verdict)
             .value("rc", output.code)
             .value("stdout", output.stdout.trim_end_matches('\n'))
@@ -217,6 +203,32 @@ pub fn exists(path: &Path, system: &dyn System) -> Result<Found<()>> {
         }
     }
     Ok(Found::Absent)
+}
+
+/// Refuses the end of a command that was killed, or whose code means failure.
+pub(crate) fn succeeded(output: &Output, title: &str, codes: &[i32]) -> Result<()> {
+    in_time(output, title)?;
+    match codes.contains(&output.code) {
+        true => Ok(()),
+        false => Err(
+            Failure::new(format!("`{title}` ended with exit code {}", output.code))
+                .value("rc", output.code)
+                .value("stdout", output.stdout.as_str())
+                .value("stderr", output.stderr.as_str()),
+        ),
+    }
+}
+
+/// Refuses the end of a command that was killed because its time was over.
+pub(crate) fn in_time(output: &Output, title: &str) -> Result<()> {
+    match output.timed_out {
+        false => Ok(()),
+        true => Err(
+            Failure::new(format!("`{title}` took longer than its timeout"))
+                .value("stdout", output.stdout.as_str())
+                .value("stderr", output.stderr.as_str()),
+        ),
+    }
 }
 
 /// What a command makes or removes, for the dry run: no pattern tells that.

@@ -63,10 +63,13 @@ pub struct IncusInstance {
     /// Settings such as `limits.cpu`; `()` takes one away.
     #[serde(default)]
     config: BTreeMap<String, Value>,
-    /// Devices by name, each with keys of its own; a device that a profile has
-    /// is overridden. `()` in place of a device takes it away.
+    /// Devices by name, each with keys of its own; `()` takes one away. Without
+    /// its `type` a device is one of a profile, of which some keys differ.
     #[serde(default)]
-    devices: BTreeMap<String, Option<BTreeMap<String, Value>>>,
+    devices: BTreeMap<String, BTreeMap<String, Value>>,
+    /// Devices that shall not be there; one of a profile is hidden.
+    #[serde(default)]
+    absent_devices: Vec<String>,
     /// The description.
     description: Option<String>,
     /// Whether it goes when it stops.
@@ -299,6 +302,7 @@ impl IncusInstance {
             .flatten()
             .chain(self.profiles.iter().flatten());
         let words = words.chain(&self.snapshots).chain(&self.absent_snapshots);
+        let words = words.chain(&self.absent_devices);
         let odd = |word: &&String| word.is_empty() || word.starts_with('-') || word.contains('\n');
         if let Some(word) = words
             .chain(self.config.keys())
@@ -307,14 +311,14 @@ impl IncusInstance {
         {
             return Err(Failure::new(format!("`{word}` cannot be a name in Incus")));
         }
-        let both = self
-            .snapshots
-            .iter()
-            .find(|it| self.absent_snapshots.contains(it));
-        match both {
+        let snapshots = self.snapshots.iter();
+        let both = snapshots.filter(|it| self.absent_snapshots.contains(it));
+        let devices = self.devices.keys();
+        let devices = devices.filter(|it| self.absent_devices.contains(it));
+        match both.chain(devices).next() {
             None => Ok(()),
             Some(name) => Err(Failure::new(format!(
-                "the snapshot {name} shall be there and not be there"
+                "`{name}` shall be there and not be there"
             ))),
         }
     }
@@ -339,15 +343,13 @@ impl IncusInstance {
             set(format!("config.{key}"), text(key, value)?);
         }
         for (device, keys) in &self.devices {
-            match keys {
-                None => set(format!("devices.{device}"), Value::Null),
-                Some(keys) => {
-                    for (key, value) in keys {
-                        let value = text(key, value)?;
-                        set(format!("devices.{device}.{key}"), value);
-                    }
-                }
+            for (key, value) in keys {
+                let value = text(key, value)?;
+                set(format!("devices.{device}.{key}"), value);
             }
+        }
+        for device in &self.absent_devices {
+            set(format!("devices.{device}"), Value::Null);
         }
         for name in &self.snapshots {
             set(format!("snapshots.{name}"), "there".into());

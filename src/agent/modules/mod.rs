@@ -2,7 +2,7 @@
 
 use crate::module::{ModuleInfo, action, module};
 
-mod arguments;
+pub(crate) mod arguments;
 
 mod authorized_key;
 
@@ -24,7 +24,7 @@ mod git;
 
 mod group;
 
-mod guards;
+pub(crate) mod guards;
 
 mod hostname;
 
@@ -36,7 +36,7 @@ mod package;
 
 pub mod pattern;
 
-mod place;
+pub(crate) mod place;
 
 mod postgresql;
 
@@ -54,7 +54,7 @@ mod stat;
 
 mod sysctl;
 
-mod systemd;
+pub(crate) mod systemd;
 
 mod template;
 
@@ -71,9 +71,9 @@ mod version;
 mod wait_for;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
-pub use arguments::{Mode, SourceFile};
+pub use arguments::{Mode, SourceFile, span};
 
 /// Every module, by name.
 pub const ALL: &[ModuleInfo] = &[

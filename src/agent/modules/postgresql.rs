@@ -31,7 +31,6 @@ pub struct Server {
     /// The role that logs in. Root runs `psql` as the account of that name,
     /// whom the server knows by it.
     #[serde(default = "postgres")]
-    #[schemars(extend("x-alias" = ["login"]))]
     login_user: String,
     /// The server's name, or the directory of its socket; the local one if not
     /// given.

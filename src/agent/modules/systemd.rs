@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use self::names::{full_name, missing};
+pub(crate) use self::names::full_name;
+use self::names::missing;
 use crate::effect::{Effect, Scope, UnitAction};
 use crate::module::{Module, Result};
 use crate::outcome::Failure;

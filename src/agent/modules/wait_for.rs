@@ -1,6 +1,6 @@
 //! Waiting for what something else brings about.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
@@ -222,7 +222,7 @@ impl WaitFor {
         }
     }
 
-    fn look_at_path(&self, path: &PathBuf, system: &dyn System) -> Result<Found<Sight>> {
+    fn look_at_path(&self, path: &Path, system: &dyn System) -> Result<Found<Sight>> {
         let stat = match system.stat(path)? {
             Found::Present(stat) => stat,
             Found::Absent => return Ok(Found::Present(Sight::of(false, "it is not there"))),

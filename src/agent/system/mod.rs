@@ -229,6 +229,12 @@ pub trait Reads {
     /// The name and home directory of the user this agent runs as.
     fn me(&self) -> Result<User>;
 
+    /// What a recorded change of this file or unit is called, while it is not
+    /// real yet: whatever depends on it by other ways than reads is not known.
+    fn pending(&self, _what: &str) -> Option<String> {
+        None
+    }
+
     /// Notes something a dry run takes for granted, as a full sentence.
     fn assume(&self, sentence: &str);
 }

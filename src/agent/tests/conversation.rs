@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 use veza_agent::content::Content;
-use veza_agent::outcome::{Outcome, Verdict};
+use veza_agent::outcome::{Failure, Outcome, Verdict};
 use veza_agent::protocol::{
     FrameError, MAX_FRAME, Reply, Request, VERSION, World, read_frame, write_frame,
 };
@@ -194,6 +194,66 @@ fn after_a_failure_calls_are_dropped_until_resume() {
     assert!(done(&replies, 5).is_none() && !dropped(&replies, 5));
 }
 
+fn door(id: u64, function: &str, arguments: Value) -> Request {
+    Request::Door {
+        id,
+        function: function.to_owned(),
+        arguments,
+    }
+}
+
+fn answered(replies: &[Reply], id: u64) -> Option<&Result<Value, Failure>> {
+    replies.iter().find_map(|reply| match reply {
+        Reply::Answer { id: of, answer } if *of == id => Some(answer),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_module_on_the_controller_reads_and_changes_through_the_door() {
+    let directory = tempfile::tempdir().unwrap();
+    let content = Content::of(b"one\n");
+    let requests = [
+        hello(directory.path()),
+        door(1, "exists", json!({ "path": "/srv/x" })),
+        door(2, "write", json!({ "path": "/srv/x", "content": content })),
+        door(3, "read", json!({ "path": "/srv/x" })),
+        door(4, "write", json!({ "path": "srv/y", "content": content })),
+        door(5, "explode", json!({})),
+        door(6, "query", json!(7)),
+        Request::Records { id: 7 },
+        Request::Records { id: 8 },
+        call(9, "no such module", json!(null)),
+        door(10, "read", json!({ "path": "/srv/x" })),
+        Request::Records { id: 11 },
+        Request::Bye,
+    ];
+    let (ended, replies) = talk(frames(&requests));
+    assert!(ended.is_ok());
+    assert_eq!(answered(&replies, 1), Some(&Ok(json!(false))));
+    assert_eq!(answered(&replies, 3), Some(&Ok(json!("one\n"))));
+    for refused in [4, 5, 6] {
+        assert!(
+            matches!(answered(&replies, refused), Some(Err(_))),
+            "{refused}"
+        );
+    }
+    let records = |id| done(&replies, id).expect("told").effects.len();
+    assert_eq!((records(7), records(8)), (1, 0), "each effect is told once");
+    assert!(
+        dropped(&replies, 10) && dropped(&replies, 11),
+        "a task failed before"
+    );
+    // What was done is kept, as that of any task is.
+    let again = [
+        hello(directory.path()),
+        door(1, "read", json!({ "path": "/srv/x" })),
+        Request::Bye,
+    ];
+    let (_, replies) = talk(frames(&again));
+    assert_eq!(answered(&replies, 1), Some(&Ok(json!("one\n"))));
+}
+
 /// The same numbers each time, so that a failure can be looked at again.
 struct Dice(u64);
 
@@ -213,7 +273,7 @@ impl Dice {
             json!({ "path": 7 }),
             json!({ "path": "/etc" }),
         ];
-        match self.below(12) {
+        match self.below(14) {
             0 => hello(directory),
             1 => Request::Resume,
             2 => Request::TakePending,
@@ -231,6 +291,8 @@ impl Dice {
                 json!({ "path": "/srv/d", "state": "directory" }),
             ),
             8 => call(id, "nothing", json!({})),
+            9 => Request::Records { id },
+            10 => door(id, "stat", odd[self.below(odd.len())].clone()),
             _ => call(id, "stat", odd[self.below(odd.len())].clone()),
         }
     }
@@ -243,13 +305,20 @@ fn each_call_is_answered_once_whatever_else_is_said() {
         let mut dice = Dice(seed);
         let mut requests = vec![hello(directory.path())];
         requests.extend((1..20).map(|id| dice.request(id, directory.path())));
-        let asked = requests
-            .iter()
-            .filter(|request| matches!(request, Request::Call { .. }));
+        let asked = requests.iter().filter(|request| {
+            matches!(
+                request,
+                Request::Call { .. } | Request::Door { .. } | Request::Records { .. }
+            )
+        });
         let (ended, replies) = talk(frames(&requests));
         assert!(ended.is_ok(), "seed {seed}: {ended:?}");
-        let is_answer =
-            |reply: &&Reply| matches!(reply, Reply::Done { .. } | Reply::Dropped { .. });
+        let is_answer = |reply: &&Reply| {
+            matches!(
+                reply,
+                Reply::Done { .. } | Reply::Answer { .. } | Reply::Dropped { .. }
+            )
+        };
         let answers = replies.iter().filter(is_answer).count();
         assert_eq!(answers, asked.count(), "seed {seed}: {replies:?}");
     }

@@ -10,9 +10,20 @@ use super::literals::{bodies, is_closure, part};
 use super::{File, Lint, Mention, Notified};
 use crate::schema::Schema;
 use crate::schema::check::{Issue, Part, Shape};
+use crate::script::context::NOT_IN_MODULES;
 use crate::script::diagnostics::Problem;
 use crate::script::flow;
 use crate::script::library::Parsed;
+
+/// Functions that a module cannot call.
+const FOR_PLAYS: [&str; 6] = [
+    "as_user",
+    "flush_handlers",
+    "handler",
+    "on",
+    "once",
+    "retry",
+];
 
 /// Arguments with their names and places.
 type Given = Vec<(String, Position, Part<Position>)>;
@@ -20,10 +31,8 @@ type Given = Vec<(String, Position, Part<Position>)>;
 /// Reports everything that is wrong with what calls carry.
 pub(super) fn check(lint: &mut Lint, parsed: &Arc<Parsed>, tree: &AST, file: &File) {
     let mut calls = Calls {
-        lint,
-        parsed,
-        file,
         bodies: bodies(&parsed.source, tree),
+        ..Calls::new(lint, parsed, file)
     };
     tree.walk(&mut |path: &[ASTNode]| {
         if let Some(ASTNode::Stmt(Stmt::FnCall(call, at)) | ASTNode::Expr(Expr::FnCall(call, at))) =
@@ -35,14 +44,32 @@ pub(super) fn check(lint: &mut Lint, parsed: &Arc<Parsed>, tree: &AST, file: &Fi
     });
 }
 
-struct Calls<'a, 'b> {
+/// The calls of a file.
+pub(super) struct Calls<'a, 'b> {
     lint: &'a mut Lint<'b>,
     parsed: &'a Arc<Parsed>,
     file: &'a File,
     bodies: Vec<Range<usize>>,
 }
 
-impl Calls<'_, '_> {
+impl<'a, 'b> Calls<'a, 'b> {
+    /// Those of a file, of which nothing is known yet.
+    pub fn new(lint: &'a mut Lint<'b>, parsed: &'a Arc<Parsed>, file: &'a File) -> Self {
+        Self {
+            lint,
+            parsed,
+            file,
+            bodies: Vec::new(),
+        }
+    }
+
+    /// A call of a function of `host`.
+    pub fn through_door(&mut self, schema: &Schema, call: &FnCallExpr, position: Position) {
+        let arguments: Vec<_> = call.args.iter().collect();
+        let (given, open) = self.given(schema, &arguments, position);
+        self.against(schema, &given, position, open);
+    }
+
     fn call(&mut self, call: &FnCallExpr, position: Position) {
         let name = call.name.as_str();
         if !call.namespace.is_empty() {
@@ -53,6 +80,11 @@ impl Calls<'_, '_> {
             return options
                 .into_iter()
                 .for_each(|schema| self.filled(&schema, call, position));
+        }
+        let in_module = self.lint.library.modules.is_module(self.parsed.source.id());
+        if in_module && (FOR_PLAYS.contains(&name) || self.lint.library.catalog.get(name).is_some())
+        {
+            return self.refuse_in_module(name, position);
         }
         match name {
             "handler" => return self.handler(call),
@@ -73,6 +105,15 @@ impl Calls<'_, '_> {
             (None, Some(schema)) => self.declaration(&schema, call, position),
             (None, None) => {}
         }
+    }
+
+    fn refuse_in_module(&mut self, name: &str, position: Position) {
+        let source = &self.parsed.source;
+        let message = format!("a module cannot call `{name}`: only plays and roles may");
+        let problem = Problem::new("module", message)
+            .at(source, source.span(position), "not in a module")
+            .help(NOT_IN_MODULES);
+        self.lint.report(problem);
     }
 
     /// Whether a place is neither in a closure nor in a function: only there
@@ -204,6 +245,10 @@ impl Calls<'_, '_> {
     }
 
     fn module(&mut self, schema: &Schema, call: &FnCallExpr, position: Position) {
+        self.lint.library.modules.note_use(&schema.name);
+        if !self.lint.library.modules.is_described(&schema.name) {
+            return;
+        }
         let arguments: Vec<_> = call.args.iter().collect();
         let (given, open) = self.given(schema, &arguments, position);
         self.against(schema, &given, position, open);

@@ -71,6 +71,17 @@ pub fn constants(tree: &AST) -> impl Iterator<Item = (&str, &Expr)> {
         })
 }
 
+/// The keys of the map that is the only argument of a call, as written.
+pub fn keys_of_argument(expression: &Expr) -> Vec<&str> {
+    match expression {
+        Expr::FnCall(call, _) => match call.args.as_slice() {
+            [Expr::Map(map, _)] => map.0.iter().map(|(key, _)| key.name.as_str()).collect(),
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
+}
+
 /// The text of the expression that starts here, up to what ends it.
 pub fn expression(text: &str, start: usize) -> &str {
     let mut at = start;
@@ -114,6 +125,14 @@ pub fn sights(source: &Source, tree: &AST) -> Vec<Sight> {
 pub fn bodies(source: &Source, tree: &AST) -> Vec<Range<usize>> {
     tree.iter_fn_def()
         .map(|definition| body(source, definition))
+        .collect()
+}
+
+/// The functions of a file that have a name, and the bytes of their bodies.
+pub fn named_bodies(source: &Source, tree: &AST) -> Vec<(String, Range<usize>)> {
+    tree.iter_fn_def()
+        .filter(|definition| !definition.name.starts_with("anon$"))
+        .map(|definition| (definition.name.to_string(), body(source, definition)))
         .collect()
 }
 

@@ -10,7 +10,11 @@ mod calls;
 
 pub(super) mod literals;
 
+pub(super) use modules::definition;
+
 mod names;
+
+mod modules;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -40,27 +44,23 @@ pub(super) struct Findings {
     pub hosts: Vec<(Site, String)>,
 }
 
-fn lint(library: &Library, engine: &Engine) -> Findings {
-    let schemas = super::declaration_schemas().into_iter();
-    let mut lint = Lint {
-        library,
-        engine,
-        declarations: schemas
-            .map(|schema| (schema.name.clone(), schema))
-            .collect(),
-        files: BTreeMap::new(),
-        open: Vec::new(),
-        problems: Vec::new(),
-        notified: Vec::new(),
-        handlers: Some(BTreeSet::new()),
-        hosts: Vec::new(),
-        secrets: Vec::new(),
-        secret_files_computed: false,
+/// All problems of the modules of the project, and of those that are called.
+pub(super) fn module_problems(library: &Library, engine: &Engine) -> Vec<Problem> {
+    let check = || {
+        let mut lint = Lint::new(library, engine);
+        modules::check_all(&mut lint);
+        lint.problems
     };
+    super::guarded(check).unwrap_or_else(|panic| vec![panic])
+}
+
+fn lint(library: &Library, engine: &Engine) -> Findings {
+    let mut lint = Lint::new(library, engine);
     let main = library.main().unwrap_or_default();
     if let Err(why) = lint.visit(main) {
         lint.problems.push(Problem::new("import", why));
     }
+    modules::check_all(&mut lint);
     lint.check_notified();
     lint.check_secrets();
     Findings {
@@ -121,6 +121,27 @@ struct Function {
     private: bool,
     /// What it takes as its only argument: `OPTIONS.fill(given)`.
     options: Option<Arc<Schema>>,
+}
+
+impl<'a> Lint<'a> {
+    fn new(library: &'a Library, engine: &'a Engine) -> Self {
+        let schemas = super::declaration_schemas().into_iter();
+        Self {
+            library,
+            engine,
+            declarations: schemas
+                .map(|schema| (schema.name.clone(), schema))
+                .collect(),
+            files: BTreeMap::new(),
+            open: Vec::new(),
+            problems: Vec::new(),
+            notified: Vec::new(),
+            handlers: Some(BTreeSet::new()),
+            hosts: Vec::new(),
+            secrets: Vec::new(),
+            secret_files_computed: false,
+        }
+    }
 }
 
 impl Lint<'_> {
@@ -346,8 +367,9 @@ pub(super) fn options(
     let source = &parsed.source;
     let mut scope = Scope::new();
     let mut options = BTreeMap::new();
-    for (name, value) in literals::constants(tree) {
-        let text = literals::expression(source.text(), source.offset_of(value.start_position()));
+    for (name, expression) in literals::constants(tree) {
+        let start = source.offset_of(expression.start_position());
+        let text = literals::expression(source.text(), start);
         let Ok(value) = engine.eval_expression_with_scope::<rhai::Dynamic>(&mut scope, text) else {
             continue;
         };
@@ -357,6 +379,7 @@ pub(super) fn options(
                 name: role,
                 ..(**found.schema()).clone()
             };
+            let schema = schema.in_order(&literals::keys_of_argument(expression));
             options.insert(name.to_owned(), Arc::new(schema));
         }
         scope.push_constant_dynamic(name, value);

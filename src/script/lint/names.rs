@@ -10,6 +10,7 @@ use crate::schema::closest;
 use crate::script::diagnostics::Problem;
 use crate::script::library::Parsed;
 use crate::script::lookups;
+use crate::script::source::Source;
 
 /// Functions of the engine that it lists nowhere.
 const BUILT_IN: [&str; 8] = [
@@ -186,7 +187,7 @@ impl Names<'_, '_> {
         match (self.file.functions.get(name), self.lint.native(name)) {
             (Some(function), _) if function.counts.contains(&count) => {}
             // The arguments of modules are checked by their schemas.
-            (None, Some(_)) if self.lint.library.catalog.get(name).is_some() => {}
+            (None, _) if self.lint.library.catalog.get(name).is_some() => {}
             (_, Some(counts)) if counts.contains(&count) => {}
             (Some(function), _) => {
                 self.wrong_count(name, &function.counts.clone(), count, position)
@@ -300,12 +301,7 @@ impl Names<'_, '_> {
     /// wrong if no type has it and no map here has a function of that name.
     fn method(&mut self, call: &FnCallExpr, position: Position) {
         let name = call.name.as_str();
-        let source = &self.parsed.source;
-        let known = self.file.functions.contains_key(name)
-            || self.lint.native(name).is_some()
-            || BUILT_IN.contains(&name)
-            || self.lint.library.words(source.id()).contains(name);
-        if known {
+        if is_known_method(self.lint, &self.parsed.source, self.file, name) {
             return;
         }
         let near = closest(name, self.lint.library.functions()).map(str::to_owned);
@@ -320,6 +316,15 @@ impl Names<'_, '_> {
             None,
         );
     }
+}
+
+/// Whether any value may have a function of this name.
+pub(super) fn is_known_method(lint: &Lint, source: &Source, file: &File, name: &str) -> bool {
+    file.functions.contains_key(name)
+        || lint.native(name).is_some()
+        || lint.library.catalog.get(name).is_some()
+        || BUILT_IN.contains(&name)
+        || lint.library.words(source.id()).contains(name)
 }
 
 fn arguments(counts: &BTreeSet<usize>) -> String {

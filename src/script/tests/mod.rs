@@ -14,6 +14,8 @@ mod flow;
 
 mod mistakes;
 
+mod modules;
+
 mod any_text;
 
 use std::sync::atomic::{AtomicU64, Ordering};

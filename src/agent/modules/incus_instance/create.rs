@@ -19,19 +19,14 @@ impl Steps<'_> {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let description = instance.description.clone().unwrap_or_default();
         let own: Map<String, Value> = new.own_devices().collect();
-        let input = json!({ "config": new.config, "devices": own, "description": description });
+        let input = json!({ "config": new.config, "description": description, "devices": own });
         let command = Command {
             input: Some(input.to_string()),
             ..self.command(&words)
         };
         let undo = self.command(&["delete", "--force", &self.name]);
         self.step(command, Some(undo), Some(new.properties(instance)))?;
-        for (device, keys) in &instance.devices {
-            if keys.is_none() {
-                self.remove_device(device)?;
-            }
-        }
-        Ok(())
+        self.remove_devices()
     }
 }
 

@@ -52,9 +52,14 @@ impl Steps<'_> {
         self.step(command, Some(undo), after).map(drop)
     }
 
+    pub(super) fn remove_devices(&mut self) -> Result<()> {
+        let mut devices = self.instance.absent_devices.iter();
+        devices.try_for_each(|device| self.remove_device(device))
+    }
+
     /// A device of the instance's own goes; one of a profile is hidden by one
     /// of no kind.
-    pub(super) fn remove_device(&mut self, device: &str) -> Result<()> {
+    fn remove_device(&mut self, device: &str) -> Result<()> {
         let now = self.now.clone().unwrap_or_default();
         if read::get(&now, &format!("devices.{device}")) == Some(Value::Null) {
             return Ok(());

@@ -99,13 +99,10 @@ impl Steps<'_> {
                 self.set_property(&name, &value)?;
             }
         }
-        for (device, keys) in &self.instance.devices {
-            match keys {
-                Some(_) => self.set_device(device)?,
-                None => self.remove_device(device)?,
-            }
+        for device in self.instance.devices.keys() {
+            self.set_device(device)?;
         }
-        Ok(())
+        self.remove_devices()
     }
 
     fn config_command(&self, key: &str, value: &Value) -> Command {

@@ -75,7 +75,7 @@ fn only_what_differs_is_changed() {
         ]
     );
     let fewer =
-        json!({ "name": "api-1", "devices": { "data": null }, "absent_snapshots": ["clean"] });
+        json!({ "name": "api-1", "absent_devices": ["data"], "absent_snapshots": ["clean"] });
     assert_eq!(
         commands(&changes_once(&mut host, INSTANCE, fewer)),
         [

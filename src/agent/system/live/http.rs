@@ -263,6 +263,10 @@ fn explain(request: &HttpRequest, error: Error) -> Failure {
     match error {
         Error::HostNotFound => Failure::new(format!("{url}: there is no host {host}")),
         Error::ConnectionFailed => Failure::new(format!("{url}: no connection to {host}")),
+        Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            let why = files::plain(&error);
+            Failure::new(format!("{url}: no connection to {host}: {why}"))
+        }
         Error::Timeout(_) => Failure::new(format!(
             "{url} did not answer within {} seconds",
             request.timeout

@@ -23,6 +23,7 @@ use crate::effect::{
 use crate::http::{HttpRequest, HttpResponse, is_local};
 use crate::mark;
 use crate::module::Result;
+use crate::modules::systemd::full_name;
 use crate::resource::{Known, Resource};
 use crate::secrets::Table;
 
@@ -182,6 +183,10 @@ impl Overlay {
                 command,
             } => {
                 self.pending.ran_commands = true;
+                // What a virtual host holds, no command changes.
+                if self.absence == Absence::Doubtful {
+                    self.pending.note_named(&command.argv);
+                }
                 if let Some(path) = creates {
                     self.expect_file(path, command.argv.first().map_or("", String::as_str));
                 }
@@ -224,6 +229,10 @@ impl Overlay {
         }
         Ok(())
     }
+}
+
+fn change_of(what: impl std::fmt::Display) -> String {
+    format!("the pending change of {what}")
 }
 
 impl Reads for Overlay {
@@ -332,8 +341,9 @@ impl Reads for Overlay {
         if let Some(origin) = texts.find_map(|text| mark::unknown_origin(text)) {
             return Ok(Found::Unknown(origin.to_owned()));
         }
-        if let Some(word) = command.argv.iter().find(|word| self.pending.mentions(word)) {
-            return Ok(Found::Unknown(format!("the pending change of {word}")));
+        let mut words = command.argv.iter();
+        if let Some(path) = words.find_map(|word| self.pending.mentioned(word)) {
+            return Ok(Found::Unknown(change_of(path.display())));
         }
         let program = command.argv.first().map_or("", String::as_str);
         match self.expected_program(program) {
@@ -392,6 +402,21 @@ impl Reads for Overlay {
 
     fn me(&self) -> Result<User> {
         self.base.me()
+    }
+
+    fn pending(&self, what: &str) -> Option<String> {
+        if what.contains('/') {
+            let path = self.pending.mentioned(what);
+            return path.map(|path| change_of(path.display()));
+        }
+        let unit = full_name(what);
+        let pending = &self.pending;
+        let changed = pending.units.contains_key(&unit) || pending.changed_units.contains(&unit);
+        match (changed, self.unit(&unit, &Scope::System)) {
+            (true, _) => Some(change_of(what)),
+            (false, Ok(Found::Unknown(package))) => Some(package),
+            (false, _) => None,
+        }
     }
 
     fn secrets(&self) -> Rc<Table> {

@@ -59,6 +59,9 @@ pub struct Pending {
     pub unknown_sources: Option<String>,
     /// Whether the package lists were fetched.
     pub lists_updated: bool,
+    /// Paths that commands name which would have run: what is there may have
+    /// changed for whoever else names it.
+    pub named: BTreeSet<PathBuf>,
 }
 
 /// What is recorded for a path.
@@ -115,6 +118,14 @@ pub fn inode_name((device, inode): (u64, u64)) -> String {
     format!("{device}:{inode}")
 }
 
+/// The paths in a word of a command, be it a whole script.
+fn paths_in(word: &str) -> impl Iterator<Item = &Path> {
+    const AROUND: &str = "=:,;|&<>()\"'`";
+    word.split(|part: char| part.is_whitespace() || AROUND.contains(part))
+        .filter_map(|part| Some(Path::new(&part[part.find('/')?..])))
+        .filter(|path| path.parent().is_some())
+}
+
 impl Pending {
     /// Whether nothing was recorded.
     pub fn is_empty(&self) -> bool {
@@ -131,21 +142,25 @@ impl Pending {
         (0, highest.map_or(1, |(_, inode)| inode + 1))
     }
 
-    /// Whether a word of a command, be it a whole script, names a path that
-    /// changed, or one that something changed below.
-    pub fn mentions(&self, word: &str) -> bool {
-        const AROUND_PATHS: &str = "=:,;|&<>()\"'`";
-        word.split(|part: char| part.is_whitespace() || AROUND_PATHS.contains(part))
-            .filter_map(|part| Some(Path::new(&part[part.find('/')?..])))
-            .filter(|path| path.parent().is_some())
-            .any(|path| self.changes_below(path))
+    /// The path in a word of a command, be it a whole script, that changed, or
+    /// that something changed below.
+    pub fn mentioned<'a>(&self, word: &'a str) -> Option<&'a Path> {
+        paths_in(word).find(|path| self.changes_below(path))
+    }
+
+    /// Notes what a command names beside its program.
+    pub fn note_named(&mut self, argv: &[String]) {
+        let words = argv.iter().skip(1);
+        self.named
+            .extend(words.flat_map(|word| paths_in(word)).map(Path::to_owned));
     }
 
     fn changes_below(&self, path: &Path) -> bool {
-        let mut after = self.files.range(path.to_owned()..);
-        after
-            .next()
-            .is_some_and(|(known, _)| known.starts_with(path))
+        let from = path.to_owned();
+        let changed = self.files.range(from.clone()..).next();
+        let named = self.named.range(from..).next();
+        let mut known = changed.map(|(path, _)| path).into_iter().chain(named);
+        known.any(|known| known.starts_with(path))
     }
 
     /// Whether the base's view of `path` is hidden by a recorded ancestor.

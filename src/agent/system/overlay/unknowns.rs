@@ -71,6 +71,23 @@ fn a_failure_for_an_unknown_argument_is_no_failure() {
 }
 
 #[test]
+fn a_command_that_has_not_run_may_have_changed_what_it_names() {
+    let mut host = dry_run();
+    let told = |host: &Overlay, word: &str| host.query(&Command::new(["echo", word])).unwrap();
+    let socket = "unix-connect:/run/x/admin.sock";
+    assert!(matches!(told(&host, socket), Found::Present(_)));
+    host.perform(Effect::RunCommand {
+        command: Command::new(["socat", "stdio", socket]),
+        creates: None,
+        removes: None,
+    })
+    .unwrap();
+    let origin = "the pending change of /run/x/admin.sock".to_owned();
+    assert_eq!(told(&host, socket), Found::Unknown(origin));
+    assert!(matches!(told(&host, "/run/y.sock"), Found::Present(_)));
+}
+
+#[test]
 fn what_a_command_makes_may_turn_out_to_be_a_directory() {
     let directory = std::env::temp_dir().join("veza-made");
     let mut host = dry_run();
