@@ -23,7 +23,7 @@ use crate::system::{Found, Port, System};
 /// true, and the plan says so.
 ///
 /// ```rhai
-/// wait_for(#{ port: 8080, timeout: "2m" });
+/// wait_for(8080, #{ timeout: "2m" });
 /// wait_for(#{ url: "http://127.0.0.1:8080/health", search_regex: "ready" });
 /// ```
 #[derive(Deserialize, JsonSchema)]
@@ -119,7 +119,7 @@ impl Sight {
 
 impl Action for WaitFor {
     const NAME: &'static str = "wait_for";
-    const POSITIONAL: &'static [&'static str] = &[];
+    const POSITIONAL: &'static [&'static str] = &["port"];
 
     fn title(&self) -> String {
         let what = match self.target() {
