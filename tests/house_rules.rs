@@ -99,9 +99,8 @@ fn no_two_arguments_of_a_module_answer_to_one_name() {
 #[test]
 fn positional_arguments_exist_and_required_ones_come_first() {
     for schema in schemas() {
-        // It waits for one of several things, none more natural than others.
         assert!(
-            !schema.positional.is_empty() || schema.name == "wait_for",
+            !schema.positional.is_empty(),
             "{} has no natural argument",
             schema.name
         );

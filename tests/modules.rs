@@ -3,14 +3,20 @@
 
 mod support;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use support::lab::{inside, is_up, twins, wait_until};
 use support::{Said, TestProject, checkout, promise};
+
+/// The host is the same for all; tests take turns.
+static TURN: Mutex<()> = Mutex::new(());
 
 const HOST: &str = "veza-modules";
 
 /// A clean container behind a user who becomes root, or nothing on a machine
 /// without the lab.
 fn clean_host() -> Option<Host> {
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     if !is_up() {
         return None;
     }
@@ -22,12 +28,17 @@ fn clean_host() -> Option<Host> {
         lab.join("known_hosts"),
     );
     let world = TestProject::new();
-    Some(Host { world, host })
+    Some(Host {
+        world,
+        host,
+        _turn: turn,
+    })
 }
 
 struct Host {
     world: TestProject,
     host: String,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Host {

@@ -50,6 +50,9 @@ fn every_example_can_be_run() {
             let project = TestProject::new();
             let example = whole(&role, example);
             project.write("site.rhai", &format!("{}{example}", inventory(&example)));
+            if let Some(program) = released(&example) {
+                project.write(&format!("files/{program}"), "#!/bin/sh\n");
+            }
             project.run(&["lint", "site.rhai"]).ended_with(0);
             project.run(&["site.rhai", "--sandbox"]).ended_with(0);
             project
@@ -140,6 +143,12 @@ fn whole(role: &str, example: &str) -> String {
             "import \"{role}\" as {role};\nplay(\"example\", \"all\", || {{\n{example}}});\n"
         ),
     }
+}
+
+/// The program that an example releases, a file of its project.
+fn released(example: &str) -> Option<&str> {
+    let (_, rest) = example.split_once("binary: \"")?;
+    rest.split('"').next()
 }
 
 /// One host that is in every group an example names.

@@ -19,6 +19,8 @@ mod stickiness;
 
 mod switch;
 
+mod release;
+
 mod roles;
 
 #[path = "../support/mod.rs"]

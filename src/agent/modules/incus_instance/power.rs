@@ -24,6 +24,8 @@ impl Steps<'_> {
             ("frozen", "started") => Ok(()),
             ("stopped", "frozen") => {
                 self.start()?;
+                // What is frozen never gets ready: nobody waits for it.
+                self.started = false;
                 self.become_("pause", "resume", "Frozen")
             }
             (_, "started") => self.start(),
