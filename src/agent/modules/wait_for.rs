@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::arguments::OneOrMany;
 use super::pattern::Pattern;
 use super::place;
-use crate::http::HttpRequest;
+use crate::http::{HttpRequest, HttpResponse};
 use crate::mark;
 use crate::module::{Action, Report, Result};
 use crate::outcome::{Failure, Verdict};
@@ -45,7 +45,7 @@ pub struct WaitFor {
     #[schemars(extend("x-alias" = ["status_code"]))]
     status: Option<OneOrMany<u16>>,
     /// A regular expression that the file at the path, or what the URL answers,
-    /// has to contain.
+    /// has to contain; `^` and `$` are the ends of any line.
     search_regex: Option<Pattern>,
     /// Whether the certificate of the URL's server must be valid.
     #[serde(default = "yes")]
@@ -124,7 +124,7 @@ impl Action for WaitFor {
     fn title(&self) -> String {
         let what = match self.target() {
             Ok(target) => self.name(&target),
-            Err(_) => String::new(),
+            Err(_) => "nothing that is clear".to_owned(),
         };
         match self.is_absence() {
             true => format!("{what} to be gone"),
@@ -234,7 +234,7 @@ impl WaitFor {
         };
         Ok(match system.content(path)? {
             Found::Present(content) => Found::Present(match &content.text {
-                Some(text) => self.searched(pattern, text),
+                Some(text) => self.searched(pattern, text)?,
                 None => Sight::of(false, "it is no text of a size that is searched"),
             }),
             Found::Absent => Found::Present(Sight::of(false, "it is no file")),
@@ -253,27 +253,34 @@ impl WaitFor {
             Err(failure) => return Ok(Found::Present(Sight::of(false, failure.message))),
             Ok(answer) => answer,
         };
-        Ok(answer.map(|answer| {
+        let seen = |answer: HttpResponse| {
             let is_wanted = match &self.status {
                 Some(OneOrMany(statuses)) => statuses.contains(&answer.status),
                 None => (200..400).contains(&answer.status),
             };
             let sight = match &self.search_regex {
-                Some(pattern) if is_wanted => self.searched(pattern, &answer.body),
+                Some(pattern) if is_wanted => self.searched(pattern, &answer.body)?,
                 _ => Sight::of(is_wanted, format!("it answers {}", answer.status)),
             };
-            Sight {
+            Ok(Found::Present(Sight {
                 status: Some(answer.status),
                 ..sight
-            }
-        }))
+            }))
+        };
+        match answer {
+            Found::Present(answer) => seen(answer),
+            Found::Absent => Ok(Found::Absent),
+            Found::Unknown(origin) => Ok(Found::Unknown(origin)),
+        }
     }
 
-    fn searched(&self, pattern: &Pattern, text: &str) -> Sight {
-        match pattern.is_in(text) {
-            true => Sight::of(true, format!("it contains `{}`", pattern.text())),
-            false => Sight::of(false, format!("it does not contain `{}`", pattern.text())),
-        }
+    fn searched(&self, pattern: &Pattern, text: &str) -> Result<Sight> {
+        let shown = pattern.text();
+        let lines = Pattern::new(&format!("(?m){shown}")).map_err(Failure::new)?;
+        Ok(match lines.is_in(text) {
+            true => Sight::of(true, format!("it contains `{shown}`")),
+            false => Sight::of(false, format!("it does not contain `{shown}`")),
+        })
     }
 
     /// What a world in which no time passes takes for granted.

@@ -87,7 +87,7 @@ fn a_path_that_comes_while_it_is_waited_for_is_found() {
     let writer = thread::spawn(move || {
         thread::sleep(std::time::Duration::from_millis(300));
         #[expect(clippy::disallowed_methods, reason = "the test is what makes it")]
-        std::fs::write(late, "state: ready\n").expect("it is written");
+        std::fs::write(late, "name: app\nstate: ready\n").expect("it is written");
     });
     let wait = json!({ "path": path, "search_regex": "^state: r.*y$", "timeout": 20 });
     let outcome = real.call("wait_for", &wait);
