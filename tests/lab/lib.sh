@@ -91,9 +91,14 @@ prepare_state() {
 # Writes a container's own SSH host keys to known_hosts, under its name and its
 # address. They come through `incus exec`, not over the network they vouch for.
 record_host_keys() {
-    local name=$1 address=$2 keys
-    keys=$(incus exec "$name" -T -- sh -c 'cat /etc/ssh/ssh_host_*_key.pub' </dev/null \
-        | awk -v host="$name,$address" '{ print host, $1, $2 }')
+    local name=$1 address=$2 keys='' attempt
+    # Under load, incus exec now and then loses what a short command printed.
+    for attempt in 1 2 3 4 5; do
+        keys=$(incus exec "$name" -T -- sh -c 'cat /etc/ssh/ssh_host_*_key.pub' </dev/null \
+            | awk -v host="$name,$address" '{ print host, $1, $2 }')
+        [ -z "$keys" ] || break
+    done
+    [ -n "$keys" ] || die "$name does not tell its SSH host keys, in $attempt attempts."
     (
         flock 7
         touch "$KNOWN_HOSTS"
