@@ -15,7 +15,6 @@ const INSTANCES: [&str; 2] = ["inc-1", "inc-2"];
 
 struct Lab {
     project: TestProject,
-    image: String,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -28,7 +27,6 @@ impl Lab {
         }
         let lab = Self {
             project: TestProject::new(),
-            image: image(),
             _turn: turn,
         };
         lab.remove();
@@ -46,7 +44,6 @@ impl Lab {
 
     /// Writes an env file whose one play makes containers on this machine.
     fn play(&self, body: &str) -> &Self {
-        let body = body.replace("IMAGE", &format!("{:?}", self.image));
         let play = format!(
             "host(\"here\", #{{ connection: local() }});\nplay(\"test\", \"here\", || {{\n{body}\n}});\n"
         );
@@ -69,13 +66,6 @@ impl Drop for Lab {
     }
 }
 
-/// The lab's image, by the name it was given.
-fn image() -> String {
-    let images = incus(&["image", "list", "--format", "csv", "--columns", "l"]);
-    let lab = images.lines().find(|line| line.starts_with("veza-lab/"));
-    lab.expect("the lab has its image").to_owned()
-}
-
 fn status() -> String {
     let columns = "n,s,limits.cpu,user.note,S";
     incus(&["list", "^inc-1$", "--format", "csv", "--columns", columns])
@@ -89,7 +79,7 @@ fn an_instance_is_made_changed_stopped_and_removed() {
     lab.play(
         r##"
         let made = incus_instance("inc-1", #{
-            image: IMAGE, type: "container", profiles: ["veza-lab"], description: "One of a test.",
+            image: "veza-lab", type: "container", profiles: ["veza-lab"], description: "One of a test.",
             config: #{ "limits.cpu": 1, "user.note": "first", "user.script": "#cloud-config\nhostname: x\n" },
             devices: #{ eth0: #{ "ipv4.address": "10.155.0.231" }, data: #{ type: "disk", source: "/usr/share", path: "/mnt/share", readonly: true } },
             snapshots: ["fresh"],
@@ -145,7 +135,7 @@ fn what_incus_refuses_is_told_and_a_short_patience_ends() {
         lab.run(options).ended_with(3).says("no `image` says");
     }
     lab.play(
-        r#"incus_instance("inc-1", #{ image: IMAGE, profiles: ["veza-lab"], wait_timeout: 0 });"#,
+        r#"incus_instance("inc-1", #{ image: "veza-lab", profiles: ["veza-lab"], wait_timeout: 0 });"#,
     );
     lab.run(&[]).ended_with(3).says("after 0 seconds");
     lab.run(&[]).ended_with(0);
@@ -161,7 +151,7 @@ host("two-inside", #{ connection: incus("inc-2") });
 host("two", #{ connection: ssh("root@10.155.0.234", login) });
 
 play("containers", "here", || {
-    let common = #{ image: IMAGE, profiles: ["veza-lab"] };
+    let common = #{ image: "veza-lab", profiles: ["veza-lab"] };
     incus_instance("inc-1", common + #{ hosts: ["one"], devices: #{ eth0: #{ "ipv4.address": "10.155.0.233" } } });
     incus_instance("inc-2", common + #{ hosts: ["two-inside", "two"], devices: #{ eth0: #{ "ipv4.address": "10.155.0.234" } } });
 });
@@ -182,8 +172,7 @@ play("packages", "one,two", || package("bc"));
 #[test]
 fn hosts_are_made_and_configured_in_one_run() {
     let Some(lab) = Lab::clean() else { return };
-    let site = SITE.replace("IMAGE", &format!("{:?}", lab.image));
-    let whole = site.clone() + PACKAGE;
+    let whole = SITE.to_owned() + PACKAGE;
     lab.project.write("play.rhai", &whole);
     let key = |name: &str| {
         std::fs::read_to_string(checkout().join(".lab").join(name)).expect("the lab's key")
@@ -209,7 +198,7 @@ fn hosts_are_made_and_configured_in_one_run() {
     // What is predicted of hosts that are not there is what is then done. The
     // lab's image has a directory for keys, which a fresh Debian has not.
     let ssh = r#"ssh("root@10.155.0.234", login)"#;
-    let through_incus = site.replace(ssh, r#"incus("inc-2")"#);
+    let through_incus = SITE.replace(ssh, r#"incus("inc-2")"#);
     let (before, keys) = through_incus.split_once("play(\"keys\"").expect("a play");
     let (_, after) = keys.split_once("\n});\n").expect("its end");
     lab.project.write("play.rhai", &format!("{before}{after}"));

@@ -3,7 +3,6 @@
 
 mod support;
 
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -64,6 +63,12 @@ impl Lab {
 
     fn run(&self, options: &[&str]) -> Said {
         self.world.run(&[&["envs/lab.rhai"], options].concat())
+    }
+
+    /// Runs envs/lab.rhai of this checkout.
+    fn run_its_env_file(&self, options: &[&str]) -> Said {
+        let words = [&["envs/lab.rhai"], options].concat();
+        self.world.run_in(&checkout(), &words)
     }
 
     fn keeps_its_promise(&self) {
@@ -335,10 +340,37 @@ fn an_interrupt_ends_the_command_and_leaves_no_orphan() {
 #[test]
 fn the_lab_env_file_keeps_its_promise() {
     let Some(lab) = Lab::clean() else { return };
-    let env = PathBuf::from("envs/lab.rhai");
-    let run = |options: &[&str]| {
-        let words = [&[env.to_str().expect("a name")], options].concat();
-        lab.world.run_in(&checkout(), &words)
-    };
-    promise::keep(run);
+    promise::keep(|options| lab.run_its_env_file(options));
+}
+
+/// Gives the lab its hosts back, whatever became of them.
+struct Rebuilt;
+
+impl Drop for Rebuilt {
+    fn drop(&mut self) {
+        lab::script("up", &[]);
+    }
+}
+
+#[test]
+fn the_lab_env_file_makes_the_containers_that_are_missing() {
+    let Some(lab) = Lab::clean() else { return };
+    let _rebuilt = Rebuilt;
+    lab::incus(&[&["delete", "--force"][..], &HOSTS].concat());
+    let plan = lab
+        .run_its_env_file(&["--check", "--exit-code"])
+        .ended_with(2);
+    for host in ["haproxy", "backend-api-1", "backend-api-2"] {
+        plan.says(&format!(
+            "{host} does not exist yet: planned as a fresh Debian"
+        ));
+    }
+    lab.run_its_env_file(&[]).ended_with(0);
+    lab.run_its_env_file(&["--check", "--exit-code"])
+        .ended_with(0)
+        .says("No changes");
+    let seen = lab.inside("veza-haproxy", "cat /etc/haproxy/haproxy.cfg");
+    for address in ["10.155.0.11:8080", "10.155.0.12:8080"] {
+        assert!(seen.contains(address), "{address} is missing in\n{seen}");
+    }
 }

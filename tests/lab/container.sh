@@ -11,17 +11,16 @@ is_current() { [ "$(incus config get "$1" "$STAMP" 2>/dev/null)" = "$(current_st
 # prints its address. Without a given address it gets a dynamic one. Of several
 # containers made at once, the first builds the image and the others wait.
 make_container() {
-    local name=$1 address=${2:-} device=() image
-    image=$(lock_host image && ensure_image) || return 1
+    local name=$1 address=${2:-} device=()
+    (lock_host image && ensure_image) || return 1
     remove_own_container "$name" || return 1
     if [ -n "$address" ]; then
         device=(--device "eth0,ipv4.address=$address")
     fi
     say "Making $name."
-    incus launch "$image" "$name" --profile "$LAB" "${device[@]}" \
+    incus launch "$LAB" "$name" --profile "$LAB" "${device[@]}" \
         --config "$STAMP=$(current_stamp)" </dev/null >/dev/null || return 1
     wait_for_host "$name" >/dev/null || return 1
-    install_key "$name" || return 1
     # Taken of a host at rest, for a restored one must not look like one that crashed.
     incus stop "$name" --timeout 20 </dev/null 2>/dev/null || incus stop --force "$name" </dev/null
     incus snapshot create "$name" clean </dev/null || return 1
@@ -34,17 +33,4 @@ remove_own_container() {
     container_exists "$name" || return 0
     is_ours "$name" || die "Incus has a container $name that the lab did not make: rename or delete it first."
     incus delete --force "$name" </dev/null
-}
-
-# Lets the lab's key log in as root and as deploy.
-install_key() {
-    # shellcheck disable=SC2016 # The container's shell expands it.
-    incus exec "$1" -T -- sh -ec '
-        key=$(cat)
-        for user in root deploy; do
-            home=$(getent passwd "$user" | cut -d: -f6)
-            install -d -m 700 -o "$user" -g "$user" "$home/.ssh"
-            echo "$key" | install -m 600 -o "$user" -g "$user" /dev/stdin "$home/.ssh/authorized_keys"
-        done
-    ' <"$KEY.pub"
 }

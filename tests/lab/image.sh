@@ -10,20 +10,30 @@ IMAGE_PACKAGES=(systemd systemd-sysv systemd-resolved udev dbus libnss-resolve i
 # age: an older tarball is built again instead of imported.
 IMAGE_MAX_AGE_DAYS=14
 
-# Makes sure that Incus has the image of this recipe, and prints its alias.
+# Makes sure that Incus has the image of this recipe, under the alias that env
+# files name it by.
 ensure_image() {
     local key built
     key=$(image_hash)
-    printf '%s\n' "$LAB/$key"
-    if incus image info "$LAB/$key" >/dev/null 2>&1; then
-        return
+    if ! incus image info "$LAB/$key" >/dev/null 2>&1; then
+        built=$CACHE_DIR/image-$key
+        if [ -z "$(find "$built/rootfs.tar.zst" -mtime "-$IMAGE_MAX_AGE_DAYS" 2>/dev/null)" ]; then
+            build_image "$built"
+        fi
+        import_image "$built" "$LAB/$key"
     fi
-    built=$CACHE_DIR/image-$key
-    if [ -z "$(find "$built/rootfs.tar.zst" -mtime "-$IMAGE_MAX_AGE_DAYS" 2>/dev/null)" ]; then
-        build_image "$built"
-    fi
-    import_image "$built" "$LAB/$key"
+    name_image "$LAB/$key"
 }
+
+name_image() {
+    local fingerprint
+    fingerprint=$(fingerprint_of "$1")
+    [ "$(fingerprint_of "$LAB")" != "$fingerprint" ] || return 0
+    incus image alias delete "$LAB" >/dev/null 2>&1 || true
+    incus image alias create "$LAB" "$fingerprint" </dev/null
+}
+
+fingerprint_of() { incus image info "$1" 2>/dev/null | sed -n 's/^Fingerprint: //p'; }
 
 image_hash() {
     { cat "$LAB_DIR/image.sh" && debian_sources && apt_settings; } | sha256sum | cut -c 1-16
@@ -138,10 +148,12 @@ END
     chroot "$root" systemctl enable ssh-host-keys.service
 }
 
-# The key that opens both accounts comes at launch: the image holds no secret.
+# The key that opens both accounts comes from the profile, see pack.
 configure_users() {
     local root=$1
     chroot "$root" useradd --create-home --shell /bin/bash deploy || return 1
+    install --directory --mode 700 "$root/root/.ssh" || return 1
+    chroot "$root" install --directory --mode 700 --owner deploy --group deploy /home/deploy/.ssh || return 1
     install --mode 440 /dev/stdin "$root/etc/sudoers.d/deploy" <<<'deploy ALL=(ALL) NOPASSWD: ALL'
 }
 
@@ -155,6 +167,8 @@ configure_boot() {
     rm -f "$root/var/lib/dbus/machine-id"
 }
 
+# Incus fills in the templates when it makes a container. The public key of the
+# lab stands in the profile, so whoever makes one from this image can log in.
 pack() {
     local work=$1
     tar --create --zstd --numeric-owner --xattrs --file "$work/rootfs.tar.zst" \
@@ -162,6 +176,7 @@ pack() {
     mkdir "$work/templates"
     echo '{{ instance.name }}' >"$work/templates/hostname.tpl"
     printf '127.0.0.1 localhost\n127.0.1.1 {{ instance.name }}\n::1 localhost\n' >"$work/templates/hosts.tpl"
+    echo '{{ config_get("user.ssh_key", "") }}' >"$work/templates/authorized_keys.tpl"
     cat >"$work/metadata.yaml" <<END
 architecture: $(uname -m)
 creation_date: $(date +%s)
@@ -170,6 +185,8 @@ properties:
 templates:
   /etc/hostname: { when: [create, copy], template: hostname.tpl }
   /etc/hosts: { when: [create, copy], template: hosts.tpl }
+  /root/.ssh/authorized_keys: { when: [create], template: authorized_keys.tpl }
+  /home/deploy/.ssh/authorized_keys: { when: [create], template: authorized_keys.tpl }
 END
     tar --create --gzip --remove-files --file "$work/metadata.tar.gz" \
         --directory "$work" metadata.yaml templates

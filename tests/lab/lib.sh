@@ -116,13 +116,16 @@ record_host_keys() {
 
 container_exists() { incus config show "$1" >/dev/null 2>&1; }
 
-is_ours() { [ -n "$(incus config get "$1" "$STAMP" 2>/dev/null)" ]; }
+# Who uses the lab's profile takes part in it, also when an env file made it.
+is_ours() { our_containers | grep --quiet --line-regexp --fixed-strings "$1"; }
 
 is_running() { [ "$(incus list "^$1\$" --format csv --columns s)" = RUNNING ]; }
 
 has_clean_snapshot() { incus query "/1.0/instances/$1/snapshots/clean" >/dev/null 2>&1; }
 
-our_containers() { incus list --format csv --columns "n,$STAMP:stamp" | sed -n 's/^\([^,]*\),..*/\1/p'; }
+our_containers() {
+    incus query "/1.0/profiles/$LAB" 2>/dev/null | sed -n 's|.*"/1.0/instances/\([^"/?]*\)".*|\1|p'
+}
 
 # Prints a container's address once it answers: systemd has finished its boot
 # without a failed unit, the network is configured, and sshd speaks.

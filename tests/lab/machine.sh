@@ -189,7 +189,7 @@ raise_limit() {
 
 # The profile comes last in the preseed: where it is, the rest is.
 configure_incus() {
-    if [ "$(incus profile device get "$LAB" eth0 network 2>/dev/null)" != "$BRIDGE" ]; then
+    if [ "$(incus profile get "$LAB" user.ssh_key 2>/dev/null)" != "$(cat "$KEY.pub")" ]; then
         say "Configuring the bridge $BRIDGE, a storage pool and a profile in Incus."
         preseed | incus admin init --preseed
     fi
@@ -219,6 +219,7 @@ profiles:
     description: veza-play's lab
     config:
       boot.autostart: "false"
+      user.ssh_key: "$(cat "$KEY.pub")"
     devices:
       root: { type: disk, path: /, pool: $LAB }
       eth0: { type: nic, name: eth0, network: $BRIDGE }
