@@ -1,11 +1,12 @@
 //! Another binary comes to the API servers, one after the other; or does not,
 //! because it is sick.
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::browser::Browser;
 use crate::site::{API, Site};
-use crate::support::lab::inside;
+use crate::support::lab::{inside, wait_until};
 use crate::support::{Said, promise};
 use crate::traffic::{Crowd, Traffic};
 use crate::watch::Watch;
@@ -96,4 +97,31 @@ fn a_sick_release_is_taken_back_and_goes_no_further() {
     // The way out is to release what runs.
     let said = site.apply(ENV, &["--set", "version=1"]);
     assert_eq!(process(API[1]), untouched, "{}", said.out);
+}
+
+#[test]
+fn a_release_that_was_cut_off_is_done_again() {
+    let Some(site) = site() else { return };
+    site.release("4", 503);
+    let mut cut_off = site
+        .command(ENV, &["--set", "version=4"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    wait_until("the sick binary is in place", || {
+        let compare = "cd /opt/veza/backend-api && cmp veza-api veza-api.next && ls *.releasing";
+        inside(API[0], compare).contains("veza-api.releasing")
+    });
+    cut_off.kill().expect("it runs yet");
+    cut_off.wait().expect("it ends");
+
+    // The binary is in place, but nobody knows whether it is well: it is not.
+    let said = site.run(ENV, &["--set", "version=4"]).ended_with(3);
+    said.says("The old one runs again.");
+    assert_eq!(version(&site, API[0]), "1");
+    site.release("2", 200);
+    promise::keep(|options| site.run(ENV, &[&["--set", "version=2"], options].concat()));
+    assert_eq!(API.map(|name| version(&site, name)), ["2", "2"]);
+    all_take_requests();
 }

@@ -75,6 +75,13 @@ impl Site {
             .run(&[&[env.as_str(), "--no-diff"], options].concat())
     }
 
+    /// The command that `run` runs.
+    pub fn command(&self, env: &str, options: &[&str]) -> Command {
+        let mut command = self.project.command(self.project.root());
+        command.arg(format!("envs/{env}")).args(options);
+        command
+    }
+
     /// Applies an env file, which must succeed.
     #[track_caller]
     pub fn apply(&self, env: &str, options: &[&str]) -> Said {
