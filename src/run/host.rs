@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::{Map, Value};
 use veza_agent::outcome::{Failure, HostState};
@@ -15,7 +15,7 @@ use super::turn::Turn;
 use crate::inventory::{Escalation, Host};
 use crate::play::Play;
 use crate::report::event::{Event, Mode};
-use crate::script::tasks::{Stop, TaskFailure};
+use crate::script::tasks::Stop;
 use crate::transport::bootstrap::{AgentBinary, Become, start_agent};
 use crate::transport::{Connection, Unreachable, connect};
 
@@ -38,8 +38,12 @@ pub fn agent() -> AgentBinary {
 pub struct RunHost {
     /// What the inventory says of it.
     pub host: Host,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     agents: Mutex<Agents>,
+    /// Each agent, in the order of their coming.
+    sessions: Mutex<Vec<Arc<Session>>>,
+    /// What the host is, as the first agent found it.
+    facts: OnceLock<Map<String, Value>>,
     next_call: AtomicU64,
     out: AtomicBool,
     /// Why it is lost, if it is.
@@ -48,6 +52,17 @@ pub struct RunHost {
     pub turn: Turn,
     /// Whether a dry run plans the host, which is not there yet.
     planned: AtomicBool,
+}
+
+/// What a host is to a run.
+#[derive(Clone, Copy, PartialEq)]
+enum Standing {
+    /// It is there.
+    Real,
+    /// A dry run takes it for a fresh Debian, since a task will make it.
+    Planned,
+    /// It is kept in a directory.
+    Sandbox,
 }
 
 #[derive(Default)]
@@ -64,6 +79,8 @@ impl RunHost {
             host,
             shared,
             agents: Mutex::default(),
+            sessions: Mutex::default(),
+            facts: OnceLock::new(),
             next_call: AtomicU64::new(1),
             out: AtomicBool::new(false),
             lost: Mutex::default(),
@@ -109,21 +126,43 @@ impl RunHost {
         self.out.store(true, Ordering::SeqCst);
     }
 
-    /// Takes the host out of the run because a task failed, and says so.
-    pub fn fail(&self, failed: TaskFailure) {
+    /// Tells why the script of this host did not come to its end, and takes the
+    /// host out of the run. What a dry run cannot know is no reason for that.
+    pub fn stopped(&self, stop: Stop) {
+        let host = self.host.name.clone();
+        let event = match stop {
+            Stop::Undecidable { origin, site } => {
+                return self.shared.send(Event::PlanIncomplete {
+                    host,
+                    reason: format!(
+                        "the script depends on {origin}, which is known only after apply"
+                    ),
+                    site,
+                });
+            }
+            Stop::Task(failed) => Event::HostFailed {
+                host,
+                failure: failed.failure,
+                module: failed.module,
+                site: failed.site,
+            },
+            Stop::Script(problem) => Event::ScriptFailed {
+                host,
+                message: problem.to_string(),
+                site: problem.site().cloned(),
+                rendered: problem.render(),
+            },
+            // The first was told when it happened; after the other nothing is.
+            Stop::HostLost | Stop::Cancelled => return self.leave(),
+        };
         self.leave();
-        self.shared.send(Event::HostFailed {
-            host: self.host.name.clone(),
-            failure: failed.failure,
-            module: failed.module,
-            site: failed.site,
-        });
+        self.shared.send(event);
     }
 
     /// Tells an agent the secrets that it needs for a call and does not know
     /// yet. A virtual host is told none: its files hold marks.
     pub fn entrust(&self, session: &Session, arguments: &Value) -> Result<(), Failure> {
-        if self.shared.options.sandbox.is_some() {
+        if self.is_virtual() {
             return Ok(());
         }
         let needed = self.shared.playbook.secrets().needed(arguments)?;
@@ -142,7 +181,8 @@ impl RunHost {
     /// planned on a fresh virtual host, and that is said.
     pub fn foresee(&self, play: &Play) -> Result<(), Stop> {
         let options = &self.shared.options;
-        if options.sandbox.is_some() || options.mode == Mode::Apply || self.is_connected() {
+        let is_connected = self.facts.get().is_some();
+        if self.is_virtual() || options.mode == Mode::Apply || is_connected {
             return Ok(());
         }
         let name = self.host.name.clone();
@@ -167,13 +207,28 @@ impl RunHost {
         Ok(())
     }
 
-    /// Whether the host is one of data, with an agent on this machine.
-    fn is_virtual(&self) -> bool {
-        self.shared.options.sandbox.is_some() || self.planned.load(Ordering::SeqCst)
+    fn standing(&self) -> Standing {
+        match self.shared.options.sandbox {
+            Some(_) => Standing::Sandbox,
+            None if self.planned.load(Ordering::SeqCst) => Standing::Planned,
+            None => Standing::Real,
+        }
     }
 
-    fn is_connected(&self) -> bool {
-        self.agents().current.is_some()
+    /// Whether the host is one of data, with its one agent on this machine.
+    fn is_virtual(&self) -> bool {
+        self.standing() != Standing::Real
+    }
+
+    /// Whether something comes of waiting: where effects are only recorded,
+    /// nothing does.
+    pub fn waits(&self) -> bool {
+        self.remembers() && !self.is_virtual()
+    }
+
+    /// Whether what is done here outlives the run.
+    pub fn remembers(&self) -> bool {
+        self.shared.options.mode == Mode::Apply
     }
 
     /// Whose agent carries out tasks with this escalation; `None` is the
@@ -212,6 +267,8 @@ impl RunHost {
             None => {
                 let session = Arc::new(self.connect(user)?);
                 agents.by_user.insert(user.clone(), session.clone());
+                self.facts.get_or_init(|| session.facts().clone());
+                self.sessions().push(session.clone());
                 session
             }
         };
@@ -231,13 +288,12 @@ impl RunHost {
 
     /// What the host is, as the first agent found it.
     pub fn facts(&self) -> Map<String, Value> {
-        let agents = self.agents();
-        agents
-            .by_user
-            .values()
-            .next()
-            .map(|session| session.facts().clone())
-            .unwrap_or_default()
+        self.facts.get().cloned().unwrap_or_default()
+    }
+
+    /// Its agents, in the order of their coming.
+    pub fn sessions(&self) -> MutexGuard<'_, Vec<Arc<Session>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn agents(&self) -> MutexGuard<'_, Agents> {
@@ -274,7 +330,7 @@ impl RunHost {
             shared.preparation.contents.clone(),
             Heard {
                 secrets: shared.playbook.secrets().clone(),
-                trusted: shared.options.sandbox.is_some(),
+                trusted: self.is_virtual(),
                 listener: Box::new(listener),
             },
         )?;
@@ -300,23 +356,15 @@ impl RunHost {
     }
 
     fn world(&self) -> World {
-        let options = &self.shared.options;
         let host = self.host.name.clone();
-        if self.planned.load(Ordering::SeqCst) {
-            return World::Planned { host };
-        }
         let directory = |sandbox: &PathBuf| sandbox.join(&host);
-        match (&options.sandbox, options.mode) {
+        let sandbox = self.shared.options.sandbox.as_ref().map(directory);
+        match (sandbox, self.shared.options.mode) {
+            _ if self.standing() == Standing::Planned => World::Planned { host },
             (None, Mode::Apply) => World::Live,
             (None, Mode::Check) => World::DryRun,
-            (Some(sandbox), Mode::Apply) => World::Sandbox {
-                directory: directory(sandbox),
-                host,
-            },
-            (Some(sandbox), Mode::Check) => World::SandboxDryRun {
-                directory: directory(sandbox),
-                host,
-            },
+            (Some(directory), Mode::Apply) => World::Sandbox { directory, host },
+            (Some(directory), Mode::Check) => World::SandboxDryRun { directory, host },
         }
     }
 }

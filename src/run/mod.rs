@@ -32,6 +32,8 @@ mod turn;
 
 mod provided;
 
+mod due;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -126,6 +128,7 @@ impl Run {
                 Some(reason) => self.skip(play, names, reason),
             }
         }
+        self.tell_undefined(hosts.values().map(Arc::as_ref));
         part(hosts);
         let milliseconds = started.elapsed().as_millis() as u64;
         shared.send(Event::RunFinished { milliseconds });

@@ -15,7 +15,6 @@ use super::tasks::HostTasks;
 use crate::play::Play;
 use crate::report::event::Event;
 use crate::script::STACK_SIZE;
-use crate::script::tasks::Stop;
 
 impl Run {
     /// Runs one play; why no other one may follow, if its losses forbid it.
@@ -110,7 +109,7 @@ impl Run {
         };
         let work = || {
             while let Some(host) = next() {
-                on_host(&self.shared, play, host, company);
+                on_host(&self.shared, play, &host, company);
             }
         };
         thread::scope(|scope| {
@@ -132,31 +131,12 @@ fn names_of(hosts: &[Arc<RunHost>]) -> Vec<String> {
 }
 
 /// One host's way through a play.
-fn on_host(shared: &Arc<Shared>, play: &Play, host: Arc<RunHost>, company: &Arc<Company>) {
-    let name = host.host.name.clone();
+fn on_host(shared: &Arc<Shared>, play: &Play, host: &Arc<RunHost>, company: &Arc<Company>) {
     let tasks = HostTasks::new(shared.clone(), host.clone(), play, company.clone());
-    let stop = match tasks.and_then(|tasks| tasks.run()) {
-        Ok(()) => return shared.send(Event::HostFinished { host: name }),
-        Err(stop) => stop,
-    };
-    let event = match stop {
-        Stop::Undecidable { origin, site } => Event::PlanIncomplete {
-            host: name,
-            reason: format!("the script depends on {origin}, which is known only after apply"),
-            site,
-        },
-        Stop::Task(failed) => return host.fail(*failed),
-        Stop::Script(problem) => {
-            host.leave();
-            Event::ScriptFailed {
-                host: name,
-                message: problem.to_string(),
-                site: problem.site().cloned(),
-                rendered: problem.render(),
-            }
-        }
-        // The first was told when it happened; after the other nothing is.
-        Stop::HostLost | Stop::Cancelled => return host.leave(),
-    };
-    shared.send(event);
+    match tasks.and_then(|tasks| tasks.run()) {
+        Ok(()) => shared.send(Event::HostFinished {
+            host: host.host.name.clone(),
+        }),
+        Err(stop) => host.stopped(stop),
+    }
 }

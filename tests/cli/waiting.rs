@@ -8,23 +8,13 @@ use std::time::{Duration, Instant};
 
 use crate::{support::TestProject, three_hosts};
 
-/// Runs in the sandbox until it says `text`, interrupts it then, and returns
-/// all that it said.
+/// Runs until it says `text`, interrupts it then, and returns all that it said.
+/// In a sandbox nothing would wait.
 #[track_caller]
 fn interrupted_at(project: &TestProject, text: &str) -> Vec<String> {
-    interrupted(
-        project,
-        &["play.rhai", "--sandbox", "--output", "json"],
-        text,
-    )
-}
-
-/// The same for any command line.
-#[track_caller]
-fn interrupted(project: &TestProject, arguments: &[&str], text: &str) -> Vec<String> {
     let mut child = project
         .command(project.root())
-        .args(arguments)
+        .args(["play.rhai", "--output", "json"])
         .spawn()
         .expect("the program starts");
     let lines = lines_of(child.stdout.take().expect("it has one"));
@@ -104,10 +94,6 @@ fn a_host_that_others_use() {
                }
            });"#,
     );
-    let said = interrupted(
-        &project,
-        &["play.rhai", "--output", "json"],
-        "\"text\":\"now\"",
-    );
+    let said = interrupted_at(&project, "\"text\":\"now\"");
     assert!(!said.join("\n").contains("never"), "{said:?}");
 }

@@ -25,6 +25,8 @@ use crate::secrets::Table;
 
 pub mod archive;
 
+pub mod due;
+
 pub mod live;
 
 pub mod overlay;

@@ -8,12 +8,12 @@ use serde_json::Value;
 use veza_agent::outcome::{Failure, Outcome, Verdict};
 use veza_agent::protocol::Request;
 
-use super::queue::{Entry, Sent, Until};
+use super::queue::{Entry, Sent, Task, Until};
 use super::{HostTasks, TICK};
 use crate::report::event::Event;
 use crate::run::door::HostDoor;
 use crate::run::prepare::Unprepared;
-use crate::script::tasks::{Call, Stop, TaskFailure, TaskId, Tasks};
+use crate::script::tasks::{Call, Stop, TaskId, Tasks};
 use crate::transport::Unreachable;
 
 impl HostTasks {
@@ -25,6 +25,7 @@ impl HostTasks {
         if !self.shared.options.selects(play, task, in_handler) {
             return Ok(self.left_out(&call));
         }
+        self.state().is_selected = true;
         if self.shared.playbook.is_in_rhai(&call.schema.name) {
             return self.perform(call);
         }
@@ -39,7 +40,7 @@ impl HostTasks {
             Err(Unprepared::Unknown(origin)) => {
                 return self.decided(&call, Outcome::unknown(&title(&call), &origin));
             }
-            Err(Unprepared::Failure(failure)) => return self.refused(call, *failure),
+            Err(Unprepared::Failure(failure)) => return self.refused(&call, *failure),
         };
         if synchronous {
             self.collect(Until::Task(id))?;
@@ -47,32 +48,29 @@ impl HostTasks {
         Ok(id)
     }
 
-    /// Remembers an outcome that needed no agent.
-    fn decided(&self, call: &Call, outcome: Outcome) -> Result<TaskId, Stop> {
-        self.settle()?;
-        let id = TaskId(self.host.next_call());
-        self.shared.send(Event::TaskFinished {
-            host: self.view.name.clone(),
+    /// What a call is known by from now on.
+    fn task(&self, call: &Call) -> Task {
+        Task {
+            id: TaskId(self.host.next_call()),
             module: call.schema.name.clone(),
             site: call.site.clone(),
+            notify: call.options.notify.clone(),
             handler: self.state().handlers.running.clone(),
-            caller: self.caller(),
-            milliseconds: 0,
-            outcome: Box::new(outcome.clone()),
-        });
-        self.state().outcomes.insert(id, Arc::new(outcome));
-        Ok(id)
+        }
+    }
+
+    /// Takes an outcome that needed no agent.
+    fn decided(&self, call: &Call, outcome: Outcome) -> Result<TaskId, Stop> {
+        self.settle()?;
+        let task = self.task(call);
+        self.conclude(&task, Box::new(outcome), 0);
+        Ok(task.id)
     }
 
     /// A call that failed before any agent was asked.
-    fn refused(&self, call: Call, failure: Failure) -> Result<TaskId, Stop> {
-        self.decided(&call, Outcome::failed(title(&call), failure.clone()))?;
-        Err(Stop::Task(Box::new(TaskFailure {
-            host: self.view.name.clone(),
-            module: call.schema.name.clone(),
-            failure,
-            site: call.site,
-        })))
+    fn refused(&self, call: &Call, failure: Failure) -> Result<TaskId, Stop> {
+        self.decided(call, Outcome::failed(title(call), failure.clone()))?;
+        Err(self.failure_of(&call.schema.name, failure, &call.site))
     }
 
     /// A task that the tags leave out: the script may read its result, but
@@ -82,7 +80,9 @@ impl HostTasks {
         let mut outcome = Outcome::unknown(&title(call), "");
         outcome.verdict = Verdict::Skipped;
         outcome.assumptions.clear();
-        self.state().outcomes.insert(id, Arc::new(outcome));
+        let mut state = self.state();
+        state.outcomes.insert(id, Arc::new(outcome));
+        state.handlers.cut_short();
         id
     }
 
@@ -105,35 +105,33 @@ impl HostTasks {
         })?;
         // To connect may take long.
         self.check_cancelled()?;
-        if let Err(failure) = self.host.entrust(&session, arguments) {
+        let ready = self.host.entrust(&session, arguments);
+        let ready = match ready {
+            Ok(()) => self.announce(&session, &call.options.notify)?,
+            refused => refused,
+        };
+        if let Err(failure) = ready {
             return Ok(Err(failure));
         }
-        let module = call.schema.name.clone();
+        let task = self.task(call);
         self.shared.send(Event::TaskStarted {
             host: self.view.name.clone(),
-            module: module.clone(),
+            module: task.module.clone(),
             title: title(call),
-            site: call.site.clone(),
+            site: task.site.clone(),
         });
-        Ok(Ok(Sent {
-            id: TaskId(self.host.next_call()),
-            session,
-            module,
-            site: call.site.clone(),
-            notify: call.options.notify.clone(),
-            handler: self.state().handlers.running.clone(),
-        }))
+        Ok(Ok(Sent { task, session }))
     }
 
     fn send(&self, call: Call, arguments: Value) -> Result<TaskId, Stop> {
         let sent = match self.begin(&call, &arguments)? {
             Ok(sent) => sent,
-            Err(failure) => return self.refused(call, failure),
+            Err(failure) => return self.refused(&call, failure),
         };
-        let id = sent.id;
+        let id = sent.task.id;
         let request = Request::Call {
             id: id.0,
-            module: sent.module.clone(),
+            module: sent.task.module.clone(),
             arguments,
         };
         sent.session
@@ -152,7 +150,7 @@ impl HostTasks {
         };
         let sent = match self.begin(&call, &Value::Object(call.arguments.clone()))? {
             Ok(sent) => sent,
-            Err(failure) => return self.refused(call, failure),
+            Err(failure) => return self.refused(&call, failure),
         };
         let started = Instant::now();
         let door = HostDoor::new(self.shared.clone(), self.host.clone(), sent.session.clone());
@@ -161,7 +159,7 @@ impl HostTasks {
         let performed = playbook.perform(&call, &title(&call), this, Arc::new(door));
         self.state().performs = false;
         let outcome = performed?;
-        let id = sent.id;
+        let id = sent.task.id;
         let milliseconds = started.elapsed().as_millis() as u64;
         self.finish(sent, Box::new(outcome), milliseconds)?;
         Ok(id)
