@@ -110,6 +110,9 @@ pub enum Request {
     TakePending,
     /// Hands over what a dry run under another user has recorded.
     SetPending(Box<Pending>),
+    /// A dry run goes on as a user whom the host does not know yet, since an
+    /// earlier task makes it; or again as the agent's own.
+    ActAs(Option<String>),
     /// End what runs now and drop the rest.
     Cancel,
     /// The session is over.

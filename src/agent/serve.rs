@@ -136,6 +136,7 @@ fn answer(
             Request::Resume => stopped = false,
             Request::TakePending => link.send(&Reply::Pending(Box::new(host.pending())))?,
             Request::SetPending(pending) => host.set_pending(*pending),
+            Request::ActAs(user) => host.act_as(user),
             Request::Bye => break,
             Request::Hello { .. } | Request::Content { .. } | Request::Cancel => {}
         }
@@ -478,6 +479,12 @@ impl Host {
         match self {
             Self::DryRun(overlay) => overlay.pending().clone(),
             Self::Live(_) | Self::Sandbox { .. } => Pending::default(),
+        }
+    }
+
+    fn act_as(&mut self, user: Option<String>) {
+        if let Self::DryRun(overlay) = self {
+            overlay.act_as(user);
         }
     }
 

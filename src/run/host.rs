@@ -1,6 +1,6 @@
 //! One host during a run: its agents, and whether it is still part of it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -70,6 +70,42 @@ struct Agents {
     by_user: HashMap<Option<String>, Arc<Session>>,
     /// Whose agent has what a dry run recorded so far.
     current: Option<Option<String>>,
+    /// Users that a dry run plans; other users' agents plan their tasks.
+    planned: BTreeSet<String>,
+}
+
+impl Agents {
+    /// The agent that has what a dry run recorded so far.
+    fn current(&self) -> Option<Arc<Session>> {
+        self.by_user.get(self.current.as_ref()?).cloned()
+    }
+
+    /// Gives what a dry run recorded to the agent of its next tasks: later reads
+    /// must see what was recorded under the user before.
+    fn hand_over(&self, user: &Option<String>, next: &Arc<Session>) -> Result<(), Unreachable> {
+        if let Some(before) = self.current()
+            && !Arc::ptr_eq(&before, next)
+        {
+            let pending = before.take_pending()?;
+            next.send(&Request::SetPending(pending))?;
+        }
+        if self.planned.is_empty() {
+            return Ok(());
+        }
+        let planned = user.as_ref().filter(|user| self.planned.contains(*user));
+        next.send(&Request::ActAs(planned.cloned()))
+    }
+}
+
+/// Why there is no agent for a user.
+pub enum NoAgent {
+    /// The host is lost.
+    Lost(Unreachable),
+    /// The host is there, but lets nobody become that user.
+    Refused(Unreachable),
+    /// A dry run cannot tell whether the user will be there; where that depends
+    /// on.
+    Unknown(String),
 }
 
 impl RunHost {
@@ -152,11 +188,22 @@ impl RunHost {
                 site: problem.site().cloned(),
                 rendered: problem.render(),
             },
-            // The first was told when it happened; after the other nothing is.
-            Stop::HostLost | Stop::Cancelled => return self.leave(),
+            Stop::Cancelled => Event::HostInterrupted { host },
+            // It was told when it happened.
+            Stop::HostLost => return self.leave(),
         };
         self.leave();
         self.shared.send(event);
+    }
+
+    /// Tells that veza-play itself went wrong here, and takes the host out of the
+    /// run.
+    pub fn broke(&self, message: &str) {
+        self.leave();
+        self.shared.send(Event::HostBroken {
+            host: self.host.name.clone(),
+            message: format!("veza-play broke down: {message}"),
+        });
     }
 
     /// Tells an agent the secrets that it needs for a call and does not know
@@ -248,7 +295,7 @@ impl RunHost {
 
     /// The agent of the tasks that come next. `settle` waits for the tasks of
     /// the one before, which must be done first.
-    pub fn agent<E: From<Unreachable>>(
+    pub fn agent<E: From<NoAgent>>(
         &self,
         user: &Option<String>,
         settle: impl FnOnce() -> Result<(), E>,
@@ -265,25 +312,50 @@ impl RunHost {
         let session = match agents.by_user.get(user) {
             Some(session) => session.clone(),
             None => {
-                let session = Arc::new(self.connect(user)?);
+                let session = self.new_agent(user, &mut agents)?;
                 agents.by_user.insert(user.clone(), session.clone());
-                self.facts.get_or_init(|| session.facts().clone());
-                self.sessions().push(session.clone());
                 session
             }
         };
-        // Later reads must see what was recorded under the other user.
-        if self.shared.options.mode == Mode::Check
-            && let Some(before) = agents
-                .current
-                .as_ref()
-                .and_then(|user| agents.by_user.get(user))
-        {
-            let pending = before.take_pending()?;
-            session.send(&Request::SetPending(pending))?;
+        if self.shared.options.mode == Mode::Check {
+            agents.hand_over(user, &session).map_err(NoAgent::Lost)?;
         }
         agents.current = Some(user.clone());
         Ok(session)
+    }
+
+    /// An agent of a user's own. One whom a dry run only plans has none: the
+    /// agent that knows of that plans the tasks, as that user.
+    fn new_agent(
+        &self,
+        user: &Option<String>,
+        agents: &mut Agents,
+    ) -> Result<Arc<Session>, NoAgent> {
+        let why = match self.connect(user) {
+            Ok(session) => {
+                let session = Arc::new(session);
+                self.facts.get_or_init(|| session.facts().clone());
+                self.sessions().push(session.clone());
+                return Ok(session);
+            }
+            Err(NoAgent::Refused(why)) => why,
+            Err(lost) => return Err(lost),
+        };
+        let (Some(user), Some(session)) = (user, agents.current()) else {
+            return Err(NoAgent::Lost(why));
+        };
+        if self.shared.options.mode == Mode::Apply {
+            return Err(NoAgent::Refused(why));
+        }
+        let pending = session.take_pending().map_err(NoAgent::Lost)?;
+        if pending.has_user(user) {
+            agents.planned.insert(user.clone());
+            return Ok(session);
+        }
+        Err(match pending.may_bring_users() {
+            Some(origin) => NoAgent::Unknown(format!("the user {user}, who may come of {origin}")),
+            None => NoAgent::Refused(why),
+        })
     }
 
     /// What the host is, as the first agent found it.
@@ -300,17 +372,21 @@ impl RunHost {
         self.agents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn connect(&self, user: &Option<String>) -> Result<Session, Unreachable> {
+    fn connect(&self, user: &Option<String>) -> Result<Session, NoAgent> {
         let shared = &self.shared;
-        let mut transport = connect(&self.connection())?;
+        let mut transport = connect(&self.connection()).map_err(NoAgent::Lost)?;
         let escalation = user.as_ref().map(|user| Become { user: user.clone() });
-        let arguments = hello(self.world(), &shared.run)?;
-        let pipe = start_agent(
+        let arguments = hello(self.world(), &shared.run).map_err(NoAgent::Lost)?;
+        let started = start_agent(
             &mut *transport,
             &shared.agent,
             escalation.as_ref(),
             &arguments,
-        )?;
+        );
+        let pipe = started.map_err(match user {
+            Some(_) => NoAgent::Refused,
+            None => NoAgent::Lost,
+        })?;
         let events = shared.clone();
         let host = self.host.name.clone();
         let listener = move |_, stream, text| {
@@ -333,7 +409,8 @@ impl RunHost {
                 trusted: self.is_virtual(),
                 listener: Box::new(listener),
             },
-        )?;
+        )
+        .map_err(NoAgent::Lost)?;
         shared.stop_with_run(session.canceller());
         shared.send(Event::HostConnected {
             host: self.host.name.clone(),

@@ -20,7 +20,10 @@ fn a_task_that_cannot_be_decided_notifies_as_it_may_change_something() {
            });"#,
     );
     project.write("templates/t.j2", "{% if id == '7' %}seven{% endif %}\n");
-    pending(&project).ended_with(2).says("may change").says("reloaded");
+    pending(&project)
+        .ended_with(2)
+        .says("may change")
+        .says("reloaded");
 }
 
 #[test]

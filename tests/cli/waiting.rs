@@ -97,3 +97,30 @@ fn a_host_that_others_use() {
     let said = interrupted_at(&project, "\"text\":\"now\"");
     assert!(!said.join("\n").contains("never"), "{said:?}");
 }
+
+#[test]
+fn what_an_interrupted_run_did_not_do_is_told() {
+    let project = three_hosts(
+        r#"play("first", "all", #{ serial: 2 }, || {
+               retry(#{ delay: "1h" }, || fail("not yet"));
+           });
+           play("second", "web", || log("never"));"#,
+    );
+    let said = interrupted_at(&project, "attempt 1 of 3: not yet");
+    let events: Vec<serde_json::Value> = said
+        .iter()
+        .map(|line| serde_json::from_str(line).expect("each line is JSON"))
+        .collect();
+    let summary = events.last().expect("there is a summary");
+    assert_eq!(summary["ending"], "interrupted");
+    assert_eq!(summary["stopped"], false, "the batch has not failed");
+    let cut_off = |host: &serde_json::Value| host["interrupted"] == true;
+    let hosts = summary["hosts"].as_array().expect("they are listed");
+    assert_eq!(hosts.iter().filter(|host| cut_off(host)).count(), 2);
+    let why = "the run was interrupted";
+    let skipped = serde_json::json!([
+        { "play": "first", "hosts": ["db"], "reason": why },
+        { "play": "second", "hosts": ["web1", "web2"], "reason": why },
+    ]);
+    assert_eq!(summary["skipped"], skipped);
+}

@@ -12,9 +12,9 @@ use super::queue::{Entry, Sent, Task, Until};
 use super::{HostTasks, TICK};
 use crate::report::event::Event;
 use crate::run::door::HostDoor;
+use crate::run::host::NoAgent;
 use crate::run::prepare::Unprepared;
 use crate::script::tasks::{Call, Stop, TaskId, Tasks};
-use crate::transport::Unreachable;
 
 impl HostTasks {
     pub(super) fn hand_over(&self, call: Call) -> Result<TaskId, Stop> {
@@ -73,6 +73,16 @@ impl HostTasks {
         Err(self.failure_of(&call.schema.name, failure, &call.site))
     }
 
+    fn not_begun(&self, call: &Call, why: NotBegun) -> Result<TaskId, Stop> {
+        match why {
+            NotBegun::Stop(stop) => Err(stop),
+            NotBegun::Failed(failure) => self.refused(call, failure),
+            NotBegun::Unknown(origin) => {
+                self.decided(call, Outcome::unknown(&title(call), &origin))
+            }
+        }
+    }
+
     /// A task that the tags leave out: the script may read its result, but
     /// nobody is told of it.
     fn left_out(&self, call: &Call) -> TaskId {
@@ -88,7 +98,7 @@ impl HostTasks {
 
     /// Begins a task with the agent that carries it out, which is told the
     /// secrets among the arguments.
-    fn begin(&self, call: &Call, arguments: &Value) -> Result<Result<Sent, Failure>, Stop> {
+    fn begin(&self, call: &Call, arguments: &Value) -> Result<Sent, NotBegun> {
         let escalation = call
             .options
             .escalation
@@ -97,22 +107,24 @@ impl HostTasks {
         let user = self.host.user_for(&escalation);
         let goes_on = || self.check_cancelled();
         self.host.turn.take(self.id, TICK, goes_on)?;
-        let settle = || self.collect(Until::All).map_err(AgentError::Stop);
-        let session = self.host.agent(&user, settle);
-        let session = session.map_err(|error| match error {
-            AgentError::Stop(stop) => stop,
-            AgentError::Unreachable(why) => self.host.lose(why),
-        })?;
+        let settle = || self.collect(Until::All).map_err(NotTaken::Stop);
+        let session = match self.host.agent(&user, settle) {
+            Ok(session) => session,
+            Err(NotTaken::Stop(stop)) => return Err(stop.into()),
+            Err(NotTaken::NoAgent(NoAgent::Lost(why))) => return Err(self.host.lose(why).into()),
+            Err(NotTaken::NoAgent(NoAgent::Refused(why))) => {
+                let mut failure = Failure::new(why.reason);
+                failure.hint = why.hint;
+                return Err(failure.into());
+            }
+            Err(NotTaken::NoAgent(NoAgent::Unknown(origin))) => {
+                return Err(NotBegun::Unknown(origin));
+            }
+        };
         // To connect may take long.
         self.check_cancelled()?;
-        let ready = self.host.entrust(&session, arguments);
-        let ready = match ready {
-            Ok(()) => self.announce(&session, &call.options.notify)?,
-            refused => refused,
-        };
-        if let Err(failure) = ready {
-            return Ok(Err(failure));
-        }
+        self.host.entrust(&session, arguments)?;
+        self.announce(&session, &call.options.notify)??;
         let task = self.task(call);
         self.shared.send(Event::TaskStarted {
             host: self.view.name.clone(),
@@ -120,13 +132,13 @@ impl HostTasks {
             title: title(call),
             site: task.site.clone(),
         });
-        Ok(Ok(Sent { task, session }))
+        Ok(Sent { task, session })
     }
 
     fn send(&self, call: Call, arguments: Value) -> Result<TaskId, Stop> {
-        let sent = match self.begin(&call, &arguments)? {
+        let sent = match self.begin(&call, &arguments) {
             Ok(sent) => sent,
-            Err(failure) => return self.refused(&call, failure),
+            Err(why) => return self.not_begun(&call, why),
         };
         let id = sent.task.id;
         let request = Request::Call {
@@ -148,9 +160,9 @@ impl HostTasks {
         let Some(this) = self.this.upgrade() else {
             return Err(Stop::Cancelled);
         };
-        let sent = match self.begin(&call, &Value::Object(call.arguments.clone()))? {
+        let sent = match self.begin(&call, &Value::Object(call.arguments.clone())) {
             Ok(sent) => sent,
-            Err(failure) => return self.refused(&call, failure),
+            Err(why) => return self.not_begun(&call, why),
         };
         let started = Instant::now();
         let door = HostDoor::new(self.shared.clone(), self.host.clone(), sent.session.clone());
@@ -166,14 +178,35 @@ impl HostTasks {
     }
 }
 
-enum AgentError {
+/// Why a task is not begun.
+enum NotBegun {
     Stop(Stop),
-    Unreachable(Unreachable),
+    Failed(Failure),
+    /// It depends on this, which is known only after apply.
+    Unknown(String),
 }
 
-impl From<Unreachable> for AgentError {
-    fn from(why: Unreachable) -> Self {
-        Self::Unreachable(why)
+impl From<Stop> for NotBegun {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}
+
+impl From<Failure> for NotBegun {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Why the agent of a task's user does not take it.
+enum NotTaken {
+    Stop(Stop),
+    NoAgent(NoAgent),
+}
+
+impl From<NoAgent> for NotTaken {
+    fn from(why: NoAgent) -> Self {
+        Self::NoAgent(why)
     }
 }
 

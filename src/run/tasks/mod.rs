@@ -22,14 +22,13 @@ use veza_agent::outcome::{Failure, Outcome};
 use veza_agent::system::due::DueHandler;
 
 use super::company::{Company, Script};
-use super::host::RunHost;
+use super::host::{NoAgent, RunHost};
 use super::session::Session;
 use super::shared::Shared;
 use crate::play::{Body, Play};
 use crate::report::event::{Event, Site};
 use crate::script::Closure;
 use crate::script::tasks::{Call, Stop, TaskFailure, TaskId, Tasks, View};
-use crate::transport::Unreachable;
 use handlers::{Handlers, Which};
 use queue::{Entry, Until};
 
@@ -63,12 +62,6 @@ struct State {
     is_selected: bool,
     /// Whether a module that is written in Rhai is at work on the host.
     performs: bool,
-}
-
-impl From<Unreachable> for Stop {
-    fn from(_: Unreachable) -> Self {
-        Self::HostLost
-    }
 }
 
 impl HostTasks {
@@ -108,9 +101,15 @@ impl HostTasks {
         host.foresee(play)?;
         let user = host.user_for(&play.escalation.or(&host.host.escalation));
         host.turn.take(id, TICK, || shared.check_cancelled())?;
-        let connected = host.agent::<Unreachable>(&user, || Ok(()));
+        let connected = host.agent(&user, || Ok(()));
         host.turn.pass(id);
-        let keeper = connected.map_err(|why| host.lose(why))?;
+        let keeper = connected.map_err(|why| match why {
+            NoAgent::Lost(why) | NoAgent::Refused(why) => host.lose(why),
+            NoAgent::Unknown(origin) => Stop::Undecidable {
+                origin,
+                site: Some(play.site.clone()),
+            },
+        })?;
         let inventory = shared.playbook.inventory();
         let variables = inventory.variables(&host.host, &play.vars);
         let view = View {
