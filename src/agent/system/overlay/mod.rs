@@ -464,6 +464,10 @@ impl System for Overlay {
     }
 
     fn take_records(&mut self) -> (Vec<Record>, Vec<String>) {
-        (std::mem::take(&mut self.records), self.assumptions.take())
+        let mut assumptions = self.assumptions.take();
+        if let (Some(user), false) = (&self.acting, self.records.is_empty()) {
+            assumptions.push(format!("It runs as {user}, who does not exist yet."));
+        }
+        (std::mem::take(&mut self.records), assumptions)
     }
 }
