@@ -127,12 +127,9 @@ impl Contents {
         places.insert(sha256.to_owned(), place);
     }
 
-    /// Sends a content in pieces; the receiver checks the digest.
-    pub fn send(
-        &self,
-        sha256: &str,
-        send: &dyn Fn(Request) -> Result<(), Unreachable>,
-    ) -> Result<(), Unreachable> {
+    /// Sends a content in pieces, as long as `send` says that they go through;
+    /// the receiver checks the digest.
+    pub fn send(&self, sha256: &str, send: &dyn Fn(Request) -> bool) -> Result<(), Unreachable> {
         let place = self
             .places
             .lock()
@@ -158,12 +155,12 @@ impl Contents {
                 .read_to_end(&mut bytes)
                 .map_err(cannot)?;
             let last = bytes.len() < PIECE;
-            send(Request::Content {
+            let went = send(Request::Content {
                 sha256: sha256.to_owned(),
                 bytes,
                 last,
-            })?;
-            if last {
+            });
+            if last || !went {
                 return Ok(());
             }
         }
