@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde_json::Value;
 use veza_agent::outcome::{Failure, HostState, ProvidedHost};
 
-use super::Shared;
+use super::shared::Shared;
 use crate::report::event::{Event, Mode, Site};
 use crate::schema::{Field, closest};
 use crate::script::tasks::Call;
