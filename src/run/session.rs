@@ -322,7 +322,13 @@ impl Line {
                 Reply::Refused { reason, hint } => {
                     return Ended::Refused(Unreachable { reason, hint });
                 }
-                other => self.keep(other),
+                Reply::Answer { id, answer } => match self.cleared(answer, &heard) {
+                    Ok(answer) => self.keep(Reply::Answer { id, answer }),
+                    Err(ended) => return ended,
+                },
+                // The one has no text, and the other goes back to the host it
+                // comes from; what it shows of it comes with an outcome.
+                reply @ (Reply::Dropped { .. } | Reply::Pending(_)) => self.keep(reply),
             }
         }
     }
@@ -413,5 +419,91 @@ fn lost(ended: &Ended, stderr: &str) -> Unreachable {
         "" => Unreachable::new(error)
             .hint("Was it killed, or did the host go down? Run again: what was done stays done."),
         said => Unreachable::new(format!("{error}; it said: {said}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use veza_agent::mark;
+
+    use super::*;
+    use crate::secrets::Keys;
+    use crate::transport::Ending;
+
+    /// A way that leads nowhere: the agent's pipe is there already.
+    struct NoWay;
+
+    impl Transport for NoWay {
+        fn open(&mut self, _: &str) -> Result<Pipe, Unreachable> {
+            Err(Unreachable::new("there is no way"))
+        }
+
+        fn name(&self) -> &str {
+            "nowhere"
+        }
+    }
+
+    /// A conversation with an agent that says this, whatever it is asked.
+    fn hearing(replies: &[Reply], secrets: Arc<Secrets>) -> (Session, std::io::PipeReader) {
+        let (requests, input) = std::io::pipe().expect("a pipe");
+        let (output, mut says) = std::io::pipe().expect("a pipe");
+        let ready = Reply::Ready {
+            version: VERSION,
+            facts: json!({}),
+        };
+        for reply in std::iter::once(&ready).chain(replies) {
+            write_frame(&mut says, reply).expect("it fits into the pipe");
+        }
+        let pipe = Pipe {
+            input,
+            output,
+            ending: Ending::default(),
+        };
+        let heard = Heard {
+            secrets,
+            trusted: false,
+            listener: Box::new(|_, _, _| {}),
+        };
+        let session = Session::begin(Box::new(NoWay), pipe, Arc::default(), heard);
+        (session.expect("it says hello"), requests)
+    }
+
+    fn secrets() -> Arc<Secrets> {
+        let secrets = Secrets::default();
+        secrets.unlock(&Keys::default()).expect("there is no file");
+        secrets.conceal("other", "9876543210").expect("long enough");
+        Arc::new(secrets)
+    }
+
+    #[test]
+    fn what_a_host_tells_a_module_names_no_secret_that_it_was_not_given() {
+        let told = json!({
+            "content": mark::secret("other"),
+            (mark::secret("other")): 1,
+        });
+        let failed = Failure::new(format!("no {}", mark::secret("other")));
+        let replies = [
+            Reply::Answer {
+                id: 1,
+                answer: Ok(told),
+            },
+            Reply::Answer {
+                id: 2,
+                answer: Err(failed),
+            },
+        ];
+        let (session, _requests) = hearing(&replies, secrets());
+        let Ok(Answer::Told(Ok(told))) = session.answer(1) else {
+            panic!("no answer");
+        };
+        let text = told.to_string();
+        assert!(text.contains("(secret other)"), "{text}");
+        let keys = told.as_object().expect("a map").keys();
+        assert!(keys.clone().all(|key| !mark::has_secret(key)), "{text}");
+        let Ok(Answer::Told(Err(failure))) = session.answer(2) else {
+            panic!("no answer");
+        };
+        assert_eq!(failure.message, "no (secret other)");
     }
 }

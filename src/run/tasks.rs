@@ -16,6 +16,7 @@ use veza_agent::protocol::Request;
 use super::door::HostDoor;
 use super::host::RunHost;
 use super::prepare::Unprepared;
+use super::provided::promised;
 use super::session::{Answer, Session};
 use super::{Company, Shared};
 use crate::play::{Body, Play};
@@ -90,6 +91,8 @@ struct Sent {
     site: Site,
     notify: Vec<String>,
     handler: Option<String>,
+    /// The hosts that the call says it provides.
+    promised: BTreeSet<String>,
 }
 
 impl From<Unreachable> for Stop {
@@ -320,9 +323,9 @@ impl HostTasks {
             milliseconds,
             outcome: outcome.clone(),
         });
-        for provided in &outcome.provides {
-            self.shared.provide(&self.view.name, provided, &sent.site);
-        }
+        let (name, provides) = (&self.view.name, &outcome.provides);
+        self.shared
+            .provide(name, &sent.promised, provides, &sent.site);
         let outcome: Arc<Outcome> = outcome.into();
         let mut state = self.state();
         state.outcomes.insert(sent.id, outcome.clone());
@@ -423,6 +426,7 @@ impl HostTasks {
             site: call.site.clone(),
             notify: call.options.notify.clone(),
             handler: self.state().running.clone(),
+            promised: promised(call),
         }))
     }
 
