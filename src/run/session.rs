@@ -357,7 +357,13 @@ impl Line {
                 Reply::Refused { reason, hint } => {
                     return Ended::Refused(Unreachable { reason, hint });
                 }
-                other => self.keep(other),
+                Reply::Answer { id, answer } => match self.cleared(answer, &heard) {
+                    Ok(answer) => self.keep(Reply::Answer { id, answer }),
+                    Err(ended) => return ended,
+                },
+                // The one has no text, and the other goes back to the host it
+                // comes from; what it shows of it comes with an outcome.
+                reply @ (Reply::Dropped { .. } | Reply::Pending(_)) => self.keep(reply),
             }
         }
     }
@@ -456,54 +462,96 @@ mod tests {
     use std::io::{PipeReader, PipeWriter, pipe};
 
     use serde_json::json;
+    use veza_agent::mark;
 
     use super::*;
+    use crate::secrets::Keys;
     use crate::transport::Ending;
 
-    /// The way to an agent that greets, and then takes nothing any more.
-    struct Stuck {
-        _input: PipeReader,
-        _output: PipeWriter,
+    /// The way to an agent whose pipe is there already.
+    struct Way {
+        _agent: (PipeReader, PipeWriter),
     }
 
-    impl Transport for Stuck {
-        fn open(&mut self, _command: &str) -> Result<Pipe, Unreachable> {
-            Err(Unreachable::new("it is stuck"))
+    impl Transport for Way {
+        fn open(&mut self, _: &str) -> Result<Pipe, Unreachable> {
+            Err(Unreachable::new("there is no other way"))
         }
 
         fn name(&self) -> &str {
-            "stuck"
+            "way"
         }
     }
 
-    fn session() -> Session {
-        let (its_input, input) = pipe().expect("a pipe");
-        let (output, mut its_output) = pipe().expect("a pipe");
+    /// A conversation with an agent that says this, whatever it is asked, and
+    /// takes nothing.
+    fn hearing(replies: &[Reply], secrets: Arc<Secrets>) -> Session {
+        let (requests, input) = pipe().expect("a pipe");
+        let (output, mut says) = pipe().expect("a pipe");
         let ready = Reply::Ready {
             version: VERSION,
             facts: json!({}),
         };
-        write_frame(&mut its_output, &ready).expect("a frame fits the pipe");
-        let way = Stuck {
-            _input: its_input,
-            _output: its_output,
-        };
+        for reply in std::iter::once(&ready).chain(replies) {
+            write_frame(&mut says, reply).expect("it fits into the pipe");
+        }
         let pipe = Pipe {
             input,
             output,
             ending: Ending::default(),
         };
         let heard = Heard {
-            secrets: Arc::default(),
-            trusted: true,
-            listener: Box::new(|_, _, _| ()),
+            secrets,
+            trusted: false,
+            listener: Box::new(|_, _, _| {}),
         };
-        Session::begin(Box::new(way), pipe, Arc::default(), heard).expect("it greets")
+        let way = Way {
+            _agent: (requests, says),
+        };
+        Session::begin(Box::new(way), pipe, Arc::default(), heard).expect("it says hello")
+    }
+
+    fn secrets() -> Arc<Secrets> {
+        let secrets = Secrets::default();
+        secrets.unlock(&Keys::default()).expect("there is no file");
+        secrets.conceal("other", "9876543210").expect("long enough");
+        Arc::new(secrets)
+    }
+
+    #[test]
+    fn what_a_host_tells_a_module_names_no_secret_that_it_was_not_given() {
+        let told = json!({
+            "content": mark::secret("other"),
+            (mark::secret("other")): 1,
+        });
+        let failed = Failure::new(format!("no {}", mark::secret("other")));
+        let replies = [
+            Reply::Answer {
+                id: 1,
+                answer: Ok(told),
+            },
+            Reply::Answer {
+                id: 2,
+                answer: Err(failed),
+            },
+        ];
+        let session = hearing(&replies, secrets());
+        let Ok(Answer::Told(Ok(told))) = session.answer(1) else {
+            panic!("no answer");
+        };
+        let text = told.to_string();
+        assert!(text.contains("(secret other)"), "{text}");
+        let keys = told.as_object().expect("a map").keys();
+        assert!(keys.clone().all(|key| !mark::has_secret(key)), "{text}");
+        let Ok(Answer::Told(Err(failure))) = session.answer(2) else {
+            panic!("no answer");
+        };
+        assert_eq!(failure.message, "no (secret other)");
     }
 
     #[test]
     fn an_agent_that_takes_nothing_is_left_all_the_same() {
-        let session = session();
+        let session = hearing(&[], Arc::default());
         let line = session.line.clone();
         let sending = thread::spawn(move || {
             let piece = Request::Content {

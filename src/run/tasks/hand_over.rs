@@ -13,6 +13,7 @@ use super::{HostTasks, TICK};
 use crate::report::event::Event;
 use crate::run::door::HostDoor;
 use crate::run::prepare::Unprepared;
+use crate::run::provided::promised;
 use crate::script::tasks::{Call, Stop, TaskFailure, TaskId, Tasks};
 use crate::transport::Unreachable;
 
@@ -122,6 +123,7 @@ impl HostTasks {
             site: call.site.clone(),
             notify: call.options.notify.clone(),
             handler: self.state().handlers.running.clone(),
+            promised: promised(call),
         }))
     }
 

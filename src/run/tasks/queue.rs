@@ -1,6 +1,7 @@
 //! What was handed over and is not told yet: outcomes come back in the order of
 //! the calls.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use veza_agent::outcome::{Outcome, Verdict};
@@ -25,6 +26,8 @@ pub(super) struct Sent {
     pub site: Site,
     pub notify: Vec<String>,
     pub handler: Option<String>,
+    /// The hosts that the call says it provides.
+    pub promised: BTreeSet<String>,
 }
 
 /// How much is waited for.
@@ -114,9 +117,9 @@ impl HostTasks {
             milliseconds,
             outcome: outcome.clone(),
         });
-        for provided in &outcome.provides {
-            self.shared.provide(&self.view.name, provided, &sent.site);
-        }
+        let (name, provides) = (&self.view.name, &outcome.provides);
+        self.shared
+            .provide(name, &sent.promised, provides, &sent.site);
         let outcome: Arc<Outcome> = outcome.into();
         let mut state = self.state();
         state.outcomes.insert(sent.id, outcome.clone());
