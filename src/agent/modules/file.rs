@@ -448,8 +448,7 @@ mod tests {
         std::fs::write(real.at("x"), "old").unwrap();
         std::fs::hard_link(real.at("x"), real.at("y")).unwrap();
         let mut host = real.dry_run();
-        let copy = json!({ "dest": real.at("x"), "content": "new" });
-        changes_once(&mut host, "copy", copy);
+        write(&mut host, &real.at("x"), "new");
         let hard = json!({
             "path": real.at("y"), "state": "hard", "src": real.at("x"), "force": true,
         });
