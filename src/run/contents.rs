@@ -82,7 +82,7 @@ impl Contents {
         }
         SourceFile {
             path: PathBuf::new(),
-            mode: 0o644,
+            mode: Some(0o644),
             content: Some(content),
         }
     }
@@ -94,7 +94,7 @@ impl Contents {
             let content = Some(self.file(path, metadata.len())?);
             files.push(SourceFile {
                 path: below.to_owned(),
-                mode,
+                mode: Some(mode),
                 content,
             });
             return Ok(());
