@@ -88,7 +88,7 @@ impl Contents {
         }
         SourceFile {
             path: PathBuf::new(),
-            mode: 0o644,
+            mode: Some(0o644),
             content: Some(content),
         }
     }
@@ -102,7 +102,7 @@ impl Contents {
             let content = Some(self.file(&real, metadata.len())?);
             tree.files.push(SourceFile {
                 path: below.to_owned(),
-                mode,
+                mode: Some(mode),
                 content,
             });
             return Ok(());

@@ -200,17 +200,7 @@ impl File {
         if let (true, Found::Present(stat)) = (asked, system.stat(&self.subject(system)?)?) {
             self.set_attributes(&mut state, &stat, system)?;
         }
-        match system.stat(&self.path)? {
-            Found::Absent => state.set("state", "absent"),
-            Found::Unknown(origin) => {
-                state.set_unknown("state", origin.clone());
-                state.set_unknown("src", origin);
-            }
-            Found::Present(stat) => {
-                state.set("state", stat.kind.name());
-                state.set_some("src", shown(stat.target.as_deref()));
-            }
-        }
+        state.merge("", place::found_link(&self.path, system)?);
         Ok(state)
     }
 

@@ -117,8 +117,8 @@ pub trait Reads {
         Ok(self.content(path)?.map(|content| content.sha256))
     }
 
-    /// What is in an archive, in its order; what cannot be unpacked safely is a
-    /// failure.
+    /// What is in an archive, in the order of paths. One that leads outside, or
+    /// that is no file, directory or link, is a failure.
     fn members(&self, archive: &Archive) -> Result<Found<Vec<Member>>>;
 
     /// The names in a directory, sorted; nothing if it is not one.
