@@ -46,6 +46,7 @@ if [ -z "$before" ]; then
     echo "The master process does not answer at /run/haproxy-master.sock." >&2
     exit 1
 fi
+began=$(date +%s)
 kill -USR2 "$MAINPID"
 # While it loads it does not answer. systemd sets the limit.
 after=$before
@@ -55,6 +56,10 @@ while [ -z "$after" ] || [ "${after% *}" = "${before% *}" ]; do
     after=$(reloads)
 done
 if [ "${after#* }" != 0 ]; then
-    echo "No new processes came up; the old ones serve on. The lines above tell why." >&2
+    # Last in the journal shall be what counts, when systemd tells of the failure.
+    journalctl --sync
+    journalctl --quiet --output=cat --since="@$began" --unit=haproxy.service | grep ALERT >&2 || :
+    echo "No new processes came up; the old ones serve on." >&2
+    journalctl --sync
     exit 1
 fi
