@@ -110,7 +110,7 @@ impl Contents {
         tree.enter(path, &real)?;
         tree.files.push(SourceFile {
             path: below.to_owned(),
-            mode,
+            mode: Some(mode),
             content: None,
         });
         let mut names = fs::read_dir(path)?

@@ -433,6 +433,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "the test is what makes them")]
     fn a_file_that_is_only_planned_is_no_hard_link_yet() {
         let real = RealHost::new();
         std::fs::write(real.at("x"), "old").unwrap();
