@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::{Map, Value};
 use veza_agent::outcome::{Failure, HostState};
-use veza_agent::protocol::{Request, World};
+use veza_agent::protocol::{Request, World, check_size};
 
 use super::session::{Heard, Session, hello};
 use super::shared::Shared;
@@ -207,8 +207,10 @@ impl RunHost {
     }
 
     /// Tells an agent the secrets that it needs for a call and does not know
-    /// yet. A virtual host is told none: its files hold marks.
+    /// yet. A virtual host is told none: its files hold marks. A call that
+    /// cannot be sent is refused here, while nothing has begun.
     pub fn entrust(&self, session: &Session, arguments: &Value) -> Result<(), Failure> {
+        check_size(arguments)?;
         if self.is_virtual() {
             return Ok(());
         }

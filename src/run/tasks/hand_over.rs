@@ -14,6 +14,7 @@ use crate::report::event::Event;
 use crate::run::door::HostDoor;
 use crate::run::host::NoAgent;
 use crate::run::prepare::Unprepared;
+use crate::run::provided::promised;
 use crate::script::tasks::{Call, Stop, TaskId, Tasks};
 
 impl HostTasks {
@@ -56,6 +57,7 @@ impl HostTasks {
             site: call.site.clone(),
             notify: call.options.notify.clone(),
             handler: self.state().handlers.running.clone(),
+            promised: promised(call),
         }
     }
 

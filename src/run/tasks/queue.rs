@@ -1,6 +1,7 @@
 //! What was handed over and is not told yet: outcomes come back in the order of
 //! the calls.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use veza_agent::outcome::{Outcome, Verdict};
@@ -31,6 +32,8 @@ pub(super) struct Task {
     pub notify: Vec<String>,
     /// The handler that it runs in, if in one.
     pub handler: Option<String>,
+    /// The hosts that the call says it provides.
+    pub promised: BTreeSet<String>,
 }
 
 /// How much is waited for.
@@ -112,10 +115,9 @@ impl HostTasks {
         milliseconds: u64,
     ) -> Result<(), Stop> {
         let outcome = self.conclude(&sent.task, outcome, milliseconds);
-        for provided in &outcome.provides {
-            self.shared
-                .provide(&self.view.name, provided, &sent.task.site);
-        }
+        let (name, provides) = (&self.view.name, &outcome.provides);
+        self.shared
+            .provide(name, &sent.task.promised, provides, &sent.task.site);
         let Some(failure) = outcome.failure.clone() else {
             return Ok(());
         };
