@@ -59,40 +59,19 @@ impl RunHost {
 }
 
 impl Run {
-    /// Tells of handlers of this env file that are due and that it does not
-    /// define; only a run of all of it that went well knows. They are struck out
-    /// if their play is there. If it is not, they may be another project's.
+    /// Tells of handlers of this env file that are due and that a run of all of
+    /// it, which went well, did not come across. Those that their play defines no
+    /// more are struck out, lest they are due for ever.
     pub(super) fn tell_undefined<'a>(&self, hosts: impl Iterator<Item = &'a RunHost> + Clone) {
         if !self.is_whole() || hosts.clone().any(|host| host.is_out()) {
             return;
         }
-        let playbook = &self.shared.playbook;
         for host in hosts.filter(|host| host.remembers()) {
             for (session, due) in host.take_due(|due| host.is_of_file(due)) {
-                let play = playbook.plays().iter().find(|play| play.name == due.play);
-                let (name, file) = (&due.name, playbook.file());
-                let (text, site) = match play {
-                    Some(play) => (
-                        format!(
-                            "handler \"{name}\" was due since an earlier run, but is defined no more: it is forgotten"
-                        ),
-                        play.site.clone(),
-                    ),
-                    None => (
-                        format!(
-                            "handler \"{name}\" of play {} is due since an earlier run, but {file} has neither: once it is done, remove it from handlers.json beside the agent's journal",
-                            due.play
-                        ),
-                        Site {
-                            file: file.to_owned(),
-                            line: 0,
-                            column: 0,
-                        },
-                    ),
-                };
-                let struck = match play {
-                    Some(_) => host.change_due(&session, Vec::new(), vec![due]),
-                    None => Ok(Ok(())),
+                let (text, is_done) = self.undefined(&due);
+                let struck = match is_done {
+                    true => host.change_due(&session, Vec::new(), vec![due]),
+                    false => Ok(Ok(())),
                 };
                 let text = match struck {
                     Ok(struck) => struck.map_or_else(|failure| failure.to_string(), |()| text),
@@ -102,10 +81,42 @@ impl Run {
                 self.shared.send(Event::Logged {
                     host: host.host.name.clone(),
                     text,
-                    site,
+                    site: Site {
+                        file: self.shared.playbook.file().to_owned(),
+                        line: 0,
+                        column: 0,
+                    },
                     caller: None,
                 });
             }
+        }
+    }
+
+    /// What there is to say of a handler that a whole run did not come across,
+    /// and whether it is due no longer.
+    fn undefined(&self, due: &DueHandler) -> (String, bool) {
+        let playbook = &self.shared.playbook;
+        let is_there = playbook.plays().iter().any(|play| play.name == due.play);
+        let name = format!("handler \"{}\" of play {}", due.name, due.play);
+        if playbook.may_define(&due.name) {
+            let text = format!("{name} is due since an earlier run; this one did not come to it");
+            return (text, false);
+        }
+        match is_there {
+            true => (
+                format!(
+                    "{name} was due since an earlier run, but is defined no more: it is forgotten"
+                ),
+                true,
+            ),
+            // It may be one of another project.
+            false => (
+                format!(
+                    "{name} is due since an earlier run, but {} has neither: once it is done, remove it from handlers.json beside the agent's journal",
+                    playbook.file()
+                ),
+                false,
+            ),
         }
     }
 

@@ -65,7 +65,7 @@ mod lint;
 pub mod describe;
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -101,6 +101,8 @@ pub struct Playbook {
     engine: Engine,
     inventory: Inventory,
     plays: Vec<Play>,
+    /// The handlers of all its scripts; none when the name of one is computed.
+    handlers: Option<BTreeSet<String>>,
 }
 
 /// What the command line sets.
@@ -157,6 +159,7 @@ impl Playbook {
         let lint::Findings {
             problems: found,
             hosts,
+            handlers,
         } = lint::findings(&library, &engine);
         if found.is_empty() {
             engine.set_strict_variables(true);
@@ -198,6 +201,7 @@ impl Playbook {
             engine,
             inventory,
             plays,
+            handlers,
         })
     }
 
@@ -209,6 +213,13 @@ impl Playbook {
     /// The plays, in the order in which they run.
     pub fn plays(&self) -> &[Play] {
         &self.plays
+    }
+
+    /// Whether its scripts may define a handler of this name, on whichever way
+    /// they go.
+    pub fn may_define(&self, handler: &str) -> bool {
+        let handlers = self.handlers.as_ref();
+        handlers.is_none_or(|handlers| handlers.contains(handler))
     }
 
     /// The secrets that its scripts name.

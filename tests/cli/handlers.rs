@@ -123,3 +123,23 @@ fn what_another_host_was_asked_to_do_is_remembered_there() {
     assert_eq!(run(&project, &[], 0), [DUE, "db: reloaded"]);
     assert_eq!(run(&project, &[], 0), [""; 0]);
 }
+
+#[test]
+fn one_that_a_run_does_not_come_to_stays_due() {
+    let project = three_hosts(
+        r#"group("all", #{ vars: #{ fails: false, other_way: false } });
+           play("p", "db", || {
+               if vars.other_way { return; }
+               handler("reload", || log("reloaded"));
+               copy("/etc/a", #{ content: "a", notify: "reload" });
+               if vars.fails { fail("broken") }
+           });"#,
+    );
+    let left = "db: handlers left for the next run: \"reload\"";
+    assert_eq!(run(&project, &["--set", "fails=true"], 3), [left]);
+    let other_way = run(&project, &["--set", "other_way=true"], 0);
+    let still = "db: handler \"reload\" of play p is due since an earlier run; \
+                 this one did not come to it";
+    assert_eq!(other_way, [still]);
+    assert_eq!(run(&project, &[], 0), [DUE, "db: reloaded"]);
+}

@@ -1,8 +1,8 @@
 //! Handlers that outlive a run: the host remembers which are due until they
 //! have run through.
 //!
-//! They are told apart by env file, host, play and name. The agent of the play's own
-//! user keeps them, whoever's task notifies them: each run has that agent.
+//! They are told apart by env file, host, play and name. The agent of the play's
+//! own user keeps them, whoever's task notifies them: each run has that agent.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

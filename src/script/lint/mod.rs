@@ -33,6 +33,7 @@ pub(super) fn findings(library: &Library, engine: &Engine) -> Findings {
     super::guarded(|| lint(library, engine)).unwrap_or_else(|panic| Findings {
         problems: vec![panic],
         hosts: Vec::new(),
+        handlers: None,
     })
 }
 
@@ -42,6 +43,8 @@ pub(super) struct Findings {
     /// Hosts that calls name: only the declarations tell whether they are
     /// there.
     pub hosts: Vec<(Site, String)>,
+    /// All handlers; none when the name of one is computed.
+    pub handlers: Option<BTreeSet<String>>,
 }
 
 /// All problems of the modules of the project, and of those that are called.
@@ -66,6 +69,7 @@ fn lint(library: &Library, engine: &Engine) -> Findings {
     Findings {
         problems: lint.problems,
         hosts: lint.hosts,
+        handlers: lint.handlers,
     }
 }
 
