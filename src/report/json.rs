@@ -172,6 +172,10 @@ fn hide(value: &mut Value) {
 /// Replaces marks by their phrase, everywhere, and says where what is wholly
 /// unknown will come from.
 fn show_marks(map: &mut Map<String, Value>) {
+    if map.keys().any(|key| mark::is_marked(key)) {
+        let shown = std::mem::take(map).into_iter();
+        map.extend(shown.map(|(key, value)| (mark::show(&key).into_owned(), value)));
+    }
     let mut origins = Map::new();
     for (key, value) in map.iter_mut() {
         show(key, value, &mut origins);

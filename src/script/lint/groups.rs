@@ -59,7 +59,8 @@ fn is_hidden(tree: &AST) -> bool {
         match path.last() {
             Some(ASTNode::Stmt(Stmt::Var(variable, ..))) => declared |= variable.0.name == GROUPS,
             Some(ASTNode::Stmt(Stmt::For(each, _))) => {
-                declared |= each.0.name == GROUPS || each.1.as_ref().is_some_and(|it| it.name == GROUPS);
+                declared |=
+                    each.0.name == GROUPS || each.1.as_ref().is_some_and(|it| it.name == GROUPS);
             }
             Some(ASTNode::Stmt(Stmt::Share(shared))) => {
                 captured |= shared.iter().any(|(variable, _)| variable.name == GROUPS);
