@@ -88,7 +88,7 @@ impl Contents {
         }
         SourceFile {
             path: PathBuf::new(),
-            mode: 0o644,
+            mode: Some(0o644),
             content: Some(content),
         }
     }
@@ -102,7 +102,7 @@ impl Contents {
             let content = Some(self.file(&real, metadata.len())?);
             tree.files.push(SourceFile {
                 path: below.to_owned(),
-                mode,
+                mode: Some(mode),
                 content,
             });
             return Ok(());
@@ -110,7 +110,7 @@ impl Contents {
         tree.enter(path, &real)?;
         tree.files.push(SourceFile {
             path: below.to_owned(),
-            mode,
+            mode: Some(mode),
             content: None,
         });
         let mut names = fs::read_dir(path)?
@@ -138,12 +138,9 @@ impl Contents {
         places.insert(sha256.to_owned(), place);
     }
 
-    /// Sends a content in pieces; the receiver checks the digest.
-    pub fn send(
-        &self,
-        sha256: &str,
-        send: &dyn Fn(Request) -> Result<(), Unreachable>,
-    ) -> Result<(), Unreachable> {
+    /// Sends a content in pieces, as long as `send` says that they go through;
+    /// the receiver checks the digest.
+    pub fn send(&self, sha256: &str, send: &dyn Fn(Request) -> bool) -> Result<(), Unreachable> {
         let place = self
             .places
             .lock()
@@ -169,12 +166,12 @@ impl Contents {
                 .read_to_end(&mut bytes)
                 .map_err(cannot)?;
             let last = bytes.len() < PIECE;
-            send(Request::Content {
+            let went = send(Request::Content {
                 sha256: sha256.to_owned(),
                 bytes,
                 last,
-            })?;
-            if last {
+            });
+            if last || !went {
                 return Ok(());
             }
         }

@@ -89,7 +89,7 @@ impl Preparation {
     fn file_of(&self, text: &str) -> Result<SourceFile, Unprepared> {
         Ok(SourceFile {
             content: Some(self.content(text)?),
-            mode: 0o644,
+            mode: Some(0o644),
             path: Default::default(),
         })
     }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde_json::Value;
 use veza_agent::outcome::{Failure, HostState, ProvidedHost};
 
-use super::Shared;
+use super::shared::Shared;
 use crate::report::event::{Event, Mode, Site};
 use crate::schema::{Field, closest};
 use crate::script::tasks::Call;
@@ -197,7 +197,10 @@ play("p", "web1", || {});
             column: 1,
         };
         let two = format!("{key}\n10.0.0.2 {key}");
-        let said = [up("db1", &[key.clone()]), up("new", &[two, key.clone()])];
+        let said = [
+            up("db1", std::slice::from_ref(&key)),
+            up("new", &[two, key.clone()]),
+        ];
         shared.provide("web1", &BTreeSet::from(["new".to_owned()]), &said, &site);
         assert_eq!(shared.provided.state("db1"), None);
         let new = up("new", std::slice::from_ref(&key));

@@ -200,17 +200,7 @@ impl File {
         if let (true, Found::Present(stat)) = (asked, system.stat(&self.subject(system)?)?) {
             self.set_attributes(&mut state, &stat, system)?;
         }
-        match system.stat(&self.path)? {
-            Found::Absent => state.set("state", "absent"),
-            Found::Unknown(origin) => {
-                state.set_unknown("state", origin.clone());
-                state.set_unknown("src", origin);
-            }
-            Found::Present(stat) => {
-                state.set("state", stat.kind.name());
-                state.set_some("src", shown(stat.target.as_deref()));
-            }
-        }
+        state.merge("", place::found_link(&self.path, system)?);
         Ok(state)
     }
 
@@ -244,11 +234,13 @@ impl File {
                 state.set("state", "hard");
                 state.set("src", source.display().to_string());
             }
-            (Some(_), Some(_)) => {}
-            _ => {
+            // Of two files that are only planned nobody knows. One of them is
+            // another file than any that is there.
+            (None, None) => {
                 state.set_unknown("state", "the hard link");
                 state.set_unknown("src", "the hard link");
             }
+            _ => {}
         }
         Ok(())
     }
@@ -413,7 +405,7 @@ fn shown(path: Option<&Path>) -> Option<String> {
 mod tests {
     use serde_json::json;
 
-    use crate::modules::testing::{changes_once, host, unchanged, write};
+    use crate::modules::testing::{RealHost, changes_once, host, refusal, unchanged, write};
     use crate::system::overlay::{Overlay, Pending};
     use crate::system::{Reads, Stat};
 
@@ -438,6 +430,22 @@ mod tests {
             "file",
             json!({ "path": "/srv/x", "owner": "4242" }),
         );
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the test is what makes them")]
+    fn a_file_that_is_only_planned_is_no_hard_link_yet() {
+        let real = RealHost::new();
+        std::fs::write(real.at("x"), "old").unwrap();
+        std::fs::hard_link(real.at("x"), real.at("y")).unwrap();
+        let mut host = real.dry_run();
+        write(&mut host, &real.at("x"), "new");
+        let hard = json!({
+            "path": real.at("y"), "state": "hard", "src": real.at("x"), "force": true,
+        });
+        let refused = json!({ "path": real.at("y"), "state": "hard", "src": real.at("x") });
+        assert!(refusal(&mut host, "file", refused).contains("is a file already"));
+        changes_once(&mut host, "file", hard);
     }
 
     #[test]
