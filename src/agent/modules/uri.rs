@@ -20,7 +20,7 @@ use crate::system::{Found, Performed, System};
 ///
 /// `GET`, `HEAD` and `OPTIONS` change nothing: they are sent in a dry run too.
 /// Others count as a change each time; a dry run predicts that they are sent.
-/// The result has `status`, `content`, `json` where the answer is JSON,
+/// The result has `status`, `content`, `json` where the answer is valid JSON,
 /// `headers` by their names in lower case, `url` and `elapsed`, in
 /// milliseconds.
 ///
@@ -222,19 +222,12 @@ impl Uri {
             .value("status", answer.status)
             .value("content", answer.body));
         }
-        let kind = answer.headers.get("content-type");
-        let is_json = kind.is_some_and(|kind| kind.contains("json"));
+        let read = json(&answer);
         let mut report = Report::new(verdict)
             .value("status", answer.status)
             .value("url", answer.url)
             .value("elapsed", answer.elapsed);
-        if is_json {
-            let json = serde_json::from_str::<Value>(&answer.body).map_err(|error| {
-                Failure::new(format!(
-                    "{} answers with JSON that is not: {error}",
-                    self.url
-                ))
-            })?;
+        if let Some(json) = read {
             report = report.value("json", json);
         }
         if self.return_content {
@@ -257,6 +250,17 @@ impl Uri {
             .value("url", of("last URL"))
             .value("elapsed", of("duration"))
     }
+}
+
+/// What an answer says as JSON. The request was sent, so one that is not what it
+/// says it is, or has no body, is no failure.
+fn json(answer: &HttpResponse) -> Option<Value> {
+    let kind = answer.headers.get("content-type")?;
+    let kind = kind.split(';').next()?.trim().to_ascii_lowercase();
+    let is_json = kind == JSON || kind.ends_with("+json");
+    is_json
+        .then(|| serde_json::from_str(&answer.body).ok())
+        .flatten()
 }
 
 fn plain(value: Value) -> String {

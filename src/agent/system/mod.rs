@@ -94,10 +94,13 @@ pub trait Reads {
     /// The content of a regular file; links are followed.
     fn content(&self, path: &Path) -> Result<Found<Content>>;
 
-    /// The SHA-256 of a regular file, in hexadecimal; links are followed. A dry
-    /// run may know it of a file whose content it does not know.
-    fn sha256(&self, path: &Path) -> Result<Found<String>> {
-        Ok(self.content(path)?.map(|content| content.sha256))
+    /// Whether the bytes of a regular file have this SHA-256, secrets included;
+    /// links are followed. A dry run may know it of a file whose content it does
+    /// not know.
+    fn has_sha256(&self, path: &Path, sha256: &str) -> Result<Found<bool>> {
+        let secrets = self.secrets();
+        let has = |content| secrets.has_sha256(&content, sha256);
+        Ok(self.content(path)?.map(has))
     }
 
     /// What is in an archive, in the order of paths. One that leads outside, or
@@ -553,7 +556,7 @@ impl Unit {
     pub fn not_installable(&self) -> bool {
         matches!(
             self.file_state.as_str(),
-            "static" | "generated" | "transient" | "indirect"
+            "static" | "transient" | "indirect"
         )
     }
 

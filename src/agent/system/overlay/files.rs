@@ -132,18 +132,21 @@ impl Overlay {
         }
     }
 
-    pub(super) fn sha256_pending(&self, path: &Path) -> Result<Found<String>> {
+    pub(super) fn has_sha256_pending(&self, path: &Path, asked: &str) -> Result<Found<bool>> {
         let real = self.real(path)?;
         let recorded = match self.pending.files.get(&real) {
-            Some(Node::Present(Entry { sha256, .. })) => sha256.clone(),
+            Some(Node::Present(Entry { sha256, .. })) => {
+                sha256.as_ref().map(|sha256| sha256 == asked)
+            }
             Some(Node::Removed) => None,
             None if self.pending.hides(&real) => None,
-            // A base that is a dry run itself may know it too.
-            None => self.base.sha256(&real)?.present(),
+            None => self.base.has_sha256(&real, asked)?.present(),
         };
         match recorded {
-            Some(sha256) => Ok(Found::Present(sha256)),
-            None => Ok(self.content_pending(path)?.map(|content| content.sha256)),
+            Some(has) => Ok(Found::Present(has)),
+            None => Ok(self
+                .content_pending(path)?
+                .map(|content| self.secrets().has_sha256(&content, asked))),
         }
     }
 

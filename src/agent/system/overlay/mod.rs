@@ -248,8 +248,8 @@ impl Reads for Overlay {
         self.content_pending(path)
     }
 
-    fn sha256(&self, path: &Path) -> Result<Found<String>> {
-        self.sha256_pending(path)
+    fn has_sha256(&self, path: &Path, sha256: &str) -> Result<Found<bool>> {
+        self.has_sha256_pending(path, sha256)
     }
 
     fn members(&self, archive: &Archive) -> Result<Found<Vec<Member>>> {
@@ -341,7 +341,8 @@ impl Reads for Overlay {
         if let Some(origin) = texts.find_map(|text| mark::unknown_origin(text)) {
             return Ok(Found::Unknown(origin.to_owned()));
         }
-        let mut words = command.argv.iter();
+        let directory = command.directory.as_ref().and_then(|path| path.to_str());
+        let mut words = command.argv.iter().map(String::as_str).chain(directory);
         if let Some(path) = words.find_map(|word| self.pending.mentioned(word)) {
             return Ok(Found::Unknown(change_of(path.display())));
         }
