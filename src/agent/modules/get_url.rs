@@ -71,7 +71,7 @@ pub struct GetUrl {
     #[schemars(extend("x-kind" = "duration"))]
     timeout: Option<u64>,
     /// Whether the server's certificate must be valid.
-    #[serde(default = "yes")]
+    #[serde(default = "super::arguments::yes")]
     validate_certs: bool,
     /// A file of the host with certificates of authorities to trust, beside
     /// those that it trusts already.
@@ -89,10 +89,6 @@ pub struct GetUrl {
     #[serde(skip)]
     #[schemars(skip)]
     listed: OnceCell<String>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 const PATIENCE: u64 = 10;

@@ -82,7 +82,7 @@ pub struct IncusInstance {
     absent_snapshots: Vec<String>,
     /// Whether a started instance is waited for: until its system is up, and
     /// it has an address if it has a network card.
-    #[serde(default = "yes")]
+    #[serde(default = "super::arguments::yes")]
     wait: bool,
     /// How long it is waited for; two minutes if not given.
     #[serde(default, deserialize_with = "super::arguments::seconds")]
@@ -95,10 +95,6 @@ pub struct IncusInstance {
     #[serde(default)]
     #[schemars(extend("x-hosts" = true))]
     hosts: Vec<String>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// Whether an instance is there, and runs.

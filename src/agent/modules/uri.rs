@@ -46,7 +46,7 @@ pub struct Uri {
     #[serde(default = "success")]
     status_code: OneOrMany<u16>,
     /// Whether the result has the answer's `content`.
-    #[serde(default = "yes")]
+    #[serde(default = "super::arguments::yes")]
     return_content: bool,
     /// How long the server may be silent, 30 seconds if not given.
     #[serde(default, deserialize_with = "super::arguments::seconds")]
@@ -54,7 +54,7 @@ pub struct Uri {
     timeout: Option<u64>,
     /// Whether redirections are followed; only those of requests that change
     /// nothing are.
-    #[serde(default = "yes")]
+    #[serde(default = "super::arguments::yes")]
     follow_redirects: bool,
     /// The user to log in as, with HTTP's basic authentication.
     #[schemars(extend("x-alias" = ["url_username"]))]
@@ -63,7 +63,7 @@ pub struct Uri {
     #[schemars(extend("x-alias" = ["url_password"], "x-secret" = true))]
     password: Option<String>,
     /// Whether the server's certificate must be valid.
-    #[serde(default = "yes")]
+    #[serde(default = "super::arguments::yes")]
     validate_certs: bool,
     /// A file of the host with certificates of authorities to trust, beside
     /// those that it trusts already.
@@ -87,10 +87,6 @@ fn get() -> String {
 
 fn success() -> OneOrMany<u16> {
     OneOrMany(vec![200])
-}
-
-fn yes() -> bool {
-    true
 }
 
 const PATIENCE: u64 = 30;

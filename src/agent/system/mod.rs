@@ -37,6 +37,8 @@ mod privilege;
 
 pub mod skeleton;
 
+pub(crate) mod sound;
+
 pub mod visible;
 
 #[cfg(test)]
@@ -112,6 +114,13 @@ pub trait Reads {
 
     /// All accounts, in the order of /etc/passwd.
     fn users(&self) -> Result<Vec<User>>;
+
+    /// One account, of which the files in /etc may know nothing: a name service
+    /// (LDAP, systemd) may.
+    fn user(&self, name: &str) -> Result<Option<User>> {
+        let users = self.users()?;
+        Ok(users.into_iter().find(|user| user.name == name))
+    }
 
     /// All groups, in the order of /etc/group.
     fn groups(&self) -> Result<Vec<Group>>;

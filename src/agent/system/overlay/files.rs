@@ -9,6 +9,7 @@ use crate::effect::Attributes;
 use crate::module::Result;
 use crate::outcome::Failure;
 use crate::system::archive::{Archive, Member};
+use crate::system::live::failed;
 use crate::system::{FileKind, Found, Reads, Stat};
 
 /// As many links as the kernel follows (path_resolution(7)).
@@ -428,6 +429,8 @@ impl Overlay {
         let mut entry = self.entry(&source, target, "make a hard link to")?;
         self.refuse_directory(target, "make a hard link to")?;
         self.refuse_directory(path, "make the hard link")?;
+        self.need_same_device(path, &source)?;
+        self.need_own_entry(path, "make the hard link")?;
         if entry.identity.is_none() {
             entry.identity = Some(self.pending.new_identity());
             self.put(source, entry.clone());
@@ -439,9 +442,37 @@ impl Overlay {
     pub(super) fn touch(&mut self, path: &Path) -> Result<()> {
         let real = self.real(path)?;
         let mut entry = self.entry(&real, path, "touch")?;
+        self.need_touchable(&real, path)?;
         entry.modified = i64::try_from(self.now()).unwrap_or(i64::MAX);
         self.put_changed(real, entry);
         Ok(())
+    }
+
+    /// A second name is one on the same file system.
+    fn need_same_device(&self, path: &Path, source: &Path) -> Result<()> {
+        let (here, there) = (self.device(&self.real_parent(path)?)?, self.device(source)?);
+        match (here, there) {
+            (Some(here), Some(there)) if here != there => {
+                let error = rustix::io::Errno::XDEV;
+                Err(failed("make the hard link", path)(error.into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The file system that the directory of a path is on. One that is still to
+    /// be made is on that of the directory above.
+    fn device(&self, path: &Path) -> Result<Option<u64>> {
+        for directory in path.ancestors().skip(1) {
+            if let Found::Present(Stat {
+                identity: Some((device, _)),
+                ..
+            }) = self.look(directory)?
+            {
+                return Ok(Some(device));
+            }
+        }
+        Ok(None)
     }
 
     /// Puts what was changed where it is: its other names show it too.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::archive::{Archive, Member};
 use super::{
     AccountKind, Available, Found, Group, KernelParameter, Output, Package, Performed, Port, Reads,
-    Stat, System, Transaction, Unit, User, observe, privilege, visible,
+    Stat, System, Transaction, Unit, User, observe, privilege, sound, visible,
 };
 use crate::content::Content;
 use crate::effect::{
@@ -267,6 +267,18 @@ impl Reads for Overlay {
         }
     }
 
+    fn user(&self, name: &str) -> Result<Option<User>> {
+        let is_it = |user: &User| user.name == name;
+        if let Some(user) = self.users()?.into_iter().find(is_it) {
+            return Ok(Some(user));
+        }
+        match self.base.users()?.iter().any(is_it) {
+            // It is about to be removed.
+            true => Ok(None),
+            false => self.base.user(name),
+        }
+    }
+
     fn groups(&self) -> Result<Vec<Group>> {
         match &self.pending.groups {
             Some(groups) => Ok(groups.clone()),
@@ -435,6 +447,7 @@ impl Reads for Overlay {
 impl System for Overlay {
     fn perform(&mut self, effect: Effect) -> Result<Performed> {
         privilege::check(&effect, self)?;
+        sound::check(&effect, self)?;
         let record = observe::record(effect, self)?;
         self.predict(&record.effect)?;
         let performed = match record.effect {
