@@ -296,11 +296,11 @@ fn changes(summary: &Summary) -> String {
     let half_done = summary.hosts.iter().map(|host| host.half_done).sum();
     if half_done > 0 {
         let verb = match summary.mode {
-            Mode::Apply => "changed",
-            Mode::Check => "would change",
+            Mode::Apply => "made",
+            Mode::Check => "found",
         };
         let tasks = number(half_done, "task");
-        return format!("Only {tasks} {verb} something, and failed then.");
+        return format!("Changes were {verb}, by {tasks} that then failed.");
     }
     let all_sure = summary.finished && summary.skipped.is_empty();
     match all_sure && summary.hosts.iter().all(sure) {
@@ -359,7 +359,7 @@ mod tests {
         assert_eq!(host(outcome.clone()), "No changes were made.");
         let path = "/x".into();
         outcome.effects = vec![sample::effect(Effect::Touch { path })];
-        let said = "Only 1 task changed something, and failed then.";
+        let said = "Changes were made, by 1 task that then failed.";
         assert_eq!(host(outcome), said);
     }
 

@@ -101,7 +101,7 @@ impl Contents {
         }
         files.push(SourceFile {
             path: below.to_owned(),
-            mode,
+            mode: Some(mode),
             content: None,
         });
         let mut names = fs::read_dir(path)?
