@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::support::{TestProject, checkout, has};
-use super::twin::{CERTIFICATE, Twin};
+use super::support::TestProject;
+use super::twin::{CERTIFICATE, Twin, trixie};
 
 /// The full product of what the options allow, one virtual host for each.
 const COMBINATIONS: &str = r#"
@@ -133,16 +133,7 @@ fn checked_by_this_debian(project: &TestProject) -> Option<String> {
 }
 
 fn checked_by_haproxy_3(project: &TestProject) -> Option<String> {
-    let fetched = Command::new(checkout().join("tests/lab/trixie"))
-        .args(["haproxy", "dash", "coreutils", "openssl"])
-        .output()
-        .expect("the script starts");
-    let why = String::from_utf8_lossy(&fetched.stderr);
-    let what = format!("haproxy 3.0 of Debian trixie (tests/lab/trixie: {why})");
-    if !has(&what, fetched.status.success()) {
-        return None;
-    }
-    let fetched = String::from_utf8_lossy(&fetched.stdout).trim().to_owned();
+    let fetched = trixie("haproxy 3.0", &["haproxy", "dash", "coreutils", "openssl"])?;
     let root = project.root().join("trixie");
     run(Command::new("cp").arg("-a").arg(fetched).arg(&root));
     fs::create_dir_all(root.join("root")).expect("a directory can be made");

@@ -9,6 +9,8 @@ mod combinations;
 
 mod promise;
 
+mod reload;
+
 mod routes;
 
 mod switch;

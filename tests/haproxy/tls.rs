@@ -1,11 +1,7 @@
 //! Real certificates for two domains, from pebble, a small ACME authority: got
 //! through haproxy, served by name, renewed.
 
-use std::path::Path;
-use std::process::Command;
-
-use super::support::{checkout, has};
-use super::twin::Twin;
+use super::twin::{Twin, trixie};
 
 const SITE: &str = r#"
 haproxy::role(#{
@@ -62,19 +58,10 @@ const RELOADS: &str = "journalctl -u haproxy -o cat | grep -c '^Reloaded '";
 /// A host with the authority on it.
 fn with_authority(name: &'static str) -> Option<Twin> {
     let twin = Twin::clean(name)?;
-    let fetched = Command::new(checkout().join("tests/lab/trixie"))
-        .arg("pebble")
-        .output()
-        .expect("the script starts");
-    let why = String::from_utf8_lossy(&fetched.stderr);
-    let what = format!("pebble of Debian trixie (tests/lab/trixie: {why})");
-    if !has(&what, fetched.status.success()) {
-        return None;
-    }
-    let root = String::from_utf8_lossy(&fetched.stdout).trim().to_owned();
+    let root = trixie("pebble", &["pebble"])?;
     twin.inside("apt-get -qq install --yes curl openssl && mkdir -p /root/pebble");
     for program in ["pebble", "pebble-challtestsrv"] {
-        let from = Path::new(&root).join("usr/bin").join(program);
+        let from = root.join("usr/bin").join(program);
         twin.push(&from, &format!("/root/pebble/{program}"));
     }
     assert_eq!(twin.inside(PEBBLE), "", "pebble does not start");

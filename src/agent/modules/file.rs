@@ -230,11 +230,13 @@ impl File {
                 state.set("state", "hard");
                 state.set("src", source.display().to_string());
             }
-            (Some(_), Some(_)) => {}
-            _ => {
+            // Of two files that are only planned nobody knows. One of them is
+            // another file than any that is there.
+            (None, None) => {
                 state.set_unknown("state", "the hard link");
                 state.set_unknown("src", "the hard link");
             }
+            _ => {}
         }
         Ok(())
     }
@@ -424,6 +426,22 @@ mod tests {
             "file",
             json!({ "path": "/srv/x", "owner": "4242" }),
         );
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the test is what makes them")]
+    fn a_file_that_is_only_planned_is_no_hard_link_yet() {
+        let real = RealHost::new();
+        std::fs::write(real.at("x"), "old").unwrap();
+        std::fs::hard_link(real.at("x"), real.at("y")).unwrap();
+        let mut host = real.dry_run();
+        write(&mut host, &real.at("x"), "new");
+        let hard = json!({
+            "path": real.at("y"), "state": "hard", "src": real.at("x"), "force": true,
+        });
+        let refused = json!({ "path": real.at("y"), "state": "hard", "src": real.at("x") });
+        assert!(refusal(&mut host, "file", refused).contains("is a file already"));
+        changes_once(&mut host, "file", hard);
     }
 
     #[test]

@@ -21,8 +21,8 @@ const PROPERTIES: &str = "--property=LoadState,ActiveState,SubState,UnitFileStat
 const LOOKS: u32 = 5;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
-/// How much of the journal a failure carries.
-const JOURNAL_LINES: &str = "--lines=15";
+/// How much of the journal a failure carries: its last lines.
+const JOURNAL_LINES: usize = 15;
 
 /// A unit's state.
 pub fn read(name: &str, scope: &Scope) -> Result<Found<Unit>> {
@@ -217,11 +217,15 @@ fn with_journal(failure: Failure, unit: &str, scope: &Scope, begun: SystemTime) 
     };
     let mut words = vec!["journalctl", "--no-pager", "--quiet", "--output=cat"];
     let since = format!("--since=@{since}");
-    words.extend([JOURNAL_LINES, &since, &of_unit]);
+    // Not with `--lines`, which up to systemd 253 gives the first ones after
+    // that moment.
+    words.extend([since.as_str(), &of_unit]);
     match processes::output(&Command::new(words)) {
-        Ok(lines) if lines.code == 0 && !lines.stdout.trim().is_empty() => {
-            let hint = format!("The journal says:\n{}", lines.stdout.trim_end());
-            failure.hint(hint).value("journal", lines.stdout)
+        Ok(said) if said.code == 0 && !said.stdout.trim().is_empty() => {
+            let lines: Vec<_> = said.stdout.trim_end().lines().collect();
+            let last = lines[lines.len().saturating_sub(JOURNAL_LINES)..].join("\n");
+            let hint = format!("The journal says:\n{last}");
+            failure.hint(hint).value("journal", last)
         }
         _ => failure,
     }
