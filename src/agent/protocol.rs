@@ -207,6 +207,40 @@ pub enum FrameError {
     Malformed(String),
 }
 
+/// Refuses data that would make a message larger than a frame may be: that is
+/// the fault of who asks for it, and no reason to give up the connection.
+///
+/// # Errors
+/// When it is too large.
+pub fn check_size(data: &Value) -> std::result::Result<(), Failure> {
+    // The rest of a message is small, and so is what is around each value.
+    const AROUND: usize = 9;
+    let size = size_of(data, AROUND);
+    match size + 4096 <= MAX_FRAME {
+        true => Ok(()),
+        false => Err(Failure::new(format!(
+            "the arguments are about {} MiB, and at most {} MiB can be sent",
+            size >> 20,
+            MAX_FRAME >> 20
+        ))
+        .hint("Put large contents into files: they are sent in pieces.")),
+    }
+}
+
+fn size_of(data: &Value, around: usize) -> usize {
+    let inside = match data {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(|item| size_of(item, around)).sum(),
+        Value::Object(fields) => {
+            let size =
+                |(key, field): (&String, &Value)| around + key.len() + size_of(field, around);
+            fields.iter().map(size).sum()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    around + inside
+}
+
 /// Writes a message as one frame. The caller flushes.
 pub fn write_frame<T: Serialize>(sink: &mut dyn Write, message: &T) -> Result<(), FrameError> {
     let bytes = rmp_serde::to_vec_named(message)
@@ -316,5 +350,21 @@ mod tests {
             let read: Result<Request, _> = read_frame(&mut framed.as_slice());
             assert!(read.is_err());
         }
+    }
+
+    #[test]
+    fn what_check_size_lets_pass_fits_into_a_frame() {
+        let text = "x".repeat(MAX_FRAME - 8192);
+        let fits = serde_json::json!({ "a": [text, 1, null], "b": { "c": true } });
+        assert!(check_size(&fits).is_ok());
+        let call = Request::Call {
+            id: 1,
+            module: "command".into(),
+            arguments: fits,
+        };
+        assert!(write_frame(&mut Vec::new(), &call).is_ok());
+        let more = serde_json::json!([text, "x".repeat(8192)]);
+        let failure = check_size(&more).expect_err("it is too large");
+        assert!(failure.message.contains("at most 64 MiB"), "{failure:?}");
     }
 }

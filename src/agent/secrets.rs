@@ -240,7 +240,8 @@ impl Table {
     }
 }
 
-/// Changes every text in `value` for which `change` has another.
+/// Changes every text in `value`, keys included, for which `change` has
+/// another.
 pub fn each_text(value: &mut Value, change: &dyn Fn(&str) -> Option<String>) {
     match value {
         Value::String(text) => {
@@ -249,9 +250,15 @@ pub fn each_text(value: &mut Value, change: &dyn Fn(&str) -> Option<String>) {
             }
         }
         Value::Array(items) => items.iter_mut().for_each(|item| each_text(item, change)),
-        Value::Object(fields) => fields
-            .values_mut()
-            .for_each(|field| each_text(field, change)),
+        Value::Object(fields) => {
+            if fields.keys().any(|key| change(key).is_some()) {
+                let old = std::mem::take(fields).into_iter();
+                fields.extend(old.map(|(key, field)| (change(&key).unwrap_or(key), field)));
+            }
+            fields
+                .values_mut()
+                .for_each(|field| each_text(field, change));
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
@@ -261,7 +268,12 @@ pub fn names_in(value: &Value, found: &mut std::collections::BTreeSet<String>) {
     match value {
         Value::String(text) => found.extend(mark::secrets(text).map(str::to_owned)),
         Value::Array(items) => items.iter().for_each(|item| names_in(item, found)),
-        Value::Object(fields) => fields.values().for_each(|field| names_in(field, found)),
+        Value::Object(fields) => {
+            for (key, field) in fields {
+                found.extend(mark::secrets(key).map(str::to_owned));
+                names_in(field, found);
+            }
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }

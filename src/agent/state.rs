@@ -112,8 +112,9 @@ impl State {
             let name = name.strip_prefix(prefix)?;
             Some((name.to_owned(), attribute.clone()))
         };
+        let from_there = self.attributes.range(prefix.to_owned()..);
         Self {
-            attributes: self.attributes.iter().filter_map(strip).collect(),
+            attributes: from_there.map_while(strip).collect(),
             requests: Vec::new(),
             routines: Vec::new(),
         }

@@ -129,16 +129,17 @@ fn heed_interrupts(run: &Run, interrupted: Arc<AtomicBool>) -> Result<(), Refusa
     .map_err(|error| Refusal::Message(format!("cannot watch for Ctrl-C: {error}")))
 }
 
-/// The directory of the virtual hosts; git is told to ignore it.
+/// The directory of the virtual hosts; git is told to ignore a new one.
 pub(super) fn sandbox(selection: &Selection, root: &Path) -> Result<Option<PathBuf>, Refusal> {
     let Some(given) = &selection.sandbox else {
         return Ok(None);
     };
     let directory = given.clone().unwrap_or_else(|| root.join(".sandbox"));
-    let ignore = directory.join(".gitignore");
-    let made = fs::create_dir_all(&directory).and_then(|()| match ignore.exists() {
-        true => Ok(()),
-        false => fs::write(&ignore, "*\n"),
+    // One that was there holds more than virtual hosts, perhaps the project.
+    let is_new = !directory.exists();
+    let made = fs::create_dir_all(&directory).and_then(|()| match is_new {
+        true => fs::write(directory.join(".gitignore"), "*\n"),
+        false => Ok(()),
     });
     let failed = |error: std::io::Error| {
         Refusal::Message(format!(

@@ -142,6 +142,12 @@ pub const ALL: &[Function] = &[
         example: "log(to_json(#{ port: 80 }));",
     },
     Function {
+        name: "urlencode",
+        summary: "A text as a part of a URL: all but letters, digits, `-`, `.`, `_` and `~` as `%XX`.",
+        doc: "What it makes of a secret is a secret too.",
+        example: "log(`postgres://shop:${urlencode(\"p@ss/word\")}@db/shop`);",
+    },
+    Function {
         name: "join",
         summary: "The items of a list as one text, with a separator between them.",
         doc: "",

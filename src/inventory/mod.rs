@@ -6,7 +6,7 @@
 
 mod pattern;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -127,6 +127,10 @@ pub struct InventoryError {
 pub struct Inventory {
     hosts: Vec<Host>,
     groups: Vec<Group>,
+    host_indices: HashMap<String, usize>,
+    group_indices: HashMap<String, usize>,
+    /// The groups that name a host or group among their members.
+    parents: HashMap<String, Vec<usize>>,
     overrides: Map<String, Value>,
 }
 
@@ -143,12 +147,14 @@ impl Inventory {
 
     /// The host of this name.
     pub fn host(&self, name: &str) -> Option<&Host> {
-        self.hosts.iter().find(|host| host.name == name)
+        self.host_indices.get(name).map(|index| &self.hosts[*index])
     }
 
     /// The group of this name.
     pub fn group(&self, name: &str) -> Option<&Group> {
-        self.groups.iter().find(|group| group.name == name)
+        self.group_indices
+            .get(name)
+            .map(|index| &self.groups[*index])
     }
 
     /// Sets variables that win over all others.
@@ -165,6 +171,8 @@ impl Inventory {
         if self.host(&host.name).is_some() {
             return Err(InventoryError::taken(&host.name, "host"));
         }
+        self.host_indices
+            .insert(host.name.clone(), self.hosts.len());
         self.hosts.push(host);
         Ok(())
     }
@@ -177,6 +185,11 @@ impl Inventory {
         }
         if self.group(&group.name).is_some() {
             return Err(InventoryError::taken(&group.name, "group"));
+        }
+        let index = self.groups.len();
+        self.group_indices.insert(group.name.clone(), index);
+        for member in &group.members {
+            self.parents.entry(member.clone()).or_default().push(index);
         }
         self.groups.push(group);
         Ok(())
@@ -276,45 +289,41 @@ impl Inventory {
     /// The groups a host is in, wider ones first: `all`, then parents before
     /// the groups they contain, else in the order of declaration.
     pub fn groups_of(&self, host: &str) -> Vec<&Group> {
-        let mut found: Vec<_> = self
-            .groups
-            .iter()
-            .filter(|group| {
-                group.name == ALL || self.members(&group.name).iter().any(|m| m.name == host)
-            })
-            .map(|group| (self.depth(&group.name), group))
+        let all = self.group_indices.get(ALL).copied();
+        let mut indices: BTreeSet<_> = self.levels_above(host).into_iter().flatten().collect();
+        indices.extend(all);
+        let mut found: Vec<_> = indices
+            .into_iter()
+            .map(|index| (self.depth(index), &self.groups[index]))
             .collect();
         found.sort_by_key(|(depth, _)| *depth);
         found.into_iter().map(|(_, group)| group).collect()
     }
 
     /// How many groups a group is nested in; 0 for `all`.
-    fn depth(&self, name: &str) -> usize {
-        if name == ALL {
-            return 0;
+    fn depth(&self, group: usize) -> usize {
+        match self.groups[group].name.as_str() {
+            ALL => 0,
+            name => 1 + self.levels_above(name).len(),
         }
-        let mut level = BTreeSet::from([name]);
-        let mut depth = 1;
+    }
+
+    /// The groups that contain a host or group, but for `all`: those that name
+    /// it as a member, those that name these, and so on.
+    fn levels_above(&self, name: &str) -> Vec<BTreeSet<usize>> {
+        let above = |name: &str| self.parents.get(name).into_iter().flatten().copied();
+        let is_not_all = |index: &usize| self.groups[*index].name != ALL;
+        let mut levels: Vec<BTreeSet<usize>> = Vec::new();
+        let mut level: BTreeSet<_> = above(name).filter(is_not_all).collect();
         // More levels than groups would be a cycle, which is refused elsewhere.
-        while depth <= self.groups.len() {
-            let parents: BTreeSet<_> = self
-                .groups
+        while !level.is_empty() && levels.len() < self.groups.len() {
+            let next = level
                 .iter()
-                .filter(|g| {
-                    g.name != ALL
-                        && g.members
-                            .iter()
-                            .any(|member| level.contains(member.as_str()))
-                })
-                .map(|group| group.name.as_str())
-                .collect();
-            if parents.is_empty() {
-                break;
-            }
-            level = parents;
-            depth += 1;
+                .flat_map(|index| above(&self.groups[*index].name));
+            let next = next.filter(is_not_all).collect();
+            levels.push(std::mem::replace(&mut level, next));
         }
-        depth
+        levels
     }
 
     /// The variables of a host in a play, each from the most specific place

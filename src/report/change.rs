@@ -53,7 +53,13 @@ fn text_lines(name: &str, before: &str, after: &str, paint: Paint) -> Vec<String
     let origin = mark::unknown_origin(after);
     let diff = diff::unified(&mark::show(before), &mark::show(after), paint);
     if diff.is_empty() {
-        return vec![format!("{name}: empty")];
+        let both_are = before.is_empty() && after.is_empty();
+        let what = if both_are {
+            "empty"
+        } else {
+            "changes in what is not shown"
+        };
+        return vec![format!("{name}: {what}")];
     }
     let mut lines = vec![format!("{name}:")];
     lines.extend(diff.into_iter().map(|line| format!("  {line}")));
@@ -256,5 +262,18 @@ mod tests {
     fn a_password_is_not_shown_even_as_a_hash() {
         let shown = shown("password", plain(json!("$6$a")), plain(json!("$6$b")));
         assert_eq!(shown, "password: changes (not shown)");
+    }
+
+    #[test]
+    fn texts_that_only_look_alike_are_not_called_empty() {
+        let text = |text: String| Side::Text(text);
+        let empty = shown("content", Side::Absent, text(String::new()));
+        assert_eq!(empty, "content: empty");
+        let value = text(format!("key = {}\n", mark::secret("db")));
+        let form = text(format!("key = {}\n", mark::secret("db#7")));
+        assert_eq!(
+            shown("content", value, form),
+            "content: changes in what is not shown"
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! What the hosts of a play do for each other: blocks that one runs for all,
 //! and tasks that one's script has another do.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 use veza_agent::outcome::Failure;
@@ -19,6 +19,32 @@ pub struct Company {
     pub hosts: BTreeMap<String, Arc<RunHost>>,
     /// Its `once` blocks.
     pub onces: Onces,
+}
+
+/// A script on its way through a play, on whichever hosts its tasks are.
+pub struct Script {
+    /// The host that it runs for.
+    pub host: String,
+    /// How often it came to each `once`.
+    turns: Mutex<HashMap<Site, usize>>,
+}
+
+impl Script {
+    /// The script of this host.
+    pub fn of(host: &str) -> Self {
+        Self {
+            host: host.to_owned(),
+            turns: Mutex::default(),
+        }
+    }
+
+    /// How often it has come to this place before.
+    fn turn_at(&self, site: &Site) -> usize {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = turns.entry(site.clone()).or_default();
+        *turn += 1;
+        *turn - 1
+    }
 }
 
 impl HostTasks {

@@ -13,7 +13,7 @@ use veza_agent::content::{Content, INLINE_LIMIT, hex};
 use veza_agent::modules::SourceFile;
 use veza_agent::protocol::{PIECE, Request};
 
-use crate::script::project::Found;
+use crate::script::project::{Found, Project};
 use crate::transport::Unreachable;
 
 /// How many bytes of texts travel inside one call. Those of a large directory
@@ -49,7 +49,7 @@ impl Contents {
 
     /// A file, or a directory with all that is in it. Read once: a file that
     /// changes during a run is sent as it was, or not at all.
-    pub fn load(&self, found: &Found, only_inside: bool) -> io::Result<Arc<Vec<SourceFile>>> {
+    pub fn load(&self, project: &Project, found: &Found, only_inside: bool) -> io::Result<Sources> {
         let path = match found {
             Found::Embedded(bytes) => return Ok(Arc::new(vec![self.embedded(bytes)])),
             Found::OnDisk(path) => path,
@@ -63,12 +63,18 @@ impl Contents {
         {
             return Ok(files.clone());
         }
-        let mut files = Vec::new();
+        let files = Vec::new();
         let below = match (path.is_dir() && !only_inside, path.file_name()) {
             (true, Some(name)) => PathBuf::from(name),
             _ => PathBuf::new(),
         };
-        self.collect(path, &below, &mut files)?;
+        let mut tree = Tree {
+            project,
+            open: Vec::new(),
+            files,
+        };
+        self.collect(&mut tree, path, &below)?;
+        let mut files = tree.files;
         keep_inline(&mut files);
         let files = Arc::new(files);
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,26 +88,29 @@ impl Contents {
         }
         SourceFile {
             path: PathBuf::new(),
-            mode: 0o644,
+            mode: Some(0o644),
             content: Some(content),
         }
     }
 
-    fn collect(&self, path: &Path, below: &Path, files: &mut Vec<SourceFile>) -> io::Result<()> {
-        let metadata = fs::metadata(path)?;
+    fn collect(&self, tree: &mut Tree, path: &Path, below: &Path) -> io::Result<()> {
+        // A link may stand anywhere in the tree, and lead anywhere.
+        let real = tree.project.inside(path).map_err(io::Error::other)?;
+        let metadata = fs::metadata(&real)?;
         let mode = metadata.permissions().mode() & 0o7777;
         if !metadata.is_dir() {
-            let content = Some(self.file(path, metadata.len())?);
-            files.push(SourceFile {
+            let content = Some(self.file(&real, metadata.len())?);
+            tree.files.push(SourceFile {
                 path: below.to_owned(),
-                mode,
+                mode: Some(mode),
                 content,
             });
             return Ok(());
         }
-        files.push(SourceFile {
+        tree.enter(path, &real)?;
+        tree.files.push(SourceFile {
             path: below.to_owned(),
-            mode,
+            mode: Some(mode),
             content: None,
         });
         let mut names = fs::read_dir(path)?
@@ -110,7 +119,9 @@ impl Contents {
         names.sort();
         names
             .iter()
-            .try_for_each(|name| self.collect(&path.join(name), &below.join(name), files))
+            .try_for_each(|name| self.collect(tree, &path.join(name), &below.join(name)))?;
+        tree.open.pop();
+        Ok(())
     }
 
     fn file(&self, path: &Path, size: u64) -> io::Result<Content> {
@@ -127,12 +138,9 @@ impl Contents {
         places.insert(sha256.to_owned(), place);
     }
 
-    /// Sends a content in pieces; the receiver checks the digest.
-    pub fn send(
-        &self,
-        sha256: &str,
-        send: &dyn Fn(Request) -> Result<(), Unreachable>,
-    ) -> Result<(), Unreachable> {
+    /// Sends a content in pieces, as long as `send` says that they go through;
+    /// the receiver checks the digest.
+    pub fn send(&self, sha256: &str, send: &dyn Fn(Request) -> bool) -> Result<(), Unreachable> {
         let place = self
             .places
             .lock()
@@ -158,15 +166,38 @@ impl Contents {
                 .read_to_end(&mut bytes)
                 .map_err(cannot)?;
             let last = bytes.len() < PIECE;
-            send(Request::Content {
+            let went = send(Request::Content {
                 sha256: sha256.to_owned(),
                 bytes,
                 last,
-            })?;
-            if last {
+            });
+            if last || !went {
                 return Ok(());
             }
         }
+    }
+}
+
+/// A directory that is being read.
+struct Tree<'a> {
+    project: &'a Project,
+    /// Where the directories really are that it is in, outermost first.
+    open: Vec<PathBuf>,
+    files: Vec<SourceFile>,
+}
+
+impl Tree<'_> {
+    /// Goes into a directory, unless that would have no end.
+    fn enter(&mut self, path: &Path, real: &Path) -> io::Result<()> {
+        if self.open.iter().any(|open| open.starts_with(real)) {
+            let root = self.project.root();
+            return Err(io::Error::other(format!(
+                "{} is a symbolic link to a directory that it is in",
+                path.strip_prefix(root).unwrap_or(path).display()
+            )));
+        }
+        self.open.push(real.to_owned());
+        Ok(())
     }
 }
 
@@ -209,13 +240,14 @@ mod tests {
 
     #[test]
     fn a_directory_is_read_with_its_name_and_without() {
-        let project = tempfile::tempdir().expect("a directory");
-        let tree = project.path().join("tree");
+        let directory = tempfile::tempdir().expect("a directory");
+        let project = Project::around(directory.path()).expect("a project");
+        let tree = project.root().join("tree");
         fs::create_dir(&tree).expect("made");
         fs::write(tree.join("a"), "a").expect("written");
         let contents = Contents::default();
         let names = |only_inside: bool| {
-            let files = contents.load(&Found::OnDisk(tree.clone()), only_inside);
+            let files = contents.load(&project, &Found::OnDisk(tree.clone()), only_inside);
             let files = files.expect("loads");
             files
                 .iter()

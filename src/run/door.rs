@@ -8,14 +8,12 @@ use veza_agent::mark;
 use veza_agent::outcome::{Failure, Outcome};
 use veza_agent::protocol::Request;
 
-use super::Shared;
 use super::host::RunHost;
 use super::session::{Answer, Session};
-use super::tasks::lose;
+use super::shared::Shared;
 use crate::report::event::Mode;
 use crate::script::RESOURCE;
 use crate::script::tasks::{Door, Stop};
-use crate::transport::Unreachable;
 
 /// The door to one host, for one call of a module.
 pub struct HostDoor {
@@ -42,10 +40,6 @@ impl HostDoor {
         self.later.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lost(&self, why: Unreachable) -> Stop {
-        lose(&self.shared, &self.host, why)
-    }
-
     /// Whether effects are only recorded.
     fn is_dry(&self) -> bool {
         let options = &self.shared.options;
@@ -56,8 +50,10 @@ impl HostDoor {
         let (Request::Door { id, .. } | Request::Records { id }) = request else {
             return Err(Stop::Cancelled);
         };
-        self.session.send(request).map_err(|why| self.lost(why))?;
-        self.session.answer(*id).map_err(|why| self.lost(why))
+        self.session
+            .send(request)
+            .map_err(|why| self.host.lose(why))?;
+        self.session.answer(*id).map_err(|why| self.host.lose(why))
     }
 
     /// Notes a command that was recorded without what it does.

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
 use veza_agent::outcome::{Failure, HostState};
-use veza_agent::protocol::{Request, World};
+use veza_agent::protocol::{Request, World, check_size};
 
-use super::Shared;
 use super::session::{Heard, Session, hello};
+use super::shared::Shared;
 use super::turn::Turn;
 use crate::inventory::{Escalation, Host};
 use crate::play::Play;
@@ -82,13 +82,22 @@ impl RunHost {
         self.lock_lost().clone()
     }
 
-    /// Takes the host out of the run because it is lost; whether that is news.
-    pub fn lose(&self, reason: &str) -> bool {
+    /// Takes the host out of the run because it is lost, and says so once.
+    pub fn lose(&self, why: Unreachable) -> Stop {
+        if self.shared.is_cancelled() {
+            return Stop::Cancelled;
+        }
         self.leave();
         let mut lost = self.lock_lost();
-        let is_news = lost.is_none();
-        lost.get_or_insert_with(|| reason.to_owned());
-        is_news
+        if lost.is_none() {
+            *lost = Some(why.reason.clone());
+            self.shared.send(Event::HostLost {
+                host: self.host.name.clone(),
+                reason: why.reason,
+                hint: why.hint,
+            });
+        }
+        Stop::HostLost
     }
 
     fn lock_lost(&self) -> MutexGuard<'_, Option<String>> {
@@ -112,8 +121,10 @@ impl RunHost {
     }
 
     /// Tells an agent the secrets that it needs for a call and does not know
-    /// yet. A virtual host is told none: its files hold marks.
+    /// yet. A virtual host is told none: its files hold marks. A call that
+    /// cannot be sent is refused here, while nothing has begun.
     pub fn entrust(&self, session: &Session, arguments: &Value) -> Result<(), Failure> {
+        check_size(arguments)?;
         if self.shared.options.sandbox.is_some() {
             return Ok(());
         }
@@ -269,7 +280,7 @@ impl RunHost {
                 listener: Box::new(listener),
             },
         )?;
-        shared.cancellers().push(session.canceller());
+        shared.stop_with_run(session.canceller());
         shared.send(Event::HostConnected {
             host: self.host.name.clone(),
         });

@@ -89,7 +89,7 @@ impl Preparation {
     fn file_of(&self, text: &str) -> Result<SourceFile, Unprepared> {
         Ok(SourceFile {
             content: Some(self.content(text)?),
-            mode: 0o644,
+            mode: Some(0o644),
             path: Default::default(),
         })
     }
@@ -118,7 +118,7 @@ impl Preparation {
         let (id, found) = project
             .source(SourceKind::File, plain, &call.site.file)
             .map_err(not_found)?;
-        let files = self.contents.load(&found, name.ends_with('/'));
+        let files = self.contents.load(project, &found, name.ends_with('/'));
         let files = files.map_err(|error| Failure::new(format!("cannot read {id}: {error}")))?;
         Ok(files.to_vec())
     }

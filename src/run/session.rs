@@ -2,7 +2,8 @@
 //! kept until somebody asks for them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufReader, Write};
+use std::io::{self, BufReader, Write};
+use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -27,6 +28,9 @@ const HELLO: Duration = Duration::from_secs(30);
 
 /// How long a handing over of a dry run's records may take.
 const HANDOVER: Duration = Duration::from_secs(60);
+
+/// How long an agent may take to take a goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// What became of a call.
 #[derive(Debug)]
@@ -160,9 +164,17 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // An agent that is gone already needs no goodbye.
-        let _ = self.send(&Request::Bye);
-        self.line.hang_up();
+        let (said, heard) = mpsc::channel::<()>();
+        let line = self.line.clone();
+        aside(move || {
+            // An agent that is gone already needs no goodbye.
+            let _ = line.write(&Request::Bye);
+            line.hang_up();
+            drop(said);
+        });
+        // One that takes nothing any more is left without: the end of the
+        // transport ends the writing, too.
+        let _ = heard.recv_timeout(GOODBYE);
         drop(
             self.transport
                 .get_mut()
@@ -181,11 +193,27 @@ impl Drop for Session {
 pub struct Canceller(Arc<Line>);
 
 impl Canceller {
-    /// Ends the running task and drops those that wait.
+    /// Ends the running task and drops those that wait. Does not wait itself:
+    /// an agent that takes nothing any more would keep others from being told.
     pub fn cancel(&self) {
-        // An agent that is gone does nothing any more.
-        let _ = self.0.send(&Request::Cancel);
+        let line = self.0.clone();
+        aside(move || {
+            // An agent that is gone does nothing any more.
+            let _ = line.write(&Request::Cancel);
+        });
     }
+}
+
+fn encoded(request: &Request) -> io::Result<Vec<u8>> {
+    let mut frame = Vec::new();
+    write_frame(&mut frame, request).map_err(io::Error::other)?;
+    Ok(frame)
+}
+
+/// Does on a thread of its own what may wait for long.
+fn aside(work: impl FnOnce() + Send + 'static) {
+    // Where no thread is to be had it is left out: whoever asks must not wait.
+    let _ = thread::Builder::new().name("aside".into()).spawn(work);
 }
 
 struct Line {
@@ -225,20 +253,25 @@ impl Line {
     }
 
     fn send(&self, request: &Request) -> Result<(), Unreachable> {
-        let mut frame = Vec::new();
-        write_frame(&mut frame, request)
+        let frame = encoded(request)
             .map_err(|error| Unreachable::new(format!("cannot send a request: {error}")))?;
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = match writer.as_mut() {
-            Some(writer) => writer.write_all(&frame),
-            None => Err(std::io::ErrorKind::BrokenPipe.into()),
-        };
-        drop(writer);
-        written.map_err(|error| {
+        self.put(&frame).map_err(|error| {
             // The reading side usually knows more about why.
             let ended = self.wait(Duration::from_secs(5), |_| None::<()>).err();
             ended.unwrap_or_else(|| Unreachable::new(format!("the connection broke: {error}")))
         })
+    }
+
+    fn write(&self, request: &Request) -> io::Result<()> {
+        self.put(&encoded(request)?)
+    }
+
+    fn put(&self, frame: &[u8]) -> io::Result<()> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        match writer.as_mut() {
+            Some(writer) => writer.write_all(frame),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
     }
 
     fn hang_up(&self) {
@@ -315,14 +348,22 @@ impl Line {
                     Err(ended) => return ended,
                 },
                 Reply::Want { sha256 } => {
-                    if let Err(error) = contents.send(&sha256, &|piece| self.send(&piece)) {
+                    // A connection that is broken shows when the next reply is read.
+                    let sent = contents.send(&sha256, &|piece| self.write(&piece).is_ok());
+                    if let Err(error) = sent {
                         return Ended::Refused(error);
                     }
                 }
                 Reply::Refused { reason, hint } => {
                     return Ended::Refused(Unreachable { reason, hint });
                 }
-                other => self.keep(other),
+                Reply::Answer { id, answer } => match self.cleared(answer, &heard) {
+                    Ok(answer) => self.keep(Reply::Answer { id, answer }),
+                    Err(ended) => return ended,
+                },
+                // The one has no text, and the other goes back to the host it
+                // comes from; what it shows of it comes with an outcome.
+                reply @ (Reply::Dropped { .. } | Reply::Pending(_)) => self.keep(reply),
             }
         }
     }
@@ -413,5 +454,120 @@ fn lost(ended: &Ended, stderr: &str) -> Unreachable {
         "" => Unreachable::new(error)
             .hint("Was it killed, or did the host go down? Run again: what was done stays done."),
         said => Unreachable::new(format!("{error}; it said: {said}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{PipeReader, PipeWriter, pipe};
+
+    use serde_json::json;
+    use veza_agent::mark;
+
+    use super::*;
+    use crate::secrets::Keys;
+    use crate::transport::Ending;
+
+    /// The way to an agent whose pipe is there already.
+    struct Way {
+        _agent: (PipeReader, PipeWriter),
+    }
+
+    impl Transport for Way {
+        fn open(&mut self, _: &str) -> Result<Pipe, Unreachable> {
+            Err(Unreachable::new("there is no other way"))
+        }
+
+        fn name(&self) -> &str {
+            "way"
+        }
+    }
+
+    /// A conversation with an agent that says this, whatever it is asked, and
+    /// takes nothing.
+    fn hearing(replies: &[Reply], secrets: Arc<Secrets>) -> Session {
+        let (requests, input) = pipe().expect("a pipe");
+        let (output, mut says) = pipe().expect("a pipe");
+        let ready = Reply::Ready {
+            version: VERSION,
+            facts: json!({}),
+        };
+        for reply in std::iter::once(&ready).chain(replies) {
+            write_frame(&mut says, reply).expect("it fits into the pipe");
+        }
+        let pipe = Pipe {
+            input,
+            output,
+            ending: Ending::default(),
+        };
+        let heard = Heard {
+            secrets,
+            trusted: false,
+            listener: Box::new(|_, _, _| {}),
+        };
+        let way = Way {
+            _agent: (requests, says),
+        };
+        Session::begin(Box::new(way), pipe, Arc::default(), heard).expect("it says hello")
+    }
+
+    fn secrets() -> Arc<Secrets> {
+        let secrets = Secrets::default();
+        secrets.unlock(&Keys::default()).expect("there is no file");
+        secrets.conceal("other", "9876543210").expect("long enough");
+        Arc::new(secrets)
+    }
+
+    #[test]
+    fn what_a_host_tells_a_module_names_no_secret_that_it_was_not_given() {
+        let told = json!({
+            "content": mark::secret("other"),
+            (mark::secret("other")): 1,
+        });
+        let failed = Failure::new(format!("no {}", mark::secret("other")));
+        let replies = [
+            Reply::Answer {
+                id: 1,
+                answer: Ok(told),
+            },
+            Reply::Answer {
+                id: 2,
+                answer: Err(failed),
+            },
+        ];
+        let session = hearing(&replies, secrets());
+        let Ok(Answer::Told(Ok(told))) = session.answer(1) else {
+            panic!("no answer");
+        };
+        let text = told.to_string();
+        assert!(text.contains("(secret other)"), "{text}");
+        let keys = told.as_object().expect("a map").keys();
+        assert!(keys.clone().all(|key| !mark::has_secret(key)), "{text}");
+        let Ok(Answer::Told(Err(failure))) = session.answer(2) else {
+            panic!("no answer");
+        };
+        assert_eq!(failure.message, "no (secret other)");
+    }
+
+    #[test]
+    fn an_agent_that_takes_nothing_is_left_all_the_same() {
+        let session = hearing(&[], Arc::default());
+        let line = session.line.clone();
+        let sending = thread::spawn(move || {
+            let piece = Request::Content {
+                sha256: String::new(),
+                bytes: vec![0; 1 << 20],
+                last: true,
+            };
+            line.write(&piece)
+        });
+        while session.line.writer.try_lock().is_ok() {
+            thread::yield_now();
+        }
+        // Each of the two would wait for ever behind the piece.
+        session.canceller().cancel();
+        drop(session);
+        let sent = sending.join().expect("it does not panic");
+        assert!(sent.is_err(), "nobody was there to take it");
     }
 }

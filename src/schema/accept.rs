@@ -35,7 +35,7 @@ pub(super) fn accepts<P>(kind: &Kind, shape: &Shape<P>) -> bool {
             (0..=0o7777).contains(value) && !looks_octal_but_is_not(*value, *plain)
         }
         (Kind::Pattern, Shape::Text(Some(text))) => Pattern::new(text).is_ok(),
-        (Kind::Duration, Shape::Integer { value, .. }) => *value >= 0,
+        (Kind::Duration, Shape::Integer { value, .. }) => u32::try_from(*value).is_ok(),
         (Kind::Duration, Shape::Text(Some(text))) => is_duration(text),
         (Kind::Hosts(min), Shape::Integer { value, .. }) => value >= min,
         (Kind::Hosts(min), Shape::Text(Some(text))) => {
@@ -135,5 +135,27 @@ pub(super) fn suggestion<P>(kind: &Kind, shape: &Shape<P>) -> Option<String> {
         }
         (Kind::List(_), Shape::Text(Some(text))) => Some(format!("write [\"{text}\"]")),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_one_that_can_be_waited_for() {
+        let whole = |value| Shape::<()>::Integer { value, plain: true };
+        let text = |text: &str| Shape::Text(Some(text.to_owned()));
+        for (shape, fits) in [
+            (whole(0), true),
+            (whole(86_400), true),
+            (whole(-1), false),
+            (whole(i64::MAX), false),
+            (text("90d"), true),
+            (text("99999999999s"), false),
+            (text("soon"), false),
+        ] {
+            assert_eq!(accepts(&Kind::Duration, &shape), fits, "{shape:?}");
+        }
     }
 }

@@ -43,6 +43,7 @@ pub(super) fn register(engine: &mut Engine) {
     engine.register_fn("handler", handler);
     engine.register_fn("flush_handlers", flush_handlers);
     engine.register_fn("is_known", |value: Dynamic| is_known(&value));
+    engine.register_fn("urlencode", urlencode);
     engine.register_fn("to_json", to_json);
     // Rhai's own for maps knows nothing of marks.
     engine.register_fn("to_json", |context: NativeCallContext, map: &mut Map| {
@@ -266,6 +267,16 @@ fn flush_handlers(context: NativeCallContext) -> Result<(), Failed> {
         .tasks
         .flush_handlers(site(&context, &running.library));
     done.map_err(|stop| context::stop(&context, &running, stop))
+}
+
+fn urlencode(context: NativeCallContext, text: Dynamic) -> Result<Dynamic, Failed> {
+    let Some(text) = marked::text(&text) else {
+        return Err(format!("urlencode takes a text, not a {}", text.type_name()).into());
+    };
+    match library(&context)?.secrets.urlencode(&text) {
+        Ok(text) => Ok(value::from_text(&text)),
+        Err(failure) => Err(secret::told(&context, failure.into())),
+    }
 }
 
 fn to_json(context: NativeCallContext, value: Dynamic) -> Result<Dynamic, Failed> {

@@ -81,12 +81,19 @@ impl Project {
                 .and_then(|name| STDLIB.get_file(name));
             return Ok(embedded.map(|file| Found::Embedded(file.contents())));
         }
-        let real =
-            std::fs::canonicalize(&path).map_err(|error| format!("cannot read {id}: {error}"))?;
+        self.inside(&path)?;
+        Ok(Some(Found::OnDisk(path)))
+    }
+
+    /// Where a path of the project really is: inside it.
+    pub fn inside(&self, path: &Path) -> Result<PathBuf, String> {
+        let shown = path.strip_prefix(&self.root).unwrap_or(path).display();
+        let real = std::fs::canonicalize(path);
+        let real = real.map_err(|error| format!("cannot read {shown}: {error}"))?;
         match real.starts_with(&self.root) {
-            true => Ok(Some(Found::OnDisk(path))),
+            true => Ok(real),
             false => Err(format!(
-                "{id} is a symbolic link that leads out of the project"
+                "{shown} is a symbolic link that leads out of the project"
             )),
         }
     }

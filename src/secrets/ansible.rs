@@ -2,6 +2,8 @@
 //! files it has: whole files of variables, and `!vault` values within plain
 //! ones. Nothing is written in this format.
 
+use std::collections::BTreeSet;
+
 use aes::Aes256;
 use aes::cipher::{KeyIvInit, StreamCipher};
 use hmac::{Hmac, KeyInit, Mac};
@@ -45,6 +47,7 @@ pub fn variables(text: &str, password: &str) -> Result<Vec<(String, Clear)>, Tro
         password,
         whole,
         found: Vec::new(),
+        anchors: BTreeSet::new(),
     };
     reader.read()?;
     Ok(reader.found)
@@ -62,6 +65,7 @@ pub fn names(text: &str) -> Result<Vec<String>, Trouble> {
         password: "",
         whole: false,
         found: Vec::new(),
+        anchors: BTreeSet::new(),
     };
     reader.walk(&mut |name, _, encrypted| {
         if encrypted {
@@ -134,6 +138,8 @@ struct Reader<'t> {
     /// Whether all values are secrets, or only those marked so.
     whole: bool,
     found: Vec<(String, Clear)>,
+    /// The anchors behind which secrets stand.
+    anchors: BTreeSet<usize>,
 }
 
 impl<'t> Reader<'t> {
@@ -161,7 +167,7 @@ impl<'t> Reader<'t> {
                 | Event::DocumentStart(_)
                 | Event::DocumentEnd
                 | Event::Nothing => {}
-                event => self.node(event, "", 0, told)?,
+                event => drop(self.node(event, "", 0, told)?),
             }
         }
     }
@@ -179,46 +185,59 @@ impl<'t> Reader<'t> {
         }
     }
 
+    /// Tells of a value and all within it; whether there is a secret among
+    /// them.
     fn node(
         &mut self,
         event: Event<'t>,
         name: &str,
         depth: usize,
         told: Told,
-    ) -> Result<(), Trouble> {
+    ) -> Result<bool, Trouble> {
         if depth > DEEPEST {
             return Err(Trouble::new("the YAML is nested too deeply"));
         }
-        match event {
-            Event::Scalar(text, _, _, tag) => {
+        let mut secret = false;
+        let anchor = match event {
+            Event::Scalar(text, _, anchor, tag) => {
                 let encrypted = tag.is_some_and(|tag| tag.suffix.starts_with("vault"));
-                if name.is_empty() {
-                    return Ok(());
+                secret = encrypted || self.whole;
+                if !name.is_empty() {
+                    told(name, &text, encrypted)?;
                 }
-                told(name, &text, encrypted)
+                anchor
             }
-            Event::SequenceStart(..) => {
+            Event::SequenceStart(anchor, _) => {
                 for number in 0.. {
                     match self.next()? {
                         Event::SequenceEnd => break,
                         event => {
-                            self.node(event, &within(name, &number.to_string()), depth + 1, told)?
+                            let name = within(name, &number.to_string());
+                            secret |= self.node(event, &name, depth + 1, told)?;
                         }
                     }
                 }
-                Ok(())
+                anchor
             }
-            Event::MappingStart(..) => loop {
+            Event::MappingStart(anchor, _) => loop {
                 let key = match self.next()? {
-                    Event::MappingEnd => return Ok(()),
+                    Event::MappingEnd => break anchor,
                     Event::Scalar(text, ..) => text.into_owned(),
                     _ => return Err(Trouble::new("a key in the YAML is no text")),
                 };
                 let event = self.next()?;
-                self.node(event, &within(name, &key), depth + 1, told)?;
+                secret |= self.node(event, &within(name, &key), depth + 1, told)?;
             },
-            _ => Ok(()),
+            Event::Alias(anchor) if self.anchors.contains(&anchor) => {
+                let trouble = Trouble::new(format!("{name} is an alias of a secret"));
+                return Err(trouble.help("Aliases are not followed: write the value there, too."));
+            }
+            _ => return Ok(false),
+        };
+        if secret && anchor > 0 {
+            self.anchors.insert(anchor);
         }
+        Ok(secret)
     }
 }
 
@@ -293,5 +312,19 @@ mod tests {
             prop_assert!(decrypt(&vault, "x").is_err());
             prop_assert!(decrypt(&text, "x").is_err());
         }
+    }
+
+    #[test]
+    fn an_alias_is_refused_rather_than_passed_over() {
+        for text in [
+            "a: &x !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  00\nb: *x\n",
+            "base: &x\n  k: !vault v\nother:\n  <<: *x\n",
+            "list: [&x !vault v, *x]\n",
+        ] {
+            let trouble = names(text).expect_err(text);
+            assert!(trouble.message.contains("alias"), "{trouble:?}");
+        }
+        let fine = "a: &x { k: plain }\nb: *x\nc: !vault v\n";
+        assert_eq!(names(fine).expect("no secret has an alias"), ["c"]);
     }
 }

@@ -161,19 +161,16 @@ impl Identities {
             ssh::Identity::Unencrypted(_) => self.open.push(Box::new(key)),
             ssh::Identity::Encrypted(ref encrypted) => {
                 let encrypted = encrypted.clone();
-                let recipient = ssh::Recipient::try_from(key)
-                    .map(|recipient| recipient.to_string())
-                    .unwrap_or_default();
+                // Nobody is asked for the passphrase of a key of no use.
+                let recipient = ssh::Recipient::try_from(key);
+                let recipient = recipient.map_err(|_| cannot_decrypt(path))?;
                 self.locked.push(Locked {
                     path: path.to_owned(),
-                    recipient,
+                    recipient: recipient.to_string(),
                     key: encrypted,
                 });
             }
-            ssh::Identity::Unsupported(_) => {
-                return Err(Trouble::new(format!("{shown} is a key that cannot decrypt"))
-                    .help("Use an ed25519 or RSA key in the format of OpenSSH, or one that `age-keygen` makes."));
-            }
+            ssh::Identity::Unsupported(_) => return Err(cannot_decrypt(path)),
         }
         Ok(())
     }
@@ -224,6 +221,12 @@ impl Identities {
             .collect();
         places.join(", ")
     }
+}
+
+fn cannot_decrypt(path: &Path) -> Trouble {
+    let trouble = Trouble::new(format!("{} is a key that cannot decrypt", path.display()));
+    trouble
+        .help("Use an ed25519 or RSA key in the format of OpenSSH, or one that `age-keygen` makes.")
 }
 
 /// Where keys are: those of SSH, and one of age for this program.

@@ -355,29 +355,49 @@ impl Secrets {
         if !mark::has_secret(text) {
             return Ok(None);
         }
-        let mut escaped = String::new();
+        let json = |text: &str| {
+            let quoted = Value::from(text).to_string();
+            quoted[1..quoted.len() - 1].to_owned()
+        };
+        // What is around the secrets is escaped with the whole value.
+        self.encoded("to_json", text, str::to_owned, json).map(Some)
+    }
+
+    /// A text as a part of a URL, whose own characters have no meaning there.
+    /// A secret that has any of those is given in its encoded form.
+    ///
+    /// # Errors
+    /// When a secret cannot be hidden.
+    pub fn urlencode(&self, text: &str) -> Result<String, Failure> {
+        let percent = |text: &str| crate::template::percent(text, "");
+        self.encoded("urlencode", text, percent, percent)
+    }
+
+    /// A text with its plain pieces and the values of its secrets encoded.
+    fn encoded(
+        &self,
+        how: &str,
+        text: &str,
+        plain: impl Fn(&str) -> String,
+        secret: impl Fn(&str) -> String,
+    ) -> Result<String, Failure> {
+        let mut encoded = String::new();
         for piece in mark::pieces(text) {
             match piece {
-                Piece::Text(text) => escaped.push_str(text),
+                Piece::Text(text) => encoded.push_str(&plain(text)),
                 Piece::Secret(name) => {
                     let marked = mark::secret(name);
-                    let json = |text: &str| {
-                        let quoted = Value::from(text).to_string();
-                        quoted[1..quoted.len() - 1].to_owned()
-                    };
-                    let plain = self
-                        .clear(&marked)
-                        .is_none_or(|clear| json(&clear) == **clear);
-                    escaped.push_str(&match plain {
+                    let same = |clear: Zeroizing<String>| secret(&clear) == **clear;
+                    encoded.push_str(&match self.clear(&marked).is_none_or(same) {
                         true => marked,
-                        false => self.transform("to_json", &marked, json)?,
+                        false => self.transform(how, &marked, &secret)?,
                     });
                 }
-                Piece::Unknown(origin) => escaped.push_str(&mark::unknown(origin)),
-                Piece::Hidden => escaped.push_str(&mark::hidden()),
+                Piece::Unknown(origin) => encoded.push_str(&mark::unknown(origin)),
+                Piece::Hidden => encoded.push_str(&mark::hidden()),
             }
         }
-        Ok(Some(escaped))
+        Ok(encoded)
     }
 
     /// The values a host needs for a request, by name.
@@ -586,6 +606,16 @@ mod tests {
         let read: Value = serde_json::from_str(&clear).expect("it is JSON");
         assert_eq!(read, json!({ "a": "hunter2!", "b": ["hunter\"2\""] }));
         assert!(text.contains(&mark::secret("plain")), "{text}");
+    }
+
+    #[test]
+    fn a_url_takes_the_encoded_form() {
+        let secrets = open(&[("plain", "hunter2"), ("marks", "p@ss/w%rd:?#")]);
+        let text = format!("a/ä{}{}", mark::secret("plain"), mark::secret("marks"));
+        let encoded = secrets.urlencode(&text).expect("encoded");
+        assert!(encoded.contains(&mark::secret("plain")), "{encoded}");
+        let clear = secrets.clear(&encoded).expect("known");
+        assert_eq!(*clear, "a%2F%C3%A4hunter2p%40ss%2Fw%25rd%3A%3F%23");
     }
 
     #[test]

@@ -91,6 +91,7 @@ mod yaml_read;
 mod yaml_scalar;
 mod yaml_write;
 
+pub use builtins::percent;
 pub use error::TemplateError;
 
 use library::{Library, MAIN, Prepared};

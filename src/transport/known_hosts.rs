@@ -135,8 +135,20 @@ pub fn name(address: &str, port: u16) -> String {
     }
 }
 
+/// Whether a text is a public key, as type and key, and nothing else: what a
+/// host says of a server must not become a line of another one.
+pub fn is_key(text: &str) -> bool {
+    let Some((named_type, key)) = text.split_once(' ') else {
+        return false;
+    };
+    // Whatever else it held, the key written anew would not be the same.
+    STANDARD.decode(key).is_ok_and(|blob| {
+        !blob.is_empty() && key_type(&blob) == named_type && STANDARD.encode(&blob) == key
+    })
+}
+
 /// The lines that say that these are a server's keys, each given as type and
-/// key.
+/// key (see [`is_key`]).
 pub fn lines(address: &str, port: u16, keys: &[String]) -> String {
     let name = name(address, port);
     keys.iter().map(|key| format!("{name} {key}\n")).collect()
@@ -432,6 +444,26 @@ mod tests {
             known.add(Path::new("known"), &text);
             known.judge("[x]", 22, &text);
             known.judge("x", 2, &ed);
+        }
+    }
+
+    #[test]
+    fn a_key_is_its_type_and_itself_and_nothing_else() {
+        let good = format!("ssh-ed25519 {}", STANDARD.encode(key("ssh-ed25519", 1)));
+        assert!(is_key(&good));
+        for bad in [
+            &format!("{good}\nweb9 {good}"),
+            &format!("{good} comment"),
+            &format!("@revoked {good}"),
+            "ssh-ed25519",
+            "ssh-ed25519 nonsense",
+            &good.replace("ed25519", "rsa"),
+            &good.replace(' ', "  "),
+            &good.replace(' ', "\t"),
+            "",
+            " ",
+        ] {
+            assert!(!is_key(bad), "{bad:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Bad input: everything wrong is told at once, with its place, before any
 //! host is touched.
 
-use crate::{project, sandbox, three_hosts};
+use crate::{project, sandbox, support, three_hosts};
 
 const ROLE: &str = r#"
 const OPTIONS = options(#{ port: port().or(80).doc("Where it listens.") });
@@ -152,4 +152,56 @@ fn a_module_argument_that_only_the_host_can_refuse_names_the_argument() {
     let said = sandbox(&project, &[]);
     assert!([1, 3].contains(&said.code), "{}", said.code);
     said.says("relative/path").says("absolute");
+}
+
+#[test]
+fn no_link_leads_out_of_the_project() {
+    let outside = tempfile::tempdir().expect("a directory can be made");
+    std::fs::write(outside.path().join("key"), "what is not yours").expect("written");
+    let link = |project: &support::TestProject, to: &std::path::Path, at: &str| {
+        std::os::unix::fs::symlink(to, project.root().join(at)).expect("linked");
+    };
+    let play = r#"host("web", #{ connection: local() });
+        play("p", "web", || { copy("/srv/tree", #{ src: "tree/" }); });"#;
+    for at in ["files/tree/key", "files/tree/sub/key"] {
+        let project = project(play);
+        project.write("files/tree/sub/plain", "plain");
+        link(&project, &outside.path().join("key"), at);
+        let said = sandbox(&project, &["--check"]).ended_with(3);
+        said.says(&format!(
+            "{at} is a symbolic link that leads out of the project"
+        ));
+        assert!(!said.out.contains("what is not yours"), "{}", said.out);
+    }
+    let project = project(play);
+    project.write("files/tree/plain", "plain");
+    link(&project, outside.path(), "files/tree/all");
+    sandbox(&project, &["--check"])
+        .ended_with(3)
+        .says("leads out of the project");
+    std::fs::remove_file(project.root().join("files/tree/all")).expect("removed");
+    project.write("common/shared", "shared");
+    link(
+        &project,
+        std::path::Path::new("../../common"),
+        "files/tree/all",
+    );
+    sandbox(&project, &[]).ended_with(0);
+    assert_eq!(project.host_file("web", "/srv/tree/all/shared"), "shared");
+    link(&project, std::path::Path::new(".."), "files/tree/up");
+    sandbox(&project, &["--check"])
+        .ended_with(3)
+        .says("files/tree/up is a symbolic link to a directory that it is in");
+}
+
+#[test]
+fn a_directory_that_was_there_is_not_hidden_from_git() {
+    let project = three_hosts(r#"play("p", "web1", || { log("x"); });"#);
+    project
+        .run(&["play.rhai", "--sandbox=.", "--check"])
+        .ended_with(0);
+    assert!(!project.root().join(".gitignore").exists());
+    sandbox(&project, &[]).ended_with(0);
+    let ignore = project.root().join(".sandbox/.gitignore");
+    assert_eq!(std::fs::read_to_string(ignore).expect("there"), "*\n");
 }

@@ -259,8 +259,8 @@ pub fn octal(mode: u32) -> String {
 pub struct SourceFile {
     /// The path below the destination; empty for a single file.
     pub path: PathBuf,
-    /// Permission bits it has on the controller.
-    pub mode: u32,
+    /// Permission bits it has where it comes from, if it says so.
+    pub mode: Option<u32>,
     /// What it holds; none for a directory.
     pub content: Option<Content>,
 }

@@ -15,7 +15,7 @@ use crate::mark;
 use crate::module::{Module, Result};
 use crate::outcome::Failure;
 use crate::state::{Diff, State};
-use crate::system::{FileKind, Found, System};
+use crate::system::{FileKind, Found, Stat, System};
 
 /// Copies a file, a directory or a text to the host.
 ///
@@ -71,6 +71,10 @@ pub struct Copy {
     remote: OnceCell<Vec<SourceFile>>,
 }
 
+/// How deep a tree may be. In a dry run a directory that is still to be made
+/// has no identity to know it by.
+const DEEPEST: usize = 128;
+
 fn yes() -> bool {
     true
 }
@@ -92,7 +96,7 @@ impl Copy {
             _ => PathBuf::new(),
         };
         let mut files = Vec::new();
-        collect(&path, &below, system, &mut files)?;
+        collect(&path, &below, system, &mut Vec::new(), &mut files)?;
         Ok(files)
     }
 
@@ -138,19 +142,23 @@ impl Module for Copy {
     }
 }
 
-/// A file of the host, or a directory with all that is in it.
+/// A file of the host, or a directory with all that is in it. Links are
+/// followed, so a directory may turn up in one that it holds: `above` are those
+/// on the way.
 fn collect(
     path: &Path,
     below: &Path,
     system: &dyn System,
+    above: &mut Vec<Stat>,
     files: &mut Vec<SourceFile>,
 ) -> Result<()> {
     let path = place::follow(system, path)?;
     let stat = system.stat(&path)?.present();
-    let is_directory = matches!(&stat, Some(stat) if stat.kind == FileKind::Directory);
-    let content = match is_directory {
-        true => None,
-        false => Some(match system.content(&path)? {
+    let mode = stat.as_ref().map(|stat| stat.mode);
+    let directory = stat.filter(|stat| stat.kind == FileKind::Directory);
+    let content = match directory {
+        Some(_) => None,
+        None => Some(match system.content(&path)? {
             Found::Present(content) => content,
             Found::Unknown(origin) => Content::of(mark::unknown(&origin).as_bytes()),
             Found::Absent => {
@@ -160,26 +168,78 @@ fn collect(
     };
     files.push(SourceFile {
         path: below.to_owned(),
-        mode: stat.map_or(0o644, |stat| stat.mode),
+        mode,
         content,
     });
-    if !is_directory {
+    let Some(directory) = directory else {
         return Ok(());
+    };
+    let is_it = |known: &Stat| known.identity.is_some() && known.identity == directory.identity;
+    if above.iter().any(is_it) || above.len() == DEEPEST {
+        return Err(
+            Failure::new(format!("{} is in itself, by a link", path.display()))
+                .hint("Remove the link, or copy what is wanted piece by piece."),
+        );
     }
-    system
-        .list(&path)?
-        .iter()
-        .try_for_each(|name| collect(&path.join(name), &below.join(name), system, files))
+    above.push(directory);
+    for name in system.list(&path)? {
+        collect(&path.join(&name), &below.join(&name), system, above, files)?;
+    }
+    above.pop();
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use serde_json::json;
 
-    use crate::modules::testing::{call, changes_once, host, text, write};
+    use crate::effect::{Attributes, Effect};
+    use crate::modules::testing::{RealHost, call, changes_once, host, text, write};
     use crate::outcome::Verdict;
-    use crate::system::Reads;
     use crate::system::overlay::Pending;
+    use crate::system::{Reads, System};
+
+    #[test]
+    fn a_tree_that_holds_itself_is_refused() {
+        let real = RealHost::new();
+        let mut live = real.live();
+        let mut virtual_host = host(Pending::default());
+        let hosts: [&mut dyn System; 2] = [&mut live, &mut virtual_host];
+        for (host, at) in hosts
+            .into_iter()
+            .zip([real.at("from"), "/srv/from".to_owned()])
+        {
+            let mut make = |effect| host.perform(effect).map(drop).expect("made");
+            for path in [&at, &format!("{at}/a")] {
+                let (path, attributes) = (path.into(), Attributes::default());
+                make(Effect::MakeDirectory { path, attributes });
+            }
+            let (path, target) = (Path::new(&at).join("a/loop"), "..".into());
+            make(Effect::Link { path, target });
+            let call = json!({ "src": at, "dest": format!("{at}2"), "remote_src": true });
+            let outcome = (super::super::find("copy").unwrap().call)(call, host);
+            let failure = outcome.failure.expect("a failure");
+            assert!(failure.message.contains("is in itself"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn directories_that_are_there_get_their_owner() {
+        let mut host = host(Pending::default());
+        write(&mut host, "/srv/from/app/x", "x");
+        write(&mut host, "/srv/to/app/own", "x");
+        let owned = json!({
+            "src": "/srv/from/", "dest": "/srv/to", "remote_src": true, "owner": "daemon",
+        });
+        changes_once(&mut host, "copy", owned);
+        let owner = |path: &str| host.stat(path.as_ref()).unwrap().present().unwrap().owner;
+        assert_eq!(owner("/srv/to/app"), "daemon");
+        assert_eq!(owner("/srv/to/app/x"), "daemon");
+        // The destination is not part of what is copied.
+        assert_eq!(owner("/srv/to"), "root");
+    }
 
     #[test]
     fn a_directory_of_the_host_is_copied_with_or_without_its_name() {

@@ -200,17 +200,7 @@ impl File {
         if let (true, Found::Present(stat)) = (asked, system.stat(&self.subject(system)?)?) {
             self.set_attributes(&mut state, &stat, system)?;
         }
-        match system.stat(&self.path)? {
-            Found::Absent => state.set("state", "absent"),
-            Found::Unknown(origin) => {
-                state.set_unknown("state", origin.clone());
-                state.set_unknown("src", origin);
-            }
-            Found::Present(stat) => {
-                state.set("state", stat.kind.name());
-                state.set_some("src", shown(stat.target.as_deref()));
-            }
-        }
+        state.merge("", place::found_link(&self.path, system)?);
         Ok(state)
     }
 
@@ -443,6 +433,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "the test is what makes them")]
     fn a_file_that_is_only_planned_is_no_hard_link_yet() {
         let real = RealHost::new();
         std::fs::write(real.at("x"), "old").unwrap();

@@ -13,7 +13,7 @@ use crate::mark;
 use crate::module::{Module, Result};
 use crate::outcome::Failure;
 use crate::state::{Attribute, Diff, State};
-use crate::system::{Found, Output, Performed, System};
+use crate::system::{FileKind, Found, Output, Performed, System};
 
 mod remote;
 
@@ -84,6 +84,11 @@ const STATE: &str = "state";
 const COMMIT: &str = "commit";
 const REPO: &str = "repo";
 const CHANGES: &str = "local changes";
+const SUBMODULES: &str = "submodules";
+const CHECKED_OUT: &str = "checked out";
+
+/// A clone that was interrupted before anything was checked out.
+const CLONED: &str = "cloned";
 
 /// The commit asked for.
 const ASKED: &str = "asked";
@@ -104,11 +109,15 @@ impl Module for Git {
             Found::Absent => state.set(STATE, "absent"),
             Found::Unknown(origin) => state.set_unknown(STATE, origin),
             Found::Present(()) => {
-                state.set(STATE, "checked out");
+                let word = match self.lacks_index(system)? {
+                    true => CLONED,
+                    false => CHECKED_OUT,
+                };
+                state.set(STATE, word);
                 self.set_found(&mut state, system)?;
             }
         }
-        if self.update || state.text(STATE) == Some("absent") {
+        if self.update || is_unfinished(&state) {
             match self.asked(system)? {
                 Found::Present(commit) => state.set(ASKED, commit),
                 Found::Unknown(origin) => state.set_unknown(ASKED, origin),
@@ -122,8 +131,8 @@ impl Module for Git {
     }
 
     fn wanted(&self, found: &State) -> Result<State> {
-        let mut wanted = State::new().with(STATE, "checked out");
-        if !self.update && found.text(STATE) != Some("absent") {
+        let mut wanted = State::new().with(STATE, CHECKED_OUT);
+        if !self.update && !is_unfinished(found) {
             return Ok(wanted);
         }
         match found.get(ASKED) {
@@ -135,6 +144,12 @@ impl Module for Git {
             return Ok(wanted);
         }
         wanted.set(REPO, self.repo.clone());
+        if found.text(STATE) == Some(CLONED) {
+            return Ok(wanted);
+        }
+        if self.recursive {
+            wanted.set(SUBMODULES, CHECKED_OUT);
+        }
         let changed = found.value(CHANGES) == Some(&Value::Bool(true));
         if changed && !self.force {
             return Err(Failure::new(format!(
@@ -148,7 +163,7 @@ impl Module for Git {
     }
 
     fn fix(&self, diff: &Diff, system: &mut dyn System) -> Result<()> {
-        if diff.has(STATE) {
+        if system.exists(&self.dest.join(".git"))? != Found::Present(()) {
             let mut words = vec!["clone", "--no-checkout", "--origin", &self.remote];
             let depth = self.depth.map(|depth| depth.to_string());
             if let Some(depth) = &depth {
@@ -159,7 +174,7 @@ impl Module for Git {
             self.change(words, ".git", system)?;
         } else if diff.has(REPO) {
             let words = ["remote", "set-url", &self.remote, &self.repo];
-            self.change_there(&words, system)?;
+            self.change_there(&words, ".git/config", system)?;
         }
         self.fetch(system)?;
         let mut words = vec!["checkout", "--quiet", "--detach"];
@@ -167,10 +182,10 @@ impl Module for Git {
             words.push("--force");
         }
         words.extend(["FETCH_HEAD", "--"]);
-        self.change_there(&words, system)?;
+        self.change_there(&words, ".git/index", system)?;
         if self.recursive {
             let words = ["submodule", "update", "--init", "--recursive"];
-            self.change_there(&words, system)?;
+            self.change_there(&words, ".git/index", system)?;
         }
         Ok(())
     }
@@ -201,13 +216,26 @@ impl Git {
         Ok(())
     }
 
+    /// Whether nothing was ever checked out. In the working copy of another
+    /// repository, `.git` is a file.
+    fn lacks_index(&self, system: &dyn System) -> Result<bool> {
+        let git = self.dest.join(".git");
+        let is_directory =
+            matches!(system.stat(&git)?, Found::Present(stat) if stat.kind == FileKind::Directory);
+        Ok(is_directory && system.exists(&git.join("index"))? == Found::Absent)
+    }
+
     fn set_found(&self, state: &mut State, system: &dyn System) -> Result<()> {
-        let questions: [(&str, &[&str]); 3] = [
+        let questions: [(&str, &[&str]); 4] = [
             (COMMIT, &["rev-parse", "--verify", "HEAD"]),
             (REPO, &["remote", "get-url", &self.remote]),
             (CHANGES, &["status", "--porcelain", "--untracked-files=no"]),
+            (SUBMODULES, &["submodule", "status", "--recursive"]),
         ];
         for (attribute, words) in questions {
+            if attribute == SUBMODULES && !self.recursive {
+                continue;
+            }
             match system.query(&self.there(words))? {
                 Found::Unknown(origin) => state.set_unknown(attribute, origin),
                 Found::Absent => {}
@@ -217,6 +245,13 @@ impl Git {
                         CHANGES => {
                             self.need(&output, "look at the working copy")?;
                             state.set(CHANGES, !said.is_empty());
+                        }
+                        SUBMODULES => {
+                            self.need(&output, "look at the submodules")?;
+                            // One that is not as the commit says is marked.
+                            let behind = output.stdout.lines().any(|line| !line.starts_with(' '));
+                            let word = if behind { "behind" } else { CHECKED_OUT };
+                            state.set(SUBMODULES, word);
                         }
                         // A repository may have no commit, or another remote.
                         _ if output.code != 0 => state.set(attribute, Value::Null),
@@ -238,14 +273,15 @@ impl Git {
             words.extend(["--depth", depth]);
         }
         words.extend(["--", &self.remote, &self.version]);
-        self.change_there(&words, system)
+        self.change_there(&words, ".git/FETCH_HEAD", system)
     }
 
-    fn change_there(&self, words: &[&str], system: &mut dyn System) -> Result<()> {
+    /// By what is made, a dry run knows that the working copy is no longer what
+    /// it was.
+    fn change_there(&self, words: &[&str], creates: &str, system: &mut dyn System) -> Result<()> {
         let dest = self.dest.display().to_string();
         let words = ["-C", &dest].into_iter().chain(words.iter().copied());
-        // A dry run then knows that the working copy is no longer what it was.
-        self.change(words, ".git/FETCH_HEAD", system)
+        self.change(words, creates, system)
     }
 
     fn change<'a>(
@@ -344,6 +380,11 @@ impl Git {
             Found::Absent => Found::Absent,
         })
     }
+}
+
+/// Whether a working copy is still to be made.
+fn is_unfinished(found: &State) -> bool {
+    [Some("absent"), Some(CLONED)].contains(&found.text(STATE))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::arguments::Words;
-use super::version;
+use super::glob;
 use crate::effect::{Command, Effect};
 use crate::mark;
 use crate::module::{Report, Result};
@@ -237,12 +237,12 @@ fn one_path(start: &Path, path: &Path) -> Option<PathBuf> {
 }
 
 fn is_pattern(path: &Path) -> bool {
-    path.to_string_lossy().contains(['*', '?', '['])
+    glob::is_pattern(&path.to_string_lossy())
 }
 
 /// As in a shell, a pattern finds hidden files only when it says so.
 fn matches(pattern: &str, name: &str) -> bool {
-    (pattern.starts_with('.') || !name.starts_with('.')) && version::matches(pattern, name)
+    (pattern.starts_with('.') || !name.starts_with('.')) && glob::matches(pattern, name)
 }
 
 fn unknown(verdict: Verdict, title: &str) -> Report {

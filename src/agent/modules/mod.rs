@@ -22,6 +22,8 @@ mod get_url;
 
 mod git;
 
+mod glob;
+
 mod group;
 
 pub(crate) mod guards;

@@ -193,6 +193,24 @@ pub fn follow(system: &dyn System, path: &Path) -> Result<PathBuf> {
     )))
 }
 
+/// What is at `path`, and where it leads if it is a link.
+pub fn found_link(path: &Path, system: &dyn System) -> Result<State> {
+    let mut state = State::new();
+    match system.stat(path)? {
+        Found::Absent => state.set("state", "absent"),
+        Found::Unknown(origin) => {
+            state.set_unknown("state", origin.clone());
+            state.set_unknown("src", origin);
+        }
+        Found::Present(stat) => {
+            state.set("state", stat.kind.name());
+            let target = stat.target.map(|target| target.display().to_string());
+            state.set_some("src", target);
+        }
+    }
+    Ok(state)
+}
+
 /// The directories that are missing on the way to `path`, it included, outermost
 /// first.
 pub fn missing_directories(path: &Path, system: &dyn System) -> Result<Vec<PathBuf>> {

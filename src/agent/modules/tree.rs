@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::arguments::{Mode, SourceFile};
+use super::arguments::{Mode, SourceFile, octal};
 use super::place::{self, Placement};
 use crate::content::Content;
 use crate::effect::Effect;
@@ -11,6 +11,9 @@ use crate::module::Result;
 use crate::outcome::Failure;
 use crate::state::{Diff, State};
 use crate::system::{FileKind, Found, System};
+
+/// What the owner of a directory needs to put something into it.
+const WRITABLE: u32 = 0o700;
 
 /// What is to be put where.
 pub struct Tree<'a> {
@@ -26,7 +29,8 @@ pub struct Tree<'a> {
     pub group: Option<&'a str>,
     /// Permissions of files.
     pub mode: Option<&'a Mode>,
-    /// Permissions of directories that are made.
+    /// Permissions of directories that are made; `preserve` is about those that
+    /// are there, too.
     pub directory_mode: Option<&'a Mode>,
     /// Whether files that are there already are replaced.
     pub force: bool,
@@ -47,7 +51,7 @@ impl Tree<'_> {
             let path = self.path(file, system)?;
             let found = match &file.content {
                 Some(content) => self.placement(path, file, content).found(system)?,
-                None => found_directory(&path, system)?,
+                None => self.found_directory(&path, system)?,
             };
             all.merge(&prefix(file), found);
         }
@@ -69,8 +73,24 @@ impl Tree<'_> {
             Some(content) => self
                 .placement(self.dest.join(&file.path), file, content)
                 .wanted(found),
-            None => Ok(State::new().with("state", "directory")),
+            None => self.wanted_directory(file, found),
         }
+    }
+
+    /// A directory with its attributes. Those of the destination itself, and of
+    /// directories that are only on the way, are nobody's to change.
+    fn wanted_directory(&self, file: &SourceFile, found: &State) -> Result<State> {
+        let mut wanted = State::new().with("state", "directory");
+        let is_new = found.text("state") == Some("absent");
+        if is_new || file.path.as_os_str().is_empty() || file.mode.is_none() {
+            return Ok(wanted);
+        }
+        wanted.set_some("owner", self.owner);
+        wanted.set_some("group", self.group);
+        if self.directory_mode == Some(&Mode::Preserve) {
+            wanted.set_some("mode", file.mode.map(octal));
+        }
+        Ok(wanted)
     }
 
     /// Puts in place what differs.
@@ -82,7 +102,7 @@ impl Tree<'_> {
         for file in self.files {
             let path = self.path(file, system)?;
             let Some(content) = &file.content else {
-                self.fix_directory(path, system)?;
+                self.make_directory(path, file.mode, system)?;
                 continue;
             };
             let placement = self.placement(path, file, content);
@@ -92,7 +112,11 @@ impl Tree<'_> {
                 placement.fix(&diff, system)?;
             }
         }
-        Ok(())
+        // What is put into a directory may be more than its mode allows.
+        let directories = self.files.iter().filter(|file| file.content.is_none());
+        directories
+            .rev()
+            .try_for_each(|file| self.fix_directory(file, system))
     }
 
     /// A destination that is a directory is made, with all above it.
@@ -100,22 +124,65 @@ impl Tree<'_> {
         let missing = place::missing_directories(self.dest, system)?;
         missing
             .into_iter()
-            .try_for_each(|path| self.fix_directory(path, system))
+            .try_for_each(|path| self.make_directory(path, None, system))
     }
 
-    fn fix_directory(&self, path: PathBuf, system: &mut dyn System) -> Result<()> {
-        if found_directory(&path, system)?.text("state") == Some("directory") {
+    fn make_directory(
+        &self,
+        path: PathBuf,
+        mode: Option<u32>,
+        system: &mut dyn System,
+    ) -> Result<()> {
+        if self.found_directory(&path, system)?.text("state") == Some("directory") {
             return Ok(());
         }
+        let mode = match self.directory_mode {
+            Some(Mode::Preserve) => mode.map(|mode| octal(mode | WRITABLE)),
+            mode => place::wanted_mode(mode, &State::new(), true)?,
+        };
         let mut wanted = State::new();
         wanted.set_some("owner", self.owner);
         wanted.set_some("group", self.group);
-        let mode = place::wanted_mode(self.directory_mode, &State::new(), true)?;
         wanted.set("mode", mode.unwrap_or_else(|| "0755".to_owned()));
         let attributes = place::attributes(&wanted)?;
         system
             .perform(Effect::MakeDirectory { path, attributes })
             .map(drop)
+    }
+
+    fn fix_directory(&self, file: &SourceFile, system: &mut dyn System) -> Result<()> {
+        let path = place::follow(system, &self.path(file, system)?)?;
+        let found = self.found_directory(&path, system)?;
+        let wanted = self.wanted_directory(file, &found)?;
+        if Diff::between(&found, &wanted).is_empty() {
+            return Ok(());
+        }
+        let attributes = place::attributes(&wanted)?;
+        system
+            .perform(Effect::SetAttributes { path, attributes })
+            .map(drop)
+    }
+
+    fn found_directory(&self, path: &Path, system: &dyn System) -> Result<State> {
+        let mut state = State::new();
+        match system.stat(&place::follow(system, path)?)? {
+            Found::Absent => state.set("state", "absent"),
+            Found::Unknown(origin) => {
+                for attribute in ["state", "owner", "group", "mode"] {
+                    state.set_unknown(attribute, origin.clone());
+                }
+            }
+            Found::Present(stat) if stat.kind == FileKind::Directory => {
+                place::set_attributes(&mut state, &stat, [self.owner, self.group], system)?;
+            }
+            Found::Present(_) => {
+                return Err(Failure::new(format!(
+                    "{} is not a directory",
+                    path.display()
+                )));
+            }
+        }
+        Ok(state)
     }
 
     fn placement<'b>(
@@ -125,7 +192,7 @@ impl Tree<'_> {
         content: &'b Content,
     ) -> Placement<'b> {
         let mode = match self.mode {
-            Some(Mode::Preserve) => Some(Mode::Octal(file.mode)),
+            Some(Mode::Preserve) => file.mode.map(Mode::Octal),
             mode => mode.cloned(),
         };
         Placement {
@@ -165,22 +232,6 @@ impl Tree<'_> {
             false => Ok(path),
         }
     }
-}
-
-fn found_directory(path: &Path, system: &dyn System) -> Result<State> {
-    let mut state = State::new();
-    match system.stat(&place::follow(system, path)?)? {
-        Found::Absent => state.set("state", "absent"),
-        Found::Unknown(origin) => state.set_unknown("state", origin),
-        Found::Present(stat) if stat.kind == FileKind::Directory => state.set("state", "directory"),
-        Found::Present(_) => {
-            return Err(Failure::new(format!(
-                "{} is not a directory",
-                path.display()
-            )));
-        }
-    }
-    Ok(state)
 }
 
 /// What tells the attributes of one file from those of another.

@@ -7,22 +7,27 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::arguments::{Mode, OneOrMany, SourceFile};
+use super::guards;
 use super::place;
 use super::tree::Tree;
-use super::{guards, version};
 use crate::effect::Effect;
 use crate::module::{Module, Result};
 use crate::outcome::Failure;
 use crate::state::{Diff, State};
-use crate::system::archive::{Archive, Member, MemberKind};
+use crate::system::archive::Archive;
 use crate::system::{FileKind, Found, System};
 
-/// Unpacks a tar archive, plain or with gzip, xz, zstd or bzip2; what is
-/// unpacked already is compared, file by file, and left alone.
+use self::members::{Choice, Members};
+
+mod members;
+
+/// Unpacks a zip archive, or a tar archive, plain or with gzip, xz, zstd or
+/// bzip2; what is unpacked already is compared, file by file, and left alone.
 ///
-/// Files belong to whom `owner` and `group` say, or to the user that unpacks.
-/// Nothing is unpacked from an archive with a path or a link that leads out of
-/// `dest`. An archive of the project is sent in each run to be compared: give
+/// Files belong to whom `owner` and `group` say, or to the user that unpacks;
+/// directories have the permissions that the archive gives them.
+/// Nothing is unpacked from an archive with a path that leads out of `dest`, or
+/// with a link among what is asked for that does. An archive of the project is sent in each run to be compared: give
 /// `creates`, or `copy` it and unpack that with `remote_src`.
 ///
 /// ```rhai
@@ -68,13 +73,6 @@ pub struct Unarchive {
     members: OnceCell<Found<Members>>,
 }
 
-/// The members asked for.
-#[derive(Debug)]
-struct Members {
-    files: Vec<SourceFile>,
-    links: Vec<(PathBuf, PathBuf)>,
-}
-
 /// Nothing is looked at: what `creates` names is there.
 const UNPACKED: &str = "unpacked";
 
@@ -105,7 +103,7 @@ impl Module for Unarchive {
             Some(Found::Present(members)) => {
                 state.merge("", self.tree(members, |tree| tree.found(system))?);
                 for (path, _) in &members.links {
-                    state.merge(&prefix(path), found_link(&self.dest.join(path), system)?);
+                    state.merge(&prefix(path), self.found_link(path, system)?);
                 }
             }
             Some(Found::Unknown(origin)) => state.set_unknown(MEMBERS, origin.clone()),
@@ -138,10 +136,8 @@ impl Module for Unarchive {
         };
         self.tree(members, |tree| tree.fix(system))?;
         for (path, target) in &members.links {
-            let path = self.dest.join(path);
-            let found = found_link(&path, system)?;
-            if found.text("src") != target.to_str() {
-                let target = target.clone();
+            if self.found_link(path, system)?.text("src") != target.to_str() {
+                let (path, target) = (self.dest.join(path), target.clone());
                 system.perform(Effect::Link { path, target })?;
             }
         }
@@ -184,53 +180,36 @@ impl Unarchive {
                 return Err(Failure::new(format!("{} does not exist", self.src)));
             }
             Found::Unknown(origin) => Found::Unknown(origin),
-            Found::Present(members) => Found::Present(self.choose(members)?),
+            Found::Present(members) => {
+                let choice = Choice {
+                    include: &self.include.0,
+                    exclude: &self.exclude.0,
+                    strip_components: self.strip_components,
+                };
+                Found::Present(choice.of(members, &self.src)?)
+            }
         })
+    }
+
+    /// A link is judged by where its path says that it is: that must be so on
+    /// the host, too, whatever was unpacked before.
+    fn found_link(&self, path: &Path, system: &dyn System) -> Result<State> {
+        let above = path.ancestors().skip(1);
+        for above in above.filter(|above| !above.as_os_str().is_empty()) {
+            let above = self.dest.join(above);
+            if matches!(system.stat(&above)?, Found::Present(stat) if stat.kind == FileKind::Link) {
+                return Err(Failure::new(format!(
+                    "the link {} would be made behind another, {}",
+                    path.display(),
+                    above.display()
+                )));
+            }
+        }
+        place::found_link(&self.dest.join(path), system)
     }
 
     fn no_archive(&self) -> Failure {
         Failure::new(format!("{} is a directory, not an archive", self.src))
-    }
-
-    /// The members that are asked for, directories before what they hold.
-    fn choose(&self, members: Vec<Member>) -> Result<Members> {
-        let mut chosen = Members {
-            files: Vec::new(),
-            links: Vec::new(),
-        };
-        for member in members {
-            let included = self.include.0.is_empty() || names(&self.include.0, &member.path);
-            if !included || names(&self.exclude.0, &member.path) {
-                continue;
-            }
-            let path: PathBuf = member.path.iter().skip(self.strip_components).collect();
-            if path.as_os_str().is_empty() {
-                continue;
-            }
-            let content = match member.kind {
-                MemberKind::Link(target) => {
-                    chosen.need_parents(&path);
-                    chosen.links.push((path, target));
-                    continue;
-                }
-                MemberKind::Directory => None,
-                MemberKind::File(content) => Some(content),
-            };
-            chosen.need_parents(&path);
-            chosen.files.retain(|known| known.path != path);
-            chosen.files.push(SourceFile {
-                path,
-                mode: member.mode,
-                content,
-            });
-        }
-        match chosen.files.is_empty() && chosen.links.is_empty() {
-            true => Err(
-                Failure::new(format!("nothing of {} is asked for", self.src))
-                    .hint("Look at `include`, `exclude` and `strip_components`."),
-            ),
-            false => Ok(chosen),
-        }
     }
 
     fn tree<T>(&self, members: &Members, run: impl FnOnce(Tree) -> Result<T>) -> Result<T> {
@@ -241,59 +220,13 @@ impl Unarchive {
             owner: self.owner.as_deref(),
             group: self.group.as_deref(),
             mode: Some(self.mode.as_ref().unwrap_or(&Mode::Preserve)),
-            directory_mode: None,
+            directory_mode: Some(&Mode::Preserve),
             force: true,
             follow: false,
             backup: false,
             validate: None,
         })
     }
-}
-
-impl Members {
-    /// An archive need not name the directories that its files are in.
-    fn need_parents(&mut self, path: &Path) {
-        let parents: Vec<&Path> = path.ancestors().skip(1).collect();
-        for parent in parents.into_iter().rev() {
-            let known = self.files.iter().any(|file| file.path == parent);
-            if !known && !parent.as_os_str().is_empty() {
-                self.files.push(SourceFile {
-                    path: parent.to_owned(),
-                    mode: 0o755,
-                    content: None,
-                });
-            }
-        }
-    }
-}
-
-/// Whether a path, or a directory that it is in, is named.
-fn names(patterns: &[String], path: &Path) -> bool {
-    path.ancestors().any(|path| {
-        let path = path.to_string_lossy();
-        let named = |pattern: &String| {
-            let pattern = pattern.trim_start_matches("./").trim_end_matches('/');
-            !path.is_empty() && version::matches(pattern, &path)
-        };
-        patterns.iter().any(named)
-    })
-}
-
-fn found_link(path: &Path, system: &dyn System) -> Result<State> {
-    let mut state = State::new();
-    match system.stat(path)? {
-        Found::Absent => state.set("state", "absent"),
-        Found::Unknown(origin) => {
-            state.set_unknown("state", origin.clone());
-            state.set_unknown("src", origin);
-        }
-        Found::Present(stat) => {
-            state.set("state", stat.kind.name());
-            let target = stat.target.map(|target| target.display().to_string());
-            state.set_some("src", target);
-        }
-    }
-    Ok(state)
 }
 
 /// What tells the attributes of one link from those of another.

@@ -1,5 +1,4 @@
-//! Versions of packages: Debian's order of them (Debian Policy 5.6.12), and
-//! patterns that match them.
+//! Versions of packages: Debian's order of them (Debian Policy 5.6.12).
 
 use std::cmp::Ordering;
 
@@ -90,50 +89,6 @@ fn compare_numbers(one: &str, other: &str) -> Ordering {
     one.len().cmp(&other.len()).then_with(|| one.cmp(other))
 }
 
-/// Whether a version, or a file's name, matches a pattern with `*`, `?` and `[…]`.
-pub fn matches(pattern: &str, version: &str) -> bool {
-    let Some(first) = pattern.chars().next() else {
-        return version.is_empty();
-    };
-    let rest = &pattern[first.len_utf8()..];
-    match first {
-        '*' => {
-            let ends = version.char_indices().map(|(index, _)| index);
-            ends.chain([version.len()])
-                .any(|index| matches(rest, &version[index..]))
-        }
-        '[' if rest.contains(']') => {
-            let (class, rest) = rest.split_once(']').unwrap_or_default();
-            after_first(version, |letter| in_class(class, letter))
-                .is_some_and(|version| matches(rest, version))
-        }
-        '?' => after_first(version, |_| true).is_some_and(|version| matches(rest, version)),
-        literal => after_first(version, |letter| letter == literal)
-            .is_some_and(|version| matches(rest, version)),
-    }
-}
-
-fn after_first(text: &str, accepts: impl Fn(char) -> bool) -> Option<&str> {
-    let first = text.chars().next()?;
-    accepts(first).then(|| &text[first.len_utf8()..])
-}
-
-fn in_class(class: &str, letter: char) -> bool {
-    let (negated, class) = match class.strip_prefix('!') {
-        Some(class) => (true, class),
-        None => (false, class),
-    };
-    let letters: Vec<char> = class.chars().collect();
-    let in_range =
-        |range: &[char]| matches!(range, [low, '-', high] if (*low..=*high).contains(&letter));
-    (letters.contains(&letter) || letters.windows(3).any(in_range)) != negated
-}
-
-/// Whether a pattern stands for more than one version.
-pub fn is_pattern(text: &str) -> bool {
-    text.contains(['*', '?', '['])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,24 +125,6 @@ mod tests {
             ("1.0", "1.0"),
         ] {
             assert_eq!(compare(one, other), Ordering::Equal, "{one} = {other}");
-        }
-    }
-
-    #[test]
-    fn patterns_match_whole_versions() {
-        let cases = [
-            ("1.2*", "1.2.3-1", true),
-            ("1.2*", "1.20", true),
-            ("1.2.*", "1.20", false),
-            ("2.6.12-1+deb12u?", "2.6.12-1+deb12u4", true),
-            ("2.6.12", "2.6.12-1", false),
-            ("[23].*-1", "3.0-1", true),
-            ("[!23].*", "3.0-1", false),
-            ("[1-3].0", "2.0", true),
-            ("*", "", true),
-        ];
-        for (pattern, version, expected) in cases {
-            assert_eq!(matches(pattern, version), expected, "{pattern} {version}");
         }
     }
 }

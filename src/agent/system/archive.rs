@@ -31,6 +31,6 @@ pub enum MemberKind {
     Directory,
     /// A regular file.
     File(Content),
-    /// A symbolic link, with what it says.
+    /// A symbolic link, with what it says; it may lead anywhere.
     Link(PathBuf),
 }

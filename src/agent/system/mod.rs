@@ -8,22 +8,31 @@
 //! starts a process; clippy.toml refuses it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
 use self::archive::{Archive, Member};
 use crate::content::Content;
 use crate::effect::{
-    Attributes, Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
+    Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
 };
 use crate::http::{HttpRequest, HttpResponse};
 use crate::module::Result;
-use crate::password::PasswordHash;
 use crate::resource::{Known, Resource};
 use crate::secrets::Table;
 
 pub mod archive;
+
+mod account;
+
+mod file;
+
+mod kernel;
+
+mod package;
+
+mod unit;
 
 pub mod live;
 
@@ -44,6 +53,14 @@ mod differential;
 
 #[cfg(test)]
 pub mod server;
+
+pub use account::{AccountKind, Group, User};
+pub use file::{FileKind, Stat};
+pub use kernel::KernelParameter;
+pub use package::{
+    Available, AvailableVersion, Package, PackageState, PackagedFile, PackagedUnit, Transaction,
+};
+pub use unit::Unit;
 
 /// What a read finds.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,8 +117,8 @@ pub trait Reads {
         Ok(self.content(path)?.map(|content| content.sha256))
     }
 
-    /// What is in an archive, in its order; what cannot be unpacked safely is a
-    /// failure.
+    /// What is in an archive, in the order of paths. One that leads outside, or
+    /// that is no file, directory or link, is a failure.
     fn members(&self, archive: &Archive) -> Result<Found<Vec<Member>>>;
 
     /// The names in a directory, sorted; nothing if it is not one.
@@ -197,6 +214,7 @@ pub trait Reads {
     fn resource(&self, _resource: &Resource) -> Option<Found<Known>> {
         None
     }
+
     /// The answer to a request that is declared to change nothing, whatever its
     /// status.
     fn http(&self, request: &HttpRequest) -> Result<Found<HttpResponse>>;
@@ -274,242 +292,6 @@ pub struct Output {
     pub timed_out: bool,
 }
 
-/// What is at a path.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Stat {
-    /// What it is.
-    pub kind: FileKind,
-    /// Permission bits, with setuid, setgid and sticky.
-    pub mode: u32,
-    /// The owner's name, or number where it has none.
-    pub owner: String,
-    /// The group's name, or number where it has none.
-    pub group: String,
-    /// Size in bytes.
-    pub size: u64,
-    /// Last change of the content, in seconds since 1970.
-    pub modified: i64,
-    /// What a symbolic link says.
-    pub target: Option<PathBuf>,
-    /// Identifies the file on the host: device and inode; none where a dry
-    /// run only expects it.
-    pub identity: Option<(u64, u64)>,
-}
-
-impl Stat {
-    /// Owner, group and mode.
-    pub fn attributes(&self) -> Attributes {
-        Attributes {
-            owner: Some(self.owner.clone()),
-            group: Some(self.group.clone()),
-            mode: Some(self.mode),
-        }
-    }
-}
-
-/// What kind of thing is at a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FileKind {
-    /// A regular file.
-    File,
-    /// A directory.
-    Directory,
-    /// A symbolic link.
-    Link,
-    /// A device, socket or pipe.
-    Other,
-}
-
-impl FileKind {
-    /// The word modules show.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::Directory => "directory",
-            Self::Link => "link",
-            Self::Other => "other",
-        }
-    }
-}
-
-/// What kind of account a name is looked for among.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AccountKind {
-    /// Users.
-    User,
-    /// Groups.
-    Group,
-}
-
-/// An account.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct User {
-    /// Login name.
-    pub name: String,
-    /// Number; none where a dry run cannot know what the system will choose.
-    pub uid: Option<u32>,
-    /// Primary group's name.
-    pub group: String,
-    /// The comment (GECOS) field.
-    pub comment: String,
-    /// Home directory.
-    pub home: PathBuf,
-    /// Login shell.
-    pub shell: String,
-    /// The password's hash as in shadow(5), where it may be read.
-    #[serde(with = "crate::password::digest")]
-    pub password: Option<PasswordHash>,
-    /// The day the account expires, in days since 1970-01-01.
-    pub expires: Option<i64>,
-}
-
-/// A group.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Group {
-    /// Name.
-    pub name: String,
-    /// Number; none where a dry run cannot know what the system will choose.
-    pub gid: Option<u32>,
-    /// Users that are in it beside those whose primary group it is.
-    pub members: Vec<String>,
-}
-
-/// A package that the host knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Package {
-    /// Its version; the provider's, where another package provides it.
-    pub version: String,
-    /// How far it is there.
-    pub state: PackageState,
-    /// Whether an administrator keeps it from changing (`apt-mark hold`).
-    pub held: bool,
-    /// Whether it came as a dependency, and goes once nothing needs it
-    /// (`apt-mark auto`).
-    pub automatic: bool,
-}
-
-/// How far a package is there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PackageState {
-    /// Wholly.
-    Installed,
-    /// An installation began and did not end.
-    Unfinished,
-    /// It was removed, and only its configuration is left.
-    Configuration,
-    /// It is a virtual package, and this one provides it.
-    Provided(String),
-}
-
-/// What the package lists offer under one name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Available {
-    /// The version that would be installed; none for a virtual package.
-    pub candidate: Option<String>,
-    /// All versions, highest first.
-    pub versions: Vec<AvailableVersion>,
-    /// Whether any other version can be had too, as in a sandbox.
-    pub anything: bool,
-}
-
-/// A version that the package lists offer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AvailableVersion {
-    /// The version.
-    pub version: String,
-    /// The releases that have it, such as `bookworm-backports`.
-    pub releases: Vec<String>,
-}
-
-/// What the package manager would do, and what comes of it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Transaction {
-    /// Packages that come or change, with their new version.
-    pub installed: Vec<(String, String)>,
-    /// Packages that go and leave their configuration.
-    pub removed: Vec<String>,
-    /// Packages that go wholly.
-    pub purged: Vec<String>,
-    /// Virtual packages that come, with the package that provides them.
-    pub provided: Vec<(String, String)>,
-    /// Files, links and directories that the new packages bring.
-    pub files: Vec<PackagedFile>,
-    /// Files, links and directories that go; a directory only once it is empty.
-    pub gone: Vec<PathBuf>,
-    /// What goes with all that is in it.
-    pub wiped: Vec<PathBuf>,
-    /// Units that the new packages bring.
-    pub units: Vec<PackagedUnit>,
-    /// Users that the new packages add.
-    pub users: Vec<User>,
-    /// Groups that the new packages add.
-    pub groups: Vec<Group>,
-    /// Users that join groups, by name.
-    pub members: Vec<(String, String)>,
-    /// Packages that may bring more than this.
-    pub opaque: Vec<String>,
-    /// What was taken for granted, as full sentences.
-    pub assumptions: Vec<String>,
-}
-
-/// A file that a package brings.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PackagedFile {
-    /// Where.
-    pub path: PathBuf,
-    /// What it is.
-    pub kind: FileKind,
-    /// Owner, group and mode.
-    pub attributes: Attributes,
-    /// A regular file's content, where it was read.
-    pub content: Option<Content>,
-    /// What a symbolic link says.
-    pub target: Option<PathBuf>,
-    /// Last change of the content, in seconds since 1970; none if it is made
-    /// during the installation.
-    pub modified: Option<i64>,
-    /// Whether it is configuration: dpkg keeps what is there already.
-    pub configuration: bool,
-}
-
-/// A unit that a package brings.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PackagedUnit {
-    /// Its full name.
-    pub name: String,
-    /// systemd's word for whether it then starts at boot, such as `enabled`.
-    pub file_state: String,
-    /// Whether it runs then.
-    pub active: bool,
-}
-
-/// A parameter of the running kernel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KernelParameter {
-    /// Its value, as the kernel writes it.
-    pub value: String,
-    /// Whether it may be set here and now.
-    pub writable: bool,
-}
-
-impl KernelParameter {
-    /// A parameter's path below /proc/sys. As in sysctl(8), the first separator
-    /// of a name is what separates all of it; the other is then an ordinary
-    /// character.
-    pub fn path(name: &str) -> String {
-        let swap = |c| match c {
-            '.' => '/',
-            '/' => '.',
-            other => other,
-        };
-        match name.find(['.', '/']) {
-            Some(at) if name[at..].starts_with('/') => name.to_owned(),
-            _ => name.chars().map(swap).collect(),
-        }
-    }
-}
-
 /// What becomes of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Port {
@@ -517,48 +299,4 @@ pub enum Port {
     Open,
     /// It is not, for this reason.
     Closed(String),
-}
-
-/// A systemd unit.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Unit {
-    /// Whether it runs, or is about to (`active`, `activating`, `reloading`).
-    pub active: bool,
-    /// systemd's own word for it, such as `failed`.
-    pub active_state: String,
-    /// systemd's word for whether it starts at boot, such as `enabled`.
-    pub file_state: String,
-    /// Whether its files changed since systemd read them.
-    pub needs_reload: bool,
-    /// Whether it does one thing and is then inactive again (`Type=oneshot`).
-    #[serde(default)]
-    pub runs_once: bool,
-    /// Whether it can read its configuration again while it runs; none where
-    /// a dry run cannot know.
-    #[serde(default)]
-    pub can_reload: Option<bool>,
-}
-
-impl Unit {
-    /// Whether it starts at boot, or needs no enabling to.
-    pub fn enabled(&self) -> bool {
-        matches!(
-            self.file_state.as_str(),
-            "enabled" | "static" | "generated" | "transient"
-        )
-    }
-
-    /// Whether enabling and disabling make no sense: it has no `[Install]`
-    /// section of its own.
-    pub fn not_installable(&self) -> bool {
-        matches!(
-            self.file_state.as_str(),
-            "static" | "generated" | "transient" | "indirect"
-        )
-    }
-
-    /// Whether it cannot be started.
-    pub fn masked(&self) -> bool {
-        self.file_state.starts_with("masked")
-    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
 
-use super::literals::{bodies, is_closure, part};
+use super::literals::{bodies, closure_bodies, is_closure, part};
 use super::{File, Lint, Mention, Notified};
 use crate::schema::Schema;
 use crate::schema::check::{Issue, Part, Shape};
@@ -32,6 +32,7 @@ type Given = Vec<(String, Position, Part<Position>)>;
 pub(super) fn check(lint: &mut Lint, parsed: &Arc<Parsed>, tree: &AST, file: &File) {
     let mut calls = Calls {
         bodies: bodies(&parsed.source, tree),
+        closures: closure_bodies(&parsed.source, tree),
         ..Calls::new(lint, parsed, file)
     };
     tree.walk(&mut |path: &[ASTNode]| {
@@ -50,6 +51,7 @@ pub(super) struct Calls<'a, 'b> {
     parsed: &'a Arc<Parsed>,
     file: &'a File,
     bodies: Vec<Range<usize>>,
+    closures: Vec<Range<usize>>,
 }
 
 impl<'a, 'b> Calls<'a, 'b> {
@@ -60,6 +62,7 @@ impl<'a, 'b> Calls<'a, 'b> {
             parsed,
             file,
             bodies: Vec::new(),
+            closures: Vec::new(),
         }
     }
 
@@ -98,7 +101,7 @@ impl<'a, 'b> Calls<'a, 'b> {
         let module = self.lint.library.catalog.complete(name).cloned();
         let declaration = self.lint.declarations.get(name).cloned();
         match (module, declaration) {
-            (Some(_), Some(schema)) if self.is_top_level(position) => {
+            (Some(_), Some(schema)) if self.declares(call, position) => {
                 self.declaration(&schema, call, position)
             }
             (Some(schema), _) => self.module(&schema, call, position),
@@ -116,11 +119,13 @@ impl<'a, 'b> Calls<'a, 'b> {
         self.lint.report(problem);
     }
 
-    /// Whether a place is neither in a closure nor in a function: only there
-    /// `group` declares, elsewhere it is the module.
-    fn is_top_level(&self, position: Position) -> bool {
+    /// Whether `group` declares here, and is not the module: at the top of a
+    /// file, and with a list of members in a function, which env files share.
+    fn declares(&self, call: &FnCallExpr, position: Position) -> bool {
         let offset = self.parsed.source.offset_of(position);
-        !self.bodies.iter().any(|body| body.contains(&offset))
+        let within = |bodies: &[Range<usize>]| bodies.iter().any(|body| body.contains(&offset));
+        let lists = matches!(call.args.get(1), Some(Expr::Array(..)));
+        !within(&self.bodies) || lists && !within(&self.closures)
     }
 
     fn role(&mut self, call: &FnCallExpr, position: Position) {

@@ -108,6 +108,12 @@ pub struct Sight {
     names: Vec<String>,
 }
 
+/// The bytes of the bodies of all closures of a file.
+pub fn closure_bodies(source: &Source, tree: &AST) -> Vec<Range<usize>> {
+    let seen = sights(source, tree).into_iter();
+    seen.map(|sight| sight.extent).collect()
+}
+
 /// What the closures of a file see. The engine does not resolve a captured
 /// name where it is used, only where the closure is made.
 pub fn sights(source: &Source, tree: &AST) -> Vec<Sight> {

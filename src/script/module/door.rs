@@ -252,7 +252,8 @@ fn wait_until(
         }
         if Instant::now() >= deadline {
             let failure = Failure::new(format!("waited {seconds} s in vain"))
-                .hint("Allow more time, or see on the host why it does not come about.");
+                .hint("Allow more time, or see on the host why it does not come about.")
+                .value("timed_out", true);
             return Err(failed(&context, &running, failure));
         }
         let paused = running.tasks.pause(PAUSE);

@@ -50,3 +50,55 @@ fn a_right_project_has_no_problems() {
     let problems = project.load().err().unwrap_or_default();
     assert!(problems.is_empty(), "{}", rendered(&problems));
 }
+
+fn problems(body: &str) -> String {
+    let script = play_body(body);
+    let project = TestProject::new(&[("envs/test.rhai", &script)]);
+    rendered(&project.load().err().unwrap_or_default())
+}
+
+#[test]
+fn a_closure_without_braces_sees_what_stands_around_it() {
+    for body in [
+        "let y = 1; let add = |x| y + x; add.call(1);",
+        "let y = 1; let add = |x| x + y; add.call(1);",
+        "let y = 1; let all = [1, 2].map(|x| y * 2 + x * y);",
+        "let y = 1; let all = [1].map(|x| (y + 1) * x).filter(|x| y > x && x < y);",
+        "let y = [1]; let all = [0].map(|x| y[x] + x);",
+        "let y = #{ a: 1 }; let all = [0].map(|x| y.a + x);",
+        "let y = 1; let all = [0].map(|x| -y + x);",
+        "let y = true; let all = [0].filter(|x| !y || x > 0);",
+        "let y = 1; let all = [0].map(|x| if y > x { y } else { x });",
+        "let y = 1; let all = [0].map(|x| `${y} and ${x}`);",
+        "let y = 1; let all = [0].map(|a| [1].map(|b| y + a + b));",
+        "let y = 1; let all = [0].map(|x| y in [x]);",
+        "let y = 1; let all = [0].map(|x| [y, x]);",
+        "let y = 1; let all = [0].map(|x| #{ a: y, b: x });",
+    ] {
+        let found = problems(body);
+        assert!(found.is_empty(), "{body}\n{found}");
+    }
+    let found = problems("let add = |x| yy + x; add.call(1);");
+    assert!(found.contains("there is no variable `yy`"), "{found}");
+    let found = problems("let add = |x| x + 1; add.call(y); let z = |y| y + 1;");
+    assert!(found.contains("there is no variable `y`"), "{found}");
+}
+
+#[test]
+fn a_group_that_is_not_declared_is_found() {
+    let found = problems("for name in groups.webs { log(name); }");
+    assert!(found.contains("there is no group `webs`"), "{found}");
+    assert!(found.contains("did you mean `groups.web`?"), "{found}");
+    let found = problems("log(groups[\"dbs\"].len());");
+    assert!(found.contains("there is no group `dbs`"), "{found}");
+    for fine in [
+        "log(groups.web.len()); log(groups.all[0]);",
+        "let name = \"dbs\"; if groups.contains(name) { log(groups[name]); }",
+        "log(groups.get(\"dbs\", []).len()); log(groups.keys().len());",
+        "let groups = #{ dbs: 1 }; log(groups.dbs);",
+        "let x = #{ groups: #{ dbs: 1 } }; log(x.groups.dbs);",
+    ] {
+        let found = problems(fine);
+        assert!(found.is_empty(), "{fine}\n{found}");
+    }
+}

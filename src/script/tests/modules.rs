@@ -260,3 +260,76 @@ fn no_text_at_all_makes_a_module_panic() {
         assert!(bug.is_none(), "{bug:?}\n{text}");
     }
 }
+
+#[test]
+fn every_text_of_a_secret_argument_is_hidden() {
+    let module = r#"
+        const ARGUMENTS = arguments(#{
+            name: string().positional(),
+            tokens: list(string()).secret(),
+            items: list(string().secret()),
+            db: record(#{ password: string().secret(), user: string() }),
+            users: list(#{ password: string().secret(), name: string() }),
+            env: map(string()).secret(),
+            free: any().secret(),
+        });
+        fn found(args, host) { #{} }
+        fn wanted(args, found) { #{} }
+        fn fix(args, diff, host) {}
+    "#;
+    let call = r#"thing("x", #{
+        tokens: ["first-token", "second-token"], items: ["third-token"],
+        db: #{ password: "fourth-token", user: "public-name" },
+        users: [#{ password: "fifth-token", name: "other-name" }],
+        env: #{ KEY: "sixth-token" }, free: [#{ a: ["seventh-token"] }],
+    });"#;
+    let tasks = FakeTasks::on("web1", json!({}));
+    let (said, ended) = run_with(tasks, call, &[("modules/thing.rhai", module)]);
+    assert!(ended.is_ok(), "{ended:?}");
+    assert!(!said[0].contains("-token"), "{said:?}");
+    assert!(
+        said[0].contains("public-name") && said[0].contains("other-name"),
+        "{said:?}"
+    );
+    assert_eq!(said[0].matches("secret:").count(), 7, "{said:?}");
+}
+
+#[test]
+fn a_text_too_short_to_be_hidden_is_refused_wherever_it_is_given() {
+    let module = r#"
+        const ARGUMENTS = arguments(#{ name: string().positional(), pin: string().secret() });
+        fn found(args, host) { #{} }
+        fn wanted(args, found) { #{} }
+        fn fix(args, diff, host) {}
+    "#;
+    let role = r#"
+        const OPTIONS = options(#{ pin: string().secret() });
+        fn role(given) { let o = global::OPTIONS.fill(given); log(`it is ${o.pin}`); }
+    "#;
+    let files = [("modules/thing.rhai", module), ("roles/a.rhai", role)];
+    let run = |body: &str| {
+        let tasks = FakeTasks::on("web1", json!({}));
+        run_with(tasks, body, &files)
+    };
+    let calls = [
+        "thing(\"x\", #{ pin: \"PIN\" });",
+        "import \"a\" as a; a::role(#{ pin: \"PIN\" });",
+    ];
+    for call in calls {
+        let (said, ended) = run(&call.replace("PIN", "12345"));
+        assert!(said.is_empty(), "{said:?}");
+        let Err(Stop::Script(problem)) = ended else {
+            panic!("{ended:?}");
+        };
+        assert!(
+            problem.to_string().contains("fewer than 6 bytes"),
+            "{problem}"
+        );
+        // What locks an account, or no text at all, tells nothing.
+        for nothing in ["", "*", "!", "!!"] {
+            let (said, ended) = run(&call.replace("PIN", nothing));
+            assert!(ended.is_ok(), "{ended:?}");
+            assert!(!said[0].contains("secret"), "{said:?}");
+        }
+    }
+}

@@ -132,6 +132,52 @@ fn another_repository_takes_its_place() {
 }
 
 #[test]
+fn a_submodule_that_did_not_come_is_missed() {
+    let (host, copy) = scene();
+    let (repo, part) = (host.at("repo"), host.at("part"));
+    fs::create_dir(&part).unwrap();
+    git(&part, &["init", "--quiet", "--initial-branch=main"]);
+    git(&part, &["commit", "--quiet", "--allow-empty", "-m", "one"]);
+    let allowed = ["-c", "protocol.file.allow=always"];
+    git(
+        &repo,
+        &[&allowed[..], &["submodule", "add", "--quiet", &part, "sub"]].concat(),
+    );
+    git(&repo, &["commit", "--quiet", "-m", "sub"]);
+    // git refuses submodules from this machine unless it is told otherwise.
+    for _ in 0..2 {
+        let failure = host.call("git", &copy).failure.expect("a failure");
+        assert!(failure.message.contains("submodule"), "{failure}");
+    }
+    let copied = host.at("deep/copy");
+    git(
+        &copied,
+        &[&allowed[..], &["submodule", "update", "--init"]].concat(),
+    );
+    host.unchanged("git", copy.clone());
+    git(&copied, &["submodule", "deinit", "--quiet", "sub"]);
+    let predicted = host.predicted("git", &copy);
+    assert_eq!(predicted.verdict, Verdict::Changed, "{predicted:?}");
+    let mut without = copy;
+    without["recursive"] = json!(false);
+    host.unchanged("git", without);
+}
+
+#[test]
+fn a_first_clone_that_was_interrupted_is_finished() {
+    for update in [true, false] {
+        let (host, mut copy) = scene();
+        copy["update"] = json!(update);
+        fs::create_dir(host.at("deep")).unwrap();
+        let (repo, dest) = (host.at("repo"), host.at("deep/copy"));
+        git(&repo, &["clone", "--quiet", "--no-checkout", &repo, &dest]);
+        let outcome = settles(&host, &copy);
+        assert_eq!(file(&host), "two");
+        assert_eq!(outcome.effects.len(), 3, "{:?}", outcome.effects);
+    }
+}
+
+#[test]
 fn what_is_not_there_is_told_before_anything_changes() {
     let (host, mut copy) = scene();
     copy["version"] = json!("v9");

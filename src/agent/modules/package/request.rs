@@ -2,7 +2,7 @@
 //! `name:arch`.
 
 use crate::module::Result;
-use crate::modules::version;
+use crate::modules::glob;
 use crate::outcome::Failure;
 use crate::system::Available;
 
@@ -31,7 +31,7 @@ impl Release {
     pub fn accepts(&self, installed: &str) -> bool {
         match self {
             Self::Candidate => true,
-            Self::Version(pattern) => version::matches(pattern, installed),
+            Self::Version(pattern) => glob::matches(pattern, installed),
             Self::Suite(_) => false,
         }
     }
@@ -76,7 +76,7 @@ impl Request {
             Release::Version(pattern) => available
                 .versions
                 .iter()
-                .find(|offer| version::matches(pattern, &offer.version)),
+                .find(|offer| glob::matches(pattern, &offer.version)),
             Release::Suite(suite) => available
                 .versions
                 .iter()

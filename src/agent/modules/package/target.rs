@@ -8,7 +8,7 @@ use super::{PackageGoal, PackageSet};
 use crate::effect::Command;
 use crate::mark;
 use crate::module::Result;
-use crate::modules::version;
+use crate::modules::{glob, version};
 use crate::outcome::Failure;
 use crate::system::{Available, Found, Package, PackageState, System};
 
@@ -76,7 +76,7 @@ impl PackageSet {
             (None, None) => return Ok(Target::Absent),
             (Some(Found::Unknown(origin)), _) => {
                 return Ok(match &request.release {
-                    Release::Version(exact) if !version::is_pattern(exact) => {
+                    Release::Version(exact) if !glob::is_pattern(exact) => {
                         Target::Version(exact.clone())
                     }
                     _ => Target::Unknown(origin.clone()),

@@ -1,11 +1,14 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use tar::{Builder, EntryType, Header};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
 
 use crate::modules::testing::RealHost;
 use crate::outcome::Verdict;
@@ -16,7 +19,11 @@ fn archive(members: &[(&str, &str)]) -> Vec<u8> {
     let mut builder = Builder::new(Vec::new());
     for (path, content) in members {
         let mut header = Header::new_gnu();
-        header.set_mode(if path.ends_with("run") { 0o755 } else { 0o640 });
+        header.set_mode(match path {
+            path if path.ends_with("run") => 0o755,
+            path if path.ends_with('/') => 0o750,
+            _ => 0o640,
+        });
         let (kind, link, bytes) = match content.split_at_checked(3) {
             Some(("-> ", target)) => (EntryType::Symlink, Some(target), ""),
             Some(("=  ", target)) => (EntryType::Link, Some(target), ""),
@@ -98,6 +105,7 @@ fn an_archive_is_unpacked_once_and_compared_file_by_file() {
     assert_eq!(fs::read_to_string(host.at("to/app/twin")).unwrap(), large);
     let mode = |name: &str| fs::metadata(host.at(name)).unwrap().permissions().mode() & 0o7777;
     assert_eq!((mode("to/app/run"), mode("to/app/large")), (0o755, 0o640));
+    assert_eq!((mode("to/app"), mode("to/deep")), (0o750, 0o755));
     fs::write(host.at("to/app/run"), "spoilt").unwrap();
     fs::remove_file(host.at("to/app/link")).unwrap();
     fs::write(host.at("to/app/own"), "mine").unwrap();
@@ -130,6 +138,162 @@ fn only_what_is_asked_for_is_unpacked() {
     let (host, call) = scene(&bytes, json!({ "strip_components": 5 }));
     let failure = host.call("unarchive", &call).failure.unwrap();
     assert!(failure.message.contains("nothing of"), "{failure}");
+}
+
+#[test]
+fn directories_are_as_the_archive_says() {
+    let bytes = archive(&[
+        ("app/", ""),
+        ("app/data/", ""),
+        ("app/data/x", "x"),
+        ("etc/x", "x"),
+    ]);
+    let (host, call) = scene(&bytes, json!({}));
+    fs::create_dir_all(host.at("to/app/data")).unwrap();
+    fs::create_dir(host.at("to/etc")).unwrap();
+    let set =
+        |name: &str, mode| fs::set_permissions(host.at(name), PermissionsExt::from_mode(mode));
+    set("to/app/data", 0o777).unwrap();
+    set("to/etc", 0o711).unwrap();
+    let outcome = host.changes_once("unarchive", call);
+    assert!(
+        outcome
+            .changes
+            .iter()
+            .any(|change| change.attribute == "app/data mode")
+    );
+    let mode = |name: &str| fs::metadata(host.at(name)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(mode("to/app/data"), 0o750);
+    // It is only on the way.
+    assert_eq!(mode("to/etc"), 0o711);
+}
+
+#[test]
+fn a_link_is_judged_by_where_it_ends_up() {
+    let outside = "outside of the directory";
+    let up = ("a/b/l", "-> ../../x");
+    for (members, more, part) in [
+        (&[up, ("l2", "=  a/b/l")][..], json!({}), outside),
+        (&[up], json!({ "strip_components": 1 }), outside),
+        (
+            &[("a/l", "-> b"), ("b/l/evil", "x")],
+            json!({ "strip_components": 1 }),
+            "through a link",
+        ),
+        (&[("a", "x"), ("a/b", "x")], json!({}), "below a file"),
+        (
+            &[("a/x", "1"), ("b/x", "2")],
+            json!({ "strip_components": 1 }),
+            "a/x and b/x",
+        ),
+    ] {
+        let (host, mut call) = scene(&archive(members), more);
+        let failure = host
+            .predicted("unarchive", &call)
+            .failure
+            .expect("a failure");
+        assert!(failure.message.contains(part), "{failure}");
+        let outcome = host.call("unarchive", &call);
+        assert_eq!(outcome.verdict, Verdict::Failed);
+        assert_eq!(names(&host), [""; 0]);
+        // What is not asked for leads nowhere.
+        call["exclude"] = json!(["a", "l2"]);
+        call["src"] = json!(host.at("more.tar"));
+        let more = [members, &[("good/good", "x")]].concat();
+        fs::write(host.at("more.tar"), archive(&more)).unwrap();
+        host.changes_once("unarchive", call);
+    }
+}
+
+#[test]
+fn no_link_is_made_behind_another() {
+    let bytes = archive(&[("a/b/up", "-> ../..")]);
+    let (host, mut call) = scene(&bytes, json!({}));
+    host.changes_once("unarchive", call.clone());
+    let bytes = archive(&[("a/b/up/l", "-> ../../../x")]);
+    fs::write(host.at("second.tar"), bytes).unwrap();
+    call["src"] = json!(host.at("second.tar"));
+    let failure = host.call("unarchive", &call).failure.expect("a failure");
+    assert!(failure.message.contains("behind another"), "{failure}");
+    assert_eq!(names(&host), ["a", "a/b", "a/b/up"]);
+}
+
+#[test]
+fn a_text_that_speaks_of_secrets_stays_as_it_is() {
+    let text = crate::mark::secret("db");
+    let (host, call) = scene(&archive(&[("a", &text)]), json!({}));
+    host.changes_once("unarchive", call);
+    assert_eq!(fs::read_to_string(host.at("to/a")).unwrap(), text);
+}
+
+/// A zip archive; the paths and contents are those of [`archive`].
+fn zipped(members: &[(&str, &str)]) -> Vec<u8> {
+    let mut writer = ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (path, content) in members {
+        let mode = match path {
+            path if path.ends_with("run") => 0o4755,
+            path if path.ends_with('/') => 0o750,
+            _ => 0o640,
+        };
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Deflated)
+            .unix_permissions(mode);
+        match content.strip_prefix("-> ") {
+            Some(target) => writer.add_symlink(*path, target, options).unwrap(),
+            None if path.ends_with('/') => writer.add_directory(*path, options).unwrap(),
+            None => {
+                writer.start_file(*path, options).unwrap();
+                writer.write_all(content.as_bytes()).unwrap();
+            }
+        }
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+#[test]
+fn a_zip_archive_is_unpacked_like_any_other() {
+    let large = "x".repeat(600 * 1024);
+    let bytes = zipped(&[
+        ("app/", ""),
+        ("app/run", "#!/bin/sh\n"),
+        ("app/large", &large),
+        ("app/link", "-> run"),
+        ("deep/file", "x\n"),
+    ]);
+    let (host, call) = scene(&bytes, json!({}));
+    host.changes_once("unarchive", call);
+    let expected = [
+        "app",
+        "app/large",
+        "app/link",
+        "app/run",
+        "deep",
+        "deep/file",
+    ];
+    assert_eq!(names(&host), expected);
+    assert_eq!(fs::read_to_string(host.at("to/app/large")).unwrap(), large);
+    assert_eq!(
+        fs::read_link(host.at("to/app/link")).unwrap(),
+        Path::new("run")
+    );
+    let mode = |name: &str| fs::metadata(host.at(name)).unwrap().permissions().mode() & 0o7777;
+    let modes = ["to/app", "to/app/run", "to/app/large", "to/deep"].map(mode);
+    assert_eq!(modes, [0o750, 0o755, 0o640, 0o755]);
+}
+
+#[test]
+fn nothing_leads_out_of_a_zip_archive() {
+    for members in [
+        &[("good", "x"), ("../evil", "x")][..],
+        &[("/etc/evil", "x")],
+        &[("link", "-> /etc")],
+        &[("a/link", "-> ../../x")],
+        &[("a/link", "-> ../b"), ("a/link/evil", "x")],
+    ] {
+        let (host, call) = scene(&zipped(members), json!({}));
+        assert_eq!(host.call("unarchive", &call).verdict, Verdict::Failed);
+        assert_eq!(names(&host), [""; 0]);
+    }
 }
 
 #[test]
@@ -193,7 +357,10 @@ fn a_broken_archive_leaves_nothing() {
     assert_eq!(names(&host), [""; 0]);
     let (host, call) = scene(b"PK\x03\x04 and so on", json!({}));
     let failure = host.call("unarchive", &call).failure.unwrap();
-    assert!(failure.message.contains("is a zip archive"), "{failure}");
+    assert!(
+        failure.message.contains("cannot read the archive"),
+        "{failure}"
+    );
     let (host, call) = scene(b"nothing of the kind", json!({}));
     assert_eq!(host.call("unarchive", &call).verdict, Verdict::Failed);
 }

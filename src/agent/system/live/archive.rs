@@ -2,23 +2,25 @@
 //! with digests, and the bytes of those that are not small texts in a nameless
 //! file, where they are found again by digest.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 
-use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
-use tar::{Entry, EntryType};
 
 use super::{files, processes};
 use crate::content::{Content, INLINE_LIMIT, hex};
+use crate::mark;
 use crate::module::Result;
 use crate::outcome::Failure;
 use crate::system::archive::{Member, MemberKind};
+
+mod tarred;
+
+mod zipped;
 
 /// How much text of an archive's members is kept in memory, in bytes.
 const TEXTS: u64 = 4 * 1024 * 1024;
@@ -26,14 +28,8 @@ const TEXTS: u64 = 4 * 1024 * 1024;
 /// Where the bytes of members wait: not in /tmp, which may be memory.
 const SPOOL: &str = "/var/tmp";
 
-/// How archives begin, and the program that unpacks such ones.
-const PROGRAMS: [(&[u8], &str, &str); 3] = [
-    (b"\xfd7zXZ\0", "xz", "xz-utils"),
-    (b"\x28\xb5\x2f\xfd", "zstd", "zstd"),
-    (b"BZh", "bzip2", "bzip2"),
-];
-const GZIP: &[u8] = b"\x1f\x8b";
-const ZIP: &[u8] = b"PK\x03\x04";
+/// How zip archives begin; one without members has only its end.
+const ZIP: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
 
 /// The bytes of a member, in the file that holds all of them.
 #[derive(Clone, Debug)]
@@ -67,15 +63,17 @@ impl Spooled {
     }
 }
 
-/// Everything in the archive `file`, called `name`, in its order. With `keep`,
-/// the bytes of members are kept by digest.
+/// Everything in the archive `file`, called `name`, in the order of paths. With
+/// `keep`, the bytes of members are kept by digest.
 pub fn read(
     file: File,
     name: &str,
     keep: Option<&mut HashMap<String, Spooled>>,
 ) -> Result<Vec<Member>> {
-    let (reader, unpacker) = decompressed(file, name)?;
-    let walk = Walk {
+    let mut start = [0; 6];
+    let count = file.read_at(&mut start, 0);
+    let start = &start[..count.map_err(|error| unreadable(name, error))?];
+    let mut contents = Contents {
         name,
         spool: match keep {
             Some(_) => Some(Spool::new()?),
@@ -83,137 +81,94 @@ pub fn read(
         },
         keep,
         texts: TEXTS,
-        members: Vec::new(),
+        members: BTreeMap::new(),
     };
-    let walked = walk.all(reader);
-    if let Some((program, mut child)) = unpacker {
-        let status = child.wait().map_err(|error| unreadable(name, error))?;
-        if walked.is_ok() && !status.success() {
-            return Err(Failure::new(format!("{program} cannot unpack {name}")));
-        }
+    match ZIP.iter().any(|magic| start.starts_with(magic)) {
+        true => zipped::read(file, &mut contents)?,
+        false => tarred::read(file, start, &mut contents)?,
     }
-    walked
+    Ok(contents.members.into_values().collect())
 }
 
-fn unreadable(name: &str, error: io::Error) -> Failure {
+fn unreadable(name: &str, error: impl std::fmt::Display) -> Failure {
     Failure::new(format!("cannot read the archive {name}: {error}"))
 }
 
 /// What was read of an archive so far.
-struct Walk<'a> {
+struct Contents<'a> {
     name: &'a str,
     spool: Option<Spool>,
     keep: Option<&'a mut HashMap<String, Spooled>>,
     /// How many bytes of text may still be kept in memory.
     texts: u64,
-    members: Vec<Member>,
+    /// By path: the last one of a name is what remains.
+    members: BTreeMap<PathBuf, Member>,
 }
 
-impl Walk<'_> {
-    fn all(mut self, reader: Box<dyn Read>) -> Result<Vec<Member>> {
-        let name = self.name;
-        let mut archive = tar::Archive::new(reader);
-        for entry in archive.entries().map_err(|error| unreadable(name, error))? {
-            if processes::is_cancelled() {
-                return Err(Failure::new("the run was interrupted"));
-            }
-            let mut entry = entry.map_err(|error| unreadable(name, error))?;
-            let path = path(&entry, name)?;
-            if entry.header().entry_type().is_pax_global_extensions() || path.as_os_str().is_empty()
-            {
-                continue;
-            }
-            self.refuse_detour(&path)?;
-            let mode = entry.header().mode();
-            let mode = mode.map_err(|error| unreadable(name, error))? & 0o7777;
-            let kind = self.kind(&mut entry, &path)?;
-            // The last one of a name is what tar would leave.
-            self.members.retain(|known| known.path != path);
-            self.members.push(Member { path, mode, kind });
-        }
-        // A program that unpacks would fail on a closed pipe.
-        io::copy(&mut archive.into_inner(), &mut io::sink())
-            .map_err(|error| unreadable(name, error))?;
-        Ok(self.members)
+impl Contents<'_> {
+    fn unreadable(&self, error: impl std::fmt::Display) -> Failure {
+        unreadable(self.name, error)
     }
 
-    fn kind<R: Read>(&mut self, entry: &mut Entry<R>, path: &Path) -> Result<MemberKind> {
-        let name = self.name;
-        let link = entry.link_name();
-        let link = link.map_err(|error| unreadable(name, error))?;
-        let link = link.map(|link| link.into_owned());
-        match entry.header().entry_type() {
-            EntryType::Directory => Ok(MemberKind::Directory),
-            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                let taken = take(entry, self.spool.as_mut(), &mut self.texts);
-                let (content, spooled) = taken.map_err(|error| unreadable(name, error))?;
-                if let (Some(keep), Some(spooled)) = (&mut self.keep, spooled) {
-                    keep.insert(content.sha256.clone(), spooled);
-                }
-                Ok(MemberKind::File(content))
-            }
-            EntryType::Symlink => Ok(MemberKind::Link(inside(path, link, name)?)),
-            EntryType::Link => linked(link, &self.members, name),
-            _ => Err(Failure::new(format!(
-                "{} in {name} is a device or a pipe",
-                path.display()
-            ))
-            .hint("Leave it out when the archive is made: nothing of this one is unpacked.")),
-        }
-    }
-
-    /// A link in the archive, though it stays inside, may make a path below it
-    /// lead somewhere else than it says.
-    fn refuse_detour(&self, path: &Path) -> Result<()> {
-        let is_above = |known: &Member| {
-            let is_link = matches!(known.kind, MemberKind::Link(_));
-            is_link && path != known.path && path.starts_with(&known.path)
-        };
-        match self.members.iter().any(is_above) {
-            true => Err(Failure::new(format!(
-                "{} in {} would be unpacked through a link",
-                path.display(),
-                self.name
-            ))),
-            false => Ok(()),
-        }
-    }
-}
-
-/// The archive without its compression, and the program that takes it off.
-type Unpacked = (Box<dyn Read>, Option<(&'static str, Child)>);
-
-fn decompressed(file: File, name: &str) -> Result<Unpacked> {
-    let mut start = [0; 6];
-    let count = file.read_at(&mut start, 0);
-    let count = count.map_err(|error| unreadable(name, error))?;
-    let start = &start[..count];
-    if start.starts_with(GZIP) {
-        return Ok((Box::new(MultiGzDecoder::new(file)), None));
-    }
-    if start.starts_with(ZIP) {
-        return Err(Failure::new(format!("{name} is a zip archive"))
-            .hint("Only tar is unpacked, plain or with gzip, xz, zstd or bzip2. Use `command` with `unzip`, and `creates`."));
-    }
-    let program = PROGRAMS.iter().find(|(magic, ..)| start.starts_with(magic));
-    let Some((_, program, package)) = program else {
-        return Ok((Box::new(file), None));
-    };
-    let mut child = Command::new(program)
-        .arg("-dc")
-        .stdin(file)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(|error| {
+    /// A member's path, which must not lead out of where it is unpacked to.
+    fn path(&self, given: &Path) -> Result<PathBuf> {
+        plain(given).ok_or_else(|| {
             Failure::new(format!(
-                "cannot run {program}, which unpacks {name}: {error}"
+                "{} in {} would be unpacked outside of the directory",
+                given.display(),
+                self.name
             ))
-            .hint(format!("Install it first, with `package(\"{package}\")`."))
-        })?;
-    match child.stdout.take() {
-        Some(output) => Ok((Box::new(output), Some((program, child)))),
-        None => Err(Failure::new(format!("{program} has no output"))),
+        })
+    }
+
+    fn add(&mut self, path: PathBuf, mode: u32, kind: MemberKind) {
+        let member = Member { path, mode, kind };
+        self.members.insert(member.path.clone(), member);
+    }
+
+    /// Reads the bytes of a regular file.
+    fn file(&mut self, from: &mut dyn Read) -> Result<MemberKind> {
+        let taken = take(from, self.spool.as_mut(), &mut self.texts);
+        let (content, spooled) = taken.map_err(|error| self.unreadable(error))?;
+        if let (Some(keep), Some(spooled)) = (&mut self.keep, spooled) {
+            keep.insert(content.sha256.clone(), spooled);
+        }
+        Ok(MemberKind::File(content))
+    }
+
+    /// A second name of a member is unpacked as a file of its own.
+    fn hard_link(&mut self, target: &Path) -> Result<MemberKind> {
+        let known = plain(target).and_then(|path| self.members.get(&path));
+        let Some(known) = known else {
+            return Err(Failure::new(format!(
+                "a hard link in {} leads to {}, which is not in it",
+                self.name,
+                target.display()
+            )));
+        };
+        let mut kind = known.kind.clone();
+        if let MemberKind::File(content) = &mut kind {
+            content.text = content.text.take().filter(|_| content.size <= self.texts);
+            self.texts -= content.text.as_ref().map_or(0, |_| content.size);
+        }
+        Ok(kind)
+    }
+
+    fn special(&self, path: &Path) -> Failure {
+        Failure::new(format!(
+            "{} in {} is a device or a pipe",
+            path.display(),
+            self.name
+        ))
+        .hint("Leave it out when the archive is made: nothing of this one is unpacked.")
+    }
+}
+
+/// Refuses to go on with a run that is over.
+fn need_time() -> Result<()> {
+    match processes::is_cancelled() {
+        true => Err(Failure::new("the run was interrupted")),
+        false => Ok(()),
     }
 }
 
@@ -259,7 +214,9 @@ fn take(
     }
     let text = (size <= INLINE_LIMIT.min(*texts))
         .then(|| String::from_utf8(text).ok())
-        .flatten();
+        .flatten()
+        // What speaks of secrets by itself would be filled in.
+        .filter(|text| !mark::is_marked(text));
     *texts -= text.as_ref().map_or(0, |_| size);
     let content = Content {
         sha256: hex(&hasher.finalize()),
@@ -268,18 +225,6 @@ fn take(
     };
     let file = spool.map(|spool| spool.file.clone());
     Ok((content, file.map(|file| Spooled { file, start, size })))
-}
-
-/// A member's path, which must not lead out of where it is unpacked to.
-fn path<R: Read>(entry: &Entry<R>, name: &str) -> Result<PathBuf> {
-    let given = entry.path();
-    let given = given.map_err(|error| unreadable(name, error))?;
-    plain(&given).ok_or_else(|| {
-        Failure::new(format!(
-            "{} in {name} would be unpacked outside of the directory",
-            given.display()
-        ))
-    })
 }
 
 /// A relative path without `.` and `..`.
@@ -294,37 +239,4 @@ fn plain(path: &Path) -> Option<PathBuf> {
         }
     }
     Some(plain)
-}
-
-/// What a link says, which must not lead out either.
-fn inside(path: &Path, target: Option<PathBuf>, name: &str) -> Result<PathBuf> {
-    let target = target.unwrap_or_default();
-    let leads_to = path.parent().unwrap_or(Path::new("")).join(&target);
-    // Behind a directory's name, `..` may lead anywhere: it may be a link.
-    let mut down = target
-        .components()
-        .skip_while(|part| *part == Component::ParentDir);
-    let up_again = down.any(|part| part == Component::ParentDir);
-    match plain(&leads_to) {
-        Some(_) if !up_again => Ok(target),
-        _ => Err(Failure::new(format!(
-            "the link {} in {name} leads outside of the directory, to {}",
-            path.display(),
-            target.display()
-        ))),
-    }
-}
-
-/// A second name of a member is unpacked as a file of its own.
-fn linked(target: Option<PathBuf>, members: &[Member], name: &str) -> Result<MemberKind> {
-    let target = target.unwrap_or_default();
-    let known = plain(&target);
-    let known = known.and_then(|path| members.iter().find(|member| member.path == path));
-    match known {
-        Some(member) => Ok(member.kind.clone()),
-        None => Err(Failure::new(format!(
-            "a hard link in {name} leads to {}, which is not in it",
-            target.display()
-        ))),
-    }
 }

@@ -205,7 +205,8 @@ impl Overlay {
     pub(super) fn real_parent(&self, path: &Path) -> Result<PathBuf> {
         match (path.parent(), path.file_name()) {
             (Some(parent), Some(name)) => Ok(self.real(parent)?.join(name)),
-            _ => Ok(path.to_owned()),
+            // It ends with `..`, which is no name.
+            _ => self.real(path),
         }
     }
 

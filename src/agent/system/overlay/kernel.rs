@@ -2,7 +2,6 @@
 
 use super::{Absence, Overlay};
 use crate::module::Result;
-use crate::outcome::Failure;
 use crate::system::{Found, KernelParameter};
 
 impl Overlay {
@@ -40,21 +39,5 @@ impl Overlay {
         let parameters = &mut self.pending.kernel_parameters;
         parameters.insert(KernelParameter::path(name), value.to_owned());
         Ok(())
-    }
-}
-
-impl KernelParameter {
-    /// The failure where the kernel has no such parameter.
-    pub fn missing(name: &str) -> Failure {
-        Failure::new(format!("the kernel has no parameter {name}")).hint(
-            "Load the module that has it first, or give `ignore: true` to keep only the file.",
-        )
-    }
-
-    /// The failure where a parameter may not be set.
-    pub fn refused(name: &str) -> Failure {
-        Failure::new(format!("{name} cannot be set here")).hint(
-            "It takes root, and in a container most belong to the container's host. With `ignore: true` only the file is kept.",
-        )
     }
 }
