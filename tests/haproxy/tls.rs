@@ -9,13 +9,14 @@ haproxy::role(#{
     addresses: #{ localhost: "127.0.0.1" },
 });
 letsencrypt::role(#{
-    letsencrypt_domains: ["one.example www.one.example", "two.example"] + vars.get("more", []),
-    letsencrypt_email: "admin@one.example",
+    letsencrypt_domains: vars.get("domains", ["one.example www.one.example", "two.example"]) + vars.get("more", []),
+    letsencrypt_email: vars.get("email", "admin@one.example"),
     ca: "https://localhost:14000/dir",
     ca_file: "/root/pebble/cert.pem",
     dehydrated_repo: "/srv/dehydrated",
     dehydrated_revision: vars.get("revision", ""),
     force_renewal: vars.get("renew", false),
+    renew_at: vars.get("at", "daily"),
 });
 "#;
 
@@ -140,6 +141,56 @@ fn certificates_come_are_served_by_name_and_are_renewed() {
     twin.inside("rm /usr/local/etc/tls/haproxy/two.example.pem");
     twin.keeps_its_promise(&[]);
     assert_eq!((twin.serials(), twin.reloads()), (renewed, reloads + 3));
+
+    forgets_no_reload(&twin);
+    withdraws_what_is_no_longer_listed(&twin);
+
+    twin.keeps_its_promise(&["--set", "email=other@one.example"]);
+    let account = twin.inside("cat /var/lib/dehydrated/accounts/*/registration_info.json");
+    assert!(account.contains("mailto:other@one.example"), "{account}");
+
+    for wrong in [
+        "at=whenever",
+        "more=[\"\"]",
+        "more=[\"three.example > three\"]",
+    ] {
+        let ran = twin.run(&["--set", wrong, "--check"]).ended_with(3);
+        let what = wrong.split_once('=').expect("a value").1;
+        ran.says(what.trim_matches(['[', ']', '"']));
+    }
+}
+
+/// haproxy cannot be reloaded when the certificates come.
+fn forgets_no_reload(twin: &Twin) {
+    let reloads = twin.reloads();
+    let unit = twin.inside(
+        "cd /etc/haproxy && cp -p haproxy.cfg good && sed -i 's/^    bind .:80$/&\\n    bind *:8888/' haproxy.cfg; \
+         rm /usr/local/etc/tls/haproxy/two.example.pem; systemctl start dehydrated; \
+         systemctl is-failed dehydrated; mv good haproxy.cfg",
+    );
+    assert!(unit.ends_with("failed\n"), "{unit}");
+    assert_eq!(twin.reloads(), reloads);
+    let ran = twin.run(&["--check"]).ended_with(0);
+    ran.says("haproxy.service (reload)");
+    twin.keeps_its_promise(&[]);
+    assert_eq!(twin.reloads(), reloads + 1);
+}
+
+fn withdraws_what_is_no_longer_listed(twin: &Twin) {
+    twin.inside(
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=own.example -keyout own -out own; \
+         mv own /usr/local/etc/tls/haproxy/own.example.pem",
+    );
+    let (serials, reloads) = (twin.serials(), twin.reloads());
+    let one = "domains=[\"one.example www.one.example\"]";
+    twin.keeps_its_promise(&["--set", one]);
+    let files = twin.inside("ls -A /usr/local/etc/tls/haproxy");
+    assert_eq!(files, "one.example.pem\nown.example.pem\n");
+    assert_ne!(twin.shown("two.example").0, "DNS:two.example");
+    assert_eq!(twin.reloads(), reloads + 1);
+    // It is valid yet when it is listed again.
+    twin.run(&[]).ended_with(0);
+    assert_eq!(twin.serials(), serials);
 }
 
 #[test]
