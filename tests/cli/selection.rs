@@ -128,7 +128,7 @@ fn what_only_looks_is_left_out_by_tags_of_its_own_only() {
     let project = three_hosts(
         r#"play("p", "db", #{ tags: "all" }, || {
                log(`${stat("/etc").exists}, ${slurp("/etc/none").exists}`);
-               log(`${command("true", #{ read_only: true }).rc == ()}`);
+               log(`rc ${command("true", #{ read_only: true }).rc}`);
                copy("/etc/a", #{ content: "a" });
            });"#,
     );
