@@ -62,28 +62,31 @@ fn prod_keeps_its_promise_releases_and_switches() {
     env.stand_in_for_the_other_servers();
 
     // Blue serves, so green gets the first binary, and serves as the backup.
-    let release = ["--set", "release=envs/files/demo-api"];
-    env.keeps_its_promise(&release);
+    let release = |path: &str| {
+        let set = format!("release={path}");
+        env.keeps_its_promise(&["--tags", "release", "--set", &set]);
+    };
+    let green = ["--tags", "switch", "--set", "color=green"];
+    release("envs/files/demo-api");
     env.serves("backend-green");
-    env.run(&["--set", "color=green"]).ended_with(0);
-    env.keeps_its_promise(&release);
-    env.run(&["--set", "color=green"])
-        .ended_with(0)
-        .says("No changes");
+    env.keeps_its_promise(&green);
+    release("envs/files/demo-api");
 
     // Green goes on serving while blue gets a new one.
     let next = fs::read_to_string(checkout().join("envs/files/demo-api")).expect("it is there");
     env.world.write("next/veza-api", &format!("{next}# next\n"));
     let started = env.inside("backend-green", STARTED);
-    env.keeps_its_promise(&["--tags", "release", "--set", "release=next/veza-api"]);
+    release("next/veza-api");
     assert_eq!(env.inside("backend-green", STARTED), started);
     env.serves("backend-green");
+    env.run(&green).ended_with(0).says("No changes");
 
     env.a_new_secret_restarts_one_after_the_other();
     for site in ["veza.fr", "www.veza.fr", "talas.fr", "www.talas.fr"] {
         env.has_a_certificate(site, "/root/pebble/root.pem");
     }
     env.has_a_certificate("forgejo.talas.group", "/root/talas.pem");
+    env.run(&[]).ended_with(0).says("No changes");
     env.no_secret_is_told();
 }
 
@@ -94,7 +97,7 @@ fn staging_keeps_its_promise() {
     };
     env.keeps_its_promise(&[]);
     env.the_database_answers_through_the_pooler();
-    env.keeps_its_promise(&["--set", "release=envs/files/demo-api"]);
+    env.keeps_its_promise(&["--tags", "release", "--set", "release=envs/files/demo-api"]);
     env.serves("backend-green");
     env.has_a_certificate("staging.veza.fr", "/root/pebble/root.pem");
     env.no_secret_is_told();
@@ -149,7 +152,8 @@ impl Env {
         let like = ["--profile", "veza-lab", "--device", &device];
         let launch = ["launch", "veza-lab", &name, "--project", &self.project];
         incus(&[&launch[..], &like].concat());
-        let ask = "systemctl is-system-running; getent hosts $(hostname).lxd >/dev/null && echo named";
+        let ask =
+            "systemctl is-system-running; getent hosts $(hostname).lxd >/dev/null && echo named";
         lab::wait_for(&format!("{name} is up"), BOOT, || {
             let state = self.inside(host, ask);
             (state == "running\nnamed\n").then_some(()).ok_or(state)
@@ -239,7 +243,15 @@ impl Env {
     fn push(&self, from: &Path, host: &str, to: &str) {
         let from = from.to_str().expect("a path in UTF-8");
         let to = format!("{}{host}{to}", self.prefix);
-        incus(&["file", "push", "--quiet", "--project", &self.project, from, &to]);
+        incus(&[
+            "file",
+            "push",
+            "--quiet",
+            "--project",
+            &self.project,
+            from,
+            &to,
+        ]);
     }
 
     /// What a shell command prints on a host.
@@ -314,7 +326,7 @@ impl Env {
              -w \"%{http_code}\\n\" https://127.0.0.1/api/v1/who >>/root/answers; sleep 0.1; done'",
         );
         self.set_secret("jwt_secret", "another-jwt-secret");
-        self.keeps_its_promise(&[]);
+        self.keeps_its_promise(&["--tags", "backend"]);
         self.inside("haproxy", "systemctl stop client");
         let answers = self.inside("haproxy", "sort /root/answers | uniq -c");
         let answers: Vec<&str> = answers.split_whitespace().collect();

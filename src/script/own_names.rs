@@ -133,7 +133,9 @@ mod tests {
                     private fn inner(a) { `${inner(1)}`; Fn(\"inner\"); \"fn inner(\" }\n\
                     fn role(o) { let inner = 1; o.inner(2); inner }";
         let source = Source::new("roles/a.rhai", text).expect("the text is short");
-        let ast = engine::bare().compile(source.script()).expect("it is right");
+        let ast = engine::bare()
+            .compile(source.script())
+            .expect("it is right");
         let mut found = insertions(&source, &ast);
         found.sort_by_key(|insertion| insertion.offset);
         let made = source.with_insertions(found).instrumented();

@@ -93,7 +93,7 @@ fn a_changed_variable_restarts_drained_and_with_a_release_only_once() {
     site.apply(ENV, &[]);
     site.release("2", 200);
     for version in ["1", "2"] {
-        let greeting = format!("greeting={version}");
+        let greeting = format!("greeting=hello-{version}");
         let before = API.map(starts);
         under_traffic(&site, version, |run| {
             promise::keep(|options| run(&[&["--set", &greeting], options].concat()))
