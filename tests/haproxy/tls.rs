@@ -1,7 +1,8 @@
 //! Real certificates for two domains, from pebble, a small ACME authority: got
 //! through haproxy, served by name, renewed.
 
-use super::twin::{Twin, trixie};
+use super::support::pebble;
+use super::twin::Twin;
 
 const SITE: &str = r#"
 haproxy::role(#{
@@ -20,32 +21,6 @@ letsencrypt::role(#{
 });
 "#;
 
-/// The authority asks every name at this machine's own port 80. Its certificate
-/// is its own, and it takes one account key and nonce as good as another.
-const PEBBLE: &str = r#"
-cd /root/pebble
-openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost \
-    -addext subjectAltName=DNS:localhost -keyout key.pem -out cert.pem 2>/dev/null
-cat >config.json <<END
-{ "pebble": {
-    "listenAddress": "127.0.0.1:14000", "managementListenAddress": "127.0.0.1:15000",
-    "certificate": "/root/pebble/cert.pem", "privateKey": "/root/pebble/key.pem",
-    "httpPort": 80, "tlsPort": 443, "domainBlocklist": ["blocked.example"],
-    "certificateValidityPeriod": 7776000
-} }
-END
-systemd-run --quiet --unit=challtestsrv /root/pebble/pebble-challtestsrv -dns01 127.0.0.1:8053 \
-    -defaultIPv4 127.0.0.1 -defaultIPv6 '' -http01 '' -https01 '' -tlsalpn01 '' -doh '' \
-    -management 127.0.0.1:8055
-systemd-run --quiet --unit=pebble -E PEBBLE_VA_NOSLEEP=1 -E PEBBLE_WFE_NONCEREJECT=0 \
-    /root/pebble/pebble -config /root/pebble/config.json -dnsserver 127.0.0.1:8053 -strict
-for try in $(seq 100); do
-    curl -sf --cacert cert.pem https://localhost:15000/roots/0 -o root.pem && exit
-    sleep 0.1
-done
-journalctl -u pebble -u challtestsrv
-"#;
-
 /// A repository with dehydrated in it, and its one commit.
 const REPOSITORY: &str = r#"
 apt-get -qq install --yes git dehydrated >/dev/null 2>&1
@@ -59,13 +34,14 @@ const RELOADS: &str = "journalctl -u haproxy -o cat | grep -c '^Reloaded '";
 /// A host with the authority on it.
 fn with_authority(name: &'static str) -> Option<Twin> {
     let twin = Twin::clean(name)?;
-    let root = trixie("pebble", &["pebble"])?;
+    let programs = pebble::programs()?;
     twin.inside("apt-get -qq install --yes curl openssl && mkdir -p /root/pebble");
-    for program in ["pebble", "pebble-challtestsrv"] {
-        let from = root.join("usr/bin").join(program);
-        twin.push(&from, &format!("/root/pebble/{program}"));
+    for program in &programs {
+        let name = program.file_name().and_then(|name| name.to_str());
+        let name = name.expect("a program has a name");
+        twin.push(program, &format!("/root/pebble/{name}"));
     }
-    assert_eq!(twin.inside(PEBBLE), "", "pebble does not start");
+    assert_eq!(twin.inside(pebble::START), "", "pebble does not start");
     let imports = "import \"haproxy\" as haproxy;\nimport \"letsencrypt\" as letsencrypt;";
     twin.play(imports, SITE);
     Some(twin)
