@@ -218,6 +218,16 @@ impl Table {
         }
     }
 
+    /// Whether the bytes that a content stands for have this SHA-256. Only that
+    /// is told: from the real digest of a text with secrets those could be
+    /// guessed.
+    pub fn has_sha256(&self, content: &Content, sha256: &str) -> bool {
+        match content.text.as_deref().map(|text| self.resolve(text)) {
+            Some(Cow::Owned(text)) => digest(text.as_bytes()) == sha256,
+            _ => content.sha256 == sha256,
+        }
+    }
+
     /// A content as it was read from a host, with its values masked. A text
     /// that speaks of secrets by itself is not taken for one.
     pub fn found_content(&self, content: Content) -> Content {

@@ -14,6 +14,8 @@ mod tokens;
 
 mod instrument;
 
+mod own_names;
+
 pub mod diagnostics;
 
 pub mod catalog;
