@@ -323,4 +323,14 @@ mod tests {
             })
         );
     }
+
+    #[test]
+    fn a_mark_in_a_key_is_shown_too() {
+        let mut outcome = sample::outcome("deploy", Verdict::Changed);
+        let env = json!({ (mark::secret("db")): 1 });
+        outcome.values.insert("env".into(), env);
+        let line = object(&sample::task("web1", "user", 1, outcome)).expect("an object");
+        let values = &line["outcome"]["values"];
+        assert_eq!(*values, json!({ "env": { "(secret db)": 1 } }));
+    }
 }
