@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use ureq::http::Uri;
+
 use crate::mark;
 
 /// A request.
@@ -95,10 +97,36 @@ impl HttpRequest {
         }
     }
 
+    /// The same request without the headers and the login, which are for one
+    /// server only.
+    pub fn without_credentials(mut self) -> Self {
+        self.headers.clear();
+        (self.user, self.password) = (None, None);
+        self
+    }
+
     /// Whether the server is on the host that asks.
     pub fn is_local(&self) -> bool {
         self.host().is_some_and(is_local)
     }
+}
+
+/// Whether what is for the server of one URL may be told to that of another: it
+/// is the same, by the same way or now encrypted.
+pub fn is_same_server(one: &str, other: &str) -> bool {
+    let port = |uri: &Uri| match (uri.port_u16(), uri.scheme_str()) {
+        (Some(port), _) => port,
+        (None, Some("https")) => 443,
+        (None, _) => 80,
+    };
+    let (Ok(one), Ok(other)) = (one.parse::<Uri>(), other.parse::<Uri>()) else {
+        return false;
+    };
+    let name = |uri: &Uri| uri.host().map(str::to_ascii_lowercase);
+    let encrypted = (one.scheme_str(), port(&one)) == (Some("http"), 80)
+        && (other.scheme_str(), port(&other)) == (Some("https"), 443);
+    let same = one.scheme() == other.scheme() && port(&one) == port(&other);
+    name(&one).is_some() && name(&one) == name(&other) && (same || encrypted)
 }
 
 /// Whether a name or address is that of the host that asks.
@@ -125,6 +153,22 @@ pub struct HttpResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_is_known_by_its_name_port_and_scheme() {
+        for (one, other, same) in [
+            ("http://a.org/x", "http://A.org:80/y?z", true),
+            ("http://a.org/x", "https://a.org/x", true),
+            ("https://a.org/x", "http://a.org/x", false),
+            ("http://a.org:8080/x", "https://a.org/x", false),
+            ("http://a.org/x", "http://a.org:8080/x", false),
+            ("http://a.org/x", "http://b.org/x", false),
+            ("http://a.org/x", "http://a.org@b.org/x", false),
+            ("/x", "/x", false),
+        ] {
+            assert_eq!(is_same_server(one, other), same, "{one} {other}");
+        }
+    }
 
     #[test]
     fn the_server_is_found_in_the_url() {

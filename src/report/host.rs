@@ -23,6 +23,9 @@ pub struct HostSummary {
     /// own pace, so what is of one stays together.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub for_others: BTreeMap<String, Asked>,
+    /// How many tasks failed, caught or not, after they had changed something.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub half_done: usize,
     /// What failed and was not caught, with the reason.
     pub failed: Vec<String>,
     /// What the script itself did wrong.
@@ -180,7 +183,10 @@ impl HostSummary {
                 Some(caller) => self.asked_by(caller).unknown.push(what),
                 None => self.unknown.push(what),
             },
-            Verdict::Failed => self.failed.push(fault(&what, site, reason(outcome))),
+            Verdict::Failed => {
+                self.half_done += usize::from(!outcome.effects.is_empty());
+                self.failed.push(fault(&what, site, reason(outcome)));
+            }
         }
     }
 
@@ -191,6 +197,7 @@ impl HostSummary {
     /// A task that this host's script had another one do.
     fn failed_elsewhere(&mut self, host: &str, module: &str, site: &Site, outcome: &Outcome) {
         self.counts.add(outcome.verdict);
+        self.half_done += usize::from(!outcome.effects.is_empty());
         let what = format!("{module} {} on {host}", outcome.title);
         self.failed.push(fault(&what, site, reason(outcome)));
     }
@@ -219,6 +226,10 @@ impl HostSummary {
         let last = self.failed.last();
         last.is_some_and(|last| last.starts_with(module) && last.contains(&here))
     }
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 fn reason(outcome: &Outcome) -> &str {

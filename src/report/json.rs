@@ -25,8 +25,9 @@
 //! - Parts of a text that nobody can know yet read `(known after apply)`. Where
 //!   a whole string is unknown, the object around it has `unknown_origins`, a
 //!   map from its key (`uid`, `groups[1]`) to where it will come from.
-//! - What a command reads, the values of its variables, and passwords (even
-//!   hashed) are replaced by `(hidden)`: logs are read by many.
+//! - What a command reads, the values of its variables, the headers and body of
+//!   a request, what a file held that an inverse brings back, and passwords
+//!   (even hashed) are replaced by `(hidden)`: logs are read by many.
 //!
 //! [`Outcome`]: veza_agent::outcome::Outcome
 
@@ -128,7 +129,10 @@ fn fix_record(record: &mut Value) {
     }
     if let Some(inverse) = record.get_mut("inverse") {
         expand_word(inverse);
-        members(inverse, "effects").for_each(hide_secrets);
+        for effect in members(inverse, "effects") {
+            hide_secrets(effect);
+            hide_old_content(effect);
+        }
     }
 }
 
@@ -143,18 +147,42 @@ fn hide_secrets(effect: &mut Value) {
     if let Some(account) = effect.get_mut("account") {
         hide_password(account);
     }
+    if let Some(request) = effect.get_mut("request") {
+        hide_request(request);
+    }
     let Some(command) = effect.get_mut("command") else {
         return;
     };
     if let Some(input) = command.get_mut("input") {
         hide(input);
     }
-    let variables = command.get_mut("environment");
-    let variables = variables.and_then(Value::as_object_mut);
-    variables
+    hide_each(command.get_mut("environment"));
+}
+
+fn hide_request(request: &mut Value) {
+    for part in ["body", "password"] {
+        if let Some(part) = request.get_mut(part) {
+            hide(part);
+        }
+    }
+    hide_each(request.get_mut("headers"));
+}
+
+fn hide_each(values: Option<&mut Value>) {
+    let values = values.and_then(Value::as_object_mut);
+    values
         .into_iter()
         .flatten()
         .for_each(|(_, value)| hide(value));
+}
+
+/// What a file held before is shown as far as it differs, and no further; the
+/// journal on the host has all of it.
+fn hide_old_content(effect: &mut Value) {
+    let content = effect.get_mut("content");
+    if let Some(text) = content.and_then(|content| content.get_mut("text")) {
+        hide(text);
+    }
 }
 
 fn hide_password(account: &mut Value) {
@@ -172,6 +200,10 @@ fn hide(value: &mut Value) {
 /// Replaces marks by their phrase, everywhere, and says where what is wholly
 /// unknown will come from.
 fn show_marks(map: &mut Map<String, Value>) {
+    if map.keys().any(|key| mark::is_marked(key)) {
+        let shown = std::mem::take(map).into_iter();
+        map.extend(shown.map(|(key, value)| (mark::show(&key).into_owned(), value)));
+    }
     let mut origins = Map::new();
     for (key, value) in map.iter_mut() {
         show(key, value, &mut origins);
@@ -206,6 +238,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use veza_agent::effect::{Account, Before, Command, Effect, Inverse, Record};
+    use veza_agent::http::{Body, HttpRequest};
     use veza_agent::outcome::Verdict;
 
     use super::super::sample;
@@ -247,6 +280,36 @@ mod tests {
     }
 
     #[test]
+    fn requests_and_removed_files_are_hidden() {
+        let request = HttpRequest {
+            headers: BTreeMap::from([("X-Token".into(), "hunter2".into())]),
+            body: Some(Body::Json(json!({ "key": "hunter2" }))),
+            password: Some("hunter2".into()),
+            ..HttpRequest::new("POST", "http://x/")
+        };
+        let path = std::path::PathBuf::from("/root/key");
+        let mut outcome = sample::outcome("x", Verdict::Changed);
+        outcome.effects = vec![
+            sample::effect(Effect::SendRequest { request }),
+            Record {
+                effect: Effect::Remove { path: path.clone() },
+                before: Before::Absent,
+                inverse: Inverse::Effects(vec![Effect::WriteFile {
+                    path,
+                    content: veza_agent::content::Content::of(b"hunter2"),
+                    attributes: Default::default(),
+                    backup: None,
+                    validate: None,
+                }]),
+            },
+        ];
+        let line = object(&sample::task("web1", "uri", 1, outcome)).expect("an object");
+        let text = Value::Object(line).to_string();
+        assert!(!text.contains("hunter2"), "{text}");
+        assert_eq!(text.matches(HIDDEN_TEXT).count(), 4, "{text}");
+    }
+
+    #[test]
     fn unknown_items_of_a_list_are_named_by_their_place() {
         let mut outcome = sample::outcome("deploy", Verdict::Changed);
         let groups = json!(["adm", mark::unknown("stdout of `id`")]);
@@ -259,5 +322,15 @@ mod tests {
                 "unknown_origins": { "groups[1]": "stdout of `id`" },
             })
         );
+    }
+
+    #[test]
+    fn a_mark_in_a_key_is_shown_too() {
+        let mut outcome = sample::outcome("deploy", Verdict::Changed);
+        let env = json!({ (mark::secret("db")): 1 });
+        outcome.values.insert("env".into(), env);
+        let line = object(&sample::task("web1", "user", 1, outcome)).expect("an object");
+        let values = &line["outcome"]["values"];
+        assert_eq!(*values, json!({ "env": { "(secret db)": 1 } }));
     }
 }

@@ -304,6 +304,15 @@ fn changes(summary: &Summary) -> String {
     let sure = |host: &HostSummary| {
         host.is_well() && host.incomplete.is_empty() && host.counts.unknown == 0
     };
+    let half_done = summary.hosts.iter().map(|host| host.half_done).sum();
+    if half_done > 0 {
+        let verb = match summary.mode {
+            Mode::Apply => "made",
+            Mode::Check => "found",
+        };
+        let tasks = number(half_done, "task");
+        return format!("Changes were {verb}, by {tasks} that then failed.");
+    }
     let all_sure = summary.finished && !summary.interrupted && summary.skipped.is_empty();
     match all_sure && summary.hosts.iter().all(sure) {
         true => "No changes. The hosts are as the scripts ask.".into(),
@@ -344,6 +353,25 @@ mod tests {
         assert_eq!(names(&hosts[..5], 6, false), "5 hosts: web1, web2, web3, …");
         assert_eq!(names(&hosts, 6, false), "all 6 hosts");
         assert_eq!(names(&hosts[..5], 6, true), "web1, web2, web3, web4, web5");
+    }
+
+    #[test]
+    fn what_failed_half_way_is_not_called_no_change() {
+        use veza_agent::effect::Effect;
+        use veza_agent::outcome::Failure;
+
+        use super::super::sample;
+        let mut outcome = sample::failed("POST http://x/", Failure::new("it answers 500"));
+        let host = |outcome| {
+            let mut summary = Summary::default();
+            summary.observe(&sample::task("web1", "uri", 1, outcome));
+            changes(&summary)
+        };
+        assert_eq!(host(outcome.clone()), "No changes were made.");
+        let path = "/x".into();
+        outcome.effects = vec![sample::effect(Effect::Touch { path })];
+        let said = "Changes were made, by 1 task that then failed.";
+        assert_eq!(host(outcome), said);
     }
 
     #[test]

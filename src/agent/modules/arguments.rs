@@ -14,6 +14,11 @@ use crate::content::Content;
 use crate::module::Result;
 use crate::outcome::Failure;
 
+/// What is not given is so.
+pub fn yes() -> bool {
+    true
+}
+
 /// One value, or a list of them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OneOrMany<T>(pub Vec<T>);

@@ -89,6 +89,12 @@ impl Module for AuthorizedKey {
     }
 
     fn found(&self, system: &dyn System) -> Result<State> {
+        if self.exclusive && self.state == KeyState::Absent {
+            return Err(
+                Failure::new("`exclusive` does not go with `state: \"absent\"`")
+                    .hint("Give the keys that shall stay, and `exclusive`; the others go."),
+            );
+        }
         if self.account.get().is_none() {
             // A second call would set the same.
             let _ = self.account.set(self.look_up(system)?);
@@ -132,11 +138,7 @@ impl Module for AuthorizedKey {
 
 impl AuthorizedKey {
     fn look_up(&self, system: &dyn System) -> Result<User> {
-        let user = system
-            .users()?
-            .into_iter()
-            .find(|user| user.name == self.user);
-        user.ok_or_else(|| {
+        system.user(&self.user)?.ok_or_else(|| {
             Failure::new(format!("there is no user {}", self.user))
                 .hint("Make it first, with `user(NAME)`.")
         })
@@ -148,13 +150,10 @@ impl AuthorizedKey {
         };
         let usual = || user.home.join(".ssh/authorized_keys");
         Ok(Edited {
-            path: self.path.clone().unwrap_or_else(usual),
-            create: true,
             owner: Some(user.name.clone()),
             group: Some(user.group.clone()),
             mode: Some(Mode::Octal(0o600)),
-            backup: false,
-            validate: None,
+            ..Edited::at(self.path.clone().unwrap_or_else(usual))
         })
     }
 
@@ -222,12 +221,9 @@ impl AuthorizedKey {
             let asked = |known: &KeyLine| keys.iter().any(|key| key.is_same_key(known));
             match &known {
                 None if self.exclusive && !is_comment(&line) => {}
+                Some(known) if self.exclusive && !asked(known) => {}
                 None => out.push_str(&line),
-                Some(known) if !asked(known) => {
-                    if !self.exclusive || self.state == KeyState::Absent {
-                        out.push_str(&line);
-                    }
-                }
+                Some(known) if !asked(known) => out.push_str(&line),
                 Some(_) if self.state == KeyState::Absent => {}
                 // Of the same key twice, the first counts for sshd.
                 Some(known) => {

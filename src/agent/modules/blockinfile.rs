@@ -4,7 +4,6 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::edited::{Edited, Spot, bare, insert, line_end, lines};
-use super::pattern::Pattern;
 use crate::module::{Module, Result};
 use crate::outcome::Failure;
 use crate::state::{Diff, State};
@@ -37,12 +36,8 @@ pub struct BlockInFile {
     /// What `{mark}` is below the block.
     #[serde(default = "end")]
     marker_end: String,
-    /// Where a new block goes: below the last line that this regular
-    /// expression finds, at the end if there is none; or `"EOF"`.
-    insertafter: Option<Pattern>,
-    /// Where a new block goes: above the last line that this regular
-    /// expression finds, at the end if there is none; or `"BOF"`.
-    insertbefore: Option<Pattern>,
+    #[serde(flatten)]
+    spot: Spot,
     /// Whether an empty line follows the block, unless the file ends there.
     #[serde(default)]
     append_newline: bool,
@@ -108,7 +103,10 @@ impl BlockInFile {
     /// Two equal markers could not be told apart, and the block would come
     /// again with each run.
     fn markers(&self) -> Result<[String; 2]> {
-        let marker = |mark: &str| self.marker.replace("{mark}", mark);
+        let marker = |mark: &str| {
+            let marker = self.marker.replace("{mark}", mark);
+            self.file.canonical(&marker).into_owned()
+        };
         let markers = [marker(&self.marker_begin), marker(&self.marker_end)];
         if markers[0] == markers[1] {
             return Err(Failure::new("the two marker lines are the same").hint(
@@ -131,7 +129,7 @@ impl BlockInFile {
                 lines.drain(first..=last);
                 first
             }
-            _ => self.spot().find(&lines)?,
+            _ => self.spot.find(&lines, false)?,
         };
         let block = self.lines(begin, end, line_end);
         let present = self.state == BlockState::Present;
@@ -155,14 +153,6 @@ impl BlockInFile {
         }
         let lines = [begin].into_iter().chain(self.block.lines()).chain([end]);
         lines.map(|line| format!("{line}{line_end}")).collect()
-    }
-
-    fn spot(&self) -> Spot<'_> {
-        Spot {
-            after: self.insertafter.as_ref(),
-            before: self.insertbefore.as_ref(),
-            first: false,
-        }
     }
 }
 

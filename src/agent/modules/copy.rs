@@ -57,7 +57,7 @@ pub struct Copy {
     #[serde(default)]
     backup: bool,
     /// Whether files that are there already are replaced.
-    #[serde(default = "yes")]
+    #[serde(default = "super::arguments::yes")]
     force: bool,
     /// Whether links at the destination are followed instead of replaced.
     #[serde(default)]
@@ -74,10 +74,6 @@ pub struct Copy {
 /// How deep a tree may be. In a dry run a directory that is still to be made
 /// has no identity to know it by.
 const DEEPEST: usize = 128;
-
-fn yes() -> bool {
-    true
-}
 
 impl Copy {
     fn files(&self) -> &[SourceFile] {

@@ -2,7 +2,10 @@
 //! `blockinfile` and their kin have in common. Each says how it edits a text;
 //! reading, comparing, and putting the new file in place is here.
 
+use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -15,6 +18,7 @@ use crate::effect::{Attributes, Effect};
 use crate::mark;
 use crate::module::Result;
 use crate::outcome::Failure;
+use crate::secrets::Table;
 use crate::state::{Attribute, Diff, State};
 use crate::system::System;
 
@@ -39,16 +43,44 @@ pub struct Edited {
     /// A command that must accept the new file before it goes live; `%s`
     /// stands for its path.
     pub validate: Option<Words>,
+    /// What texts are compared with, once the file was read.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub secrets: OnceCell<Rc<Table>>,
 }
 
 const CONTENT: &str = "content";
 
 impl Edited {
+    /// A file that is made if it is not there.
+    pub fn at(path: PathBuf) -> Self {
+        Self {
+            path,
+            create: true,
+            owner: None,
+            group: None,
+            mode: None,
+            backup: false,
+            validate: None,
+            secrets: OnceCell::new(),
+        }
+    }
+
     /// The file that is there.
     pub fn found(&self, system: &dyn System) -> Result<State> {
         place::absolute(&self.path)?;
+        self.secrets.get_or_init(|| system.secrets());
         self.placement(place::follow(system, &self.path)?, &Content::of(b""))
             .found(system)
+    }
+
+    /// A text as it stands in the file that was read: secrets as marks, however
+    /// they came about.
+    pub fn canonical<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        match self.secrets.get() {
+            Some(secrets) => secrets.canonical(text),
+            None => Cow::Borrowed(text),
+        }
     }
 
     /// The file as `edit` makes it: from nothing, if it is not there, and to
@@ -58,7 +90,9 @@ impl Edited {
         found: &State,
         edit: impl Fn(Option<&str>) -> Result<Option<String>>,
     ) -> Result<State> {
-        let old = self.text(found)?;
+        let old = self
+            .text(found)?
+            .map(|old| self.canonical(&old).into_owned());
         let Some(new) = edit(old.as_deref())? else {
             return Ok(State::new());
         };
@@ -68,6 +102,7 @@ impl Edited {
                     .hint("Give `create: true` to make it."),
             );
         }
+        let new = self.canonical(&new).into_owned();
         // The next run must find nothing to do.
         if edit(Some(&new))?.as_ref() != Some(&new) {
             return Err(Failure::new(format!(
@@ -150,20 +185,21 @@ pub fn bare(line: &str) -> &str {
 
 /// Where something new goes: below or above the last line (or the first) that
 /// matches, or else at the end.
-#[derive(Clone, Copy)]
-pub struct Spot<'a> {
-    /// A regular expression, `EOF` or `BOF`.
-    pub after: Option<&'a Pattern>,
-    /// A regular expression or `BOF`.
-    pub before: Option<&'a Pattern>,
-    /// Whether the first matching line counts, not the last.
-    pub first: bool,
+#[derive(Deserialize, JsonSchema)]
+pub struct Spot {
+    /// Where what is new goes: below the last line that this regular expression
+    /// finds, at the end if there is none; `"EOF"` or `"BOF"`.
+    insertafter: Option<Pattern>,
+    /// Where what is new goes: above the last line that this regular expression
+    /// finds, at the end if there is none; or `"BOF"`.
+    insertbefore: Option<Pattern>,
 }
 
-impl Spot<'_> {
-    /// The number of lines above the spot.
-    pub fn find(&self, lines: &[String]) -> Result<usize> {
-        let (pattern, offset) = match (self.after, self.before) {
+impl Spot {
+    /// The number of lines above the spot; `first` has the first matching line
+    /// count, not the last.
+    pub fn find(&self, lines: &[String], first: bool) -> Result<usize> {
+        let (pattern, offset) = match (&self.insertafter, &self.insertbefore) {
             (Some(_), Some(_)) => {
                 return Err(Failure::new(
                     "`insertafter` and `insertbefore` exclude each other",
@@ -179,7 +215,7 @@ impl Spot<'_> {
             _ => {}
         }
         let matching = |line: &String| pattern.is_in(line);
-        let found = match self.first {
+        let found = match first {
             true => lines.iter().position(matching),
             false => lines.iter().rposition(matching),
         };

@@ -43,12 +43,8 @@ pub struct File {
     force: bool,
     /// Whether a link at the path is followed; for `state: "link"`, whether
     /// owner, group and mode are those of what it leads to.
-    #[serde(default = "yes")]
+    #[serde(default = "super::arguments::yes")]
     follow: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// What shall be at a path.
@@ -464,6 +460,31 @@ mod tests {
         assert_eq!(stat(&host, "/srv/l").owner, "root");
         changes_once(&mut host, "file", link(false, "daemon"));
         assert_eq!(stat(&host, "/srv/l").owner, "daemon");
+    }
+
+    #[test]
+    fn no_hard_link_leads_to_another_file_system() {
+        let host = RealHost::new();
+        let link = json!({ "path": host.at("new/link"), "state": "hard", "src": "/proc/version" });
+        let new = json!({ "path": host.at("new"), "state": "directory" });
+        host.changes_once("file", new);
+        let [predicted, done] = [host.predicted("file", &link), host.call("file", &link)]
+            .map(|outcome| outcome.failure.expect("a failure").message);
+        assert!(done.contains("cannot make the hard link"), "{done}");
+        assert_eq!(predicted, done);
+    }
+
+    #[test]
+    fn the_root_of_all_files_stays() {
+        let mut host = host(Pending::default());
+        for path in ["/", "/etc/.."] {
+            let said = refusal(
+                &mut host,
+                "file",
+                json!({ "path": path, "state": "absent" }),
+            );
+            assert!(said.contains("cannot be removed"), "{said}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Files that come from a URL.
 
+use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -11,12 +12,14 @@ use super::arguments::{Mode, octal};
 use super::place::{self, Placement};
 use crate::content::Content;
 use crate::effect::Effect;
-use crate::http::HttpRequest;
+use crate::http::{self, HttpRequest};
 use crate::mark;
 use crate::module::{Module, Result};
 use crate::outcome::Failure;
 use crate::state::{Attribute, Diff, State};
 use crate::system::{FileKind, Found, System};
+
+mod checksums;
 
 /// Downloads a file to the host.
 ///
@@ -68,16 +71,24 @@ pub struct GetUrl {
     #[schemars(extend("x-kind" = "duration"))]
     timeout: Option<u64>,
     /// Whether the server's certificate must be valid.
-    #[serde(default = "yes")]
+    #[serde(default = "super::arguments::yes")]
     validate_certs: bool,
     /// A file of the host with certificates of authorities to trust, beside
     /// those that it trusts already.
     #[schemars(extend("x-kind" = "path"))]
     ca_path: Option<PathBuf>,
-}
-
-fn yes() -> bool {
-    true
+    /// What the server showed, to be compared.
+    #[serde(skip)]
+    #[schemars(skip)]
+    shown: OnceCell<Content>,
+    /// Whether this call has fetched the file.
+    #[serde(skip)]
+    #[schemars(skip)]
+    fetched: Cell<bool>,
+    /// What a list says, once it was asked.
+    #[serde(skip)]
+    #[schemars(skip)]
+    listed: OnceCell<String>,
 }
 
 const PATIENCE: u64 = 10;
@@ -99,18 +110,27 @@ impl Module for GetUrl {
         place::absolute(&self.dest)?;
         let path = self.path(system)?;
         let mut state = self.placement(&path, &Content::of(b"")).found(system)?;
-        if self.checksum.is_some() {
-            match system.sha256(&path)? {
-                Found::Absent => {}
-                Found::Present(sha256) => state.set(SHA256, sha256),
-                Found::Unknown(origin) => state.set_unknown(SHA256, origin),
-            }
-        }
         match self.asked(&state, system)? {
             Asked::Anything => {}
-            Asked::Sha256(sha256) => state.set(ASKED, sha256),
+            Asked::Sha256(sha256) => {
+                match system.has_sha256(&path, &sha256)? {
+                    Found::Absent => {}
+                    Found::Present(true) => state.set(SHA256, sha256.clone()),
+                    Found::Present(false) => state.set(SHA256, shown_digest(&state)),
+                    Found::Unknown(origin) => state.set_unknown(SHA256, origin),
+                }
+                state.set(ASKED, sha256);
+            }
             Asked::Content(content) => state.set_content(ASKED, content),
             Asked::Unknown(origin) => state.set_unknown(ASKED, origin),
+        }
+        // What came counts, though a server may make it anew for each request.
+        if let (true, Some(shown)) = (self.fetched.get(), self.shown.get())
+            && let Some(Attribute::Content(content)) = state.get(CONTENT)
+        {
+            let sha256 = content.sha256.clone();
+            state.set(SHA256, sha256);
+            state.set_content(CONTENT, shown.clone());
         }
         Ok(state)
     }
@@ -148,11 +168,9 @@ impl Module for GetUrl {
                 .map(drop);
         }
         let there = found.text("state") != Some("absent");
-        let sha256 = match found.get(ASKED) {
-            Some(Attribute::Content(content)) => Some(content.sha256.clone()),
-            Some(Attribute::Value(sha256)) => sha256.as_str().map(str::to_owned),
-            _ => None,
-        };
+        // What a server makes anew for each request has another digest by then.
+        let sha256 = found.text(ASKED).map(str::to_owned);
+        self.fetched.set(true);
         let effect = Effect::Download {
             request: self.request(&self.url),
             backup: (self.backup && there).then(|| place::backup_path(&path, system.now())),
@@ -202,8 +220,11 @@ impl GetUrl {
         if !self.force {
             return Ok(Asked::Anything);
         }
+        if let Some(shown) = self.shown.get() {
+            return Ok(Asked::Content(shown.clone()));
+        }
         Ok(match system.download(&self.request(&self.url))? {
-            Found::Present(content) => Asked::Content(content),
+            Found::Present(content) => Asked::Content(self.shown.get_or_init(|| content).clone()),
             Found::Unknown(origin) => Asked::Unknown(origin),
             Found::Absent => Asked::Anything,
         })
@@ -217,7 +238,7 @@ impl GetUrl {
                 ),
             );
         };
-        if is_sha256(given) {
+        if checksums::is_sha256(given) {
             return Ok(Asked::Sha256(given.to_lowercase()));
         }
         if !given.contains("://") {
@@ -225,7 +246,10 @@ impl GetUrl {
                 "`{given}` is neither a SHA-256 nor a URL"
             )));
         }
-        let answer = match system.http(&self.request(given))? {
+        if let Some(sha256) = self.listed.get() {
+            return Ok(Asked::Sha256(sha256.clone()));
+        }
+        let answer = match system.http(&self.list_request(given))? {
             Found::Present(answer) => answer,
             Found::Unknown(origin) => return Ok(Asked::Unknown(origin)),
             Found::Absent => return Err(Failure::new(format!("{given} gave no answer"))),
@@ -233,10 +257,21 @@ impl GetUrl {
         if answer.status != 200 {
             return Err(Failure::new(format!("{given} answers {}", answer.status)));
         }
-        let name = last_name(&self.url);
-        match listed(&answer.body, name) {
-            Some(sha256) => Ok(Asked::Sha256(sha256)),
-            None => Err(Failure::new(format!("{given} has no SHA-256 of {name}"))),
+        match checksums::listed(&answer.body, path_of(&self.url)) {
+            Some(sha256) => Ok(Asked::Sha256(self.listed.get_or_init(|| sha256).clone())),
+            None => Err(Failure::new(format!(
+                "{given} has no SHA-256 that is {}'s alone",
+                last_name(&self.url)
+            ))),
+        }
+    }
+
+    /// What is for the file's server is no other server's business.
+    fn list_request(&self, url: &str) -> HttpRequest {
+        let request = self.request(url);
+        match http::is_same_server(&self.url, url) {
+            true => request,
+            false => request.without_credentials(),
         }
     }
 
@@ -278,33 +313,24 @@ impl GetUrl {
     }
 }
 
-fn is_sha256(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+/// What is shown of a file that is not the one asked for.
+fn shown_digest(found: &State) -> String {
+    match found.get(CONTENT) {
+        Some(Attribute::Content(content)) => content.sha256.clone(),
+        _ => "another".to_owned(),
+    }
+}
+
+/// A URL's path, without the slash that it begins with.
+fn path_of(url: &str) -> &str {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    let path = path.split_once("://").map_or(path, |(_, rest)| rest);
+    path.split_once('/').map_or("", |(_, path)| path)
 }
 
 /// The last part of a URL's path.
 fn last_name(url: &str) -> &str {
-    let path = url.split(['?', '#']).next().unwrap_or_default();
-    let path = path.split_once("://").map_or(path, |(_, rest)| rest);
-    path.split('/').skip(1).last().unwrap_or_default()
-}
-
-/// The digest of a file in a list as sha256sum prints it; a list of one digest
-/// needs no name.
-fn listed(list: &str, name: &str) -> Option<String> {
-    let mut lines = list.lines().filter_map(|line| {
-        let (digest, file) = line
-            .trim()
-            .split_once(char::is_whitespace)
-            .unwrap_or((line.trim(), ""));
-        let file = file.trim_start().trim_start_matches('*');
-        is_sha256(digest).then(|| (digest.to_lowercase(), file.to_owned()))
-    });
-    let is_it =
-        |file: &str| file.is_empty() || Path::new(file).file_name() == Path::new(name).file_name();
-    lines
-        .find(|(_, file)| is_it(file))
-        .map(|(digest, _)| digest)
+    path_of(url).rsplit('/').next().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -48,10 +48,10 @@ pub struct Git {
     /// How many commits of history are fetched; all if not given.
     depth: Option<u32>,
     /// Whether a working copy that is there is brought up to date.
-    #[serde(default = "yes")]
+    #[serde(default = "super::arguments::yes")]
     update: bool,
     /// Whether submodules are checked out too.
-    #[serde(default = "yes")]
+    #[serde(default = "super::arguments::yes")]
     recursive: bool,
     /// The file with the private key, for repositories over SSH.
     #[schemars(extend("x-kind" = "path"))]
@@ -74,10 +74,6 @@ fn head() -> String {
 
 fn origin() -> String {
     "origin".into()
-}
-
-fn yes() -> bool {
-    true
 }
 
 const STATE: &str = "state";

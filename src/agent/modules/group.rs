@@ -4,12 +4,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::user::valid_name;
 use crate::effect::Effect;
 use crate::mark;
 use crate::module::{Module, Result};
 use crate::state::{Attribute, Diff, State};
-use crate::system::System;
+use crate::system::{System, sound};
 
 /// Keeps a group, with its number.
 ///
@@ -56,7 +55,7 @@ impl Module for Group {
     }
 
     fn found(&self, system: &dyn System) -> Result<State> {
-        valid_name("group", &self.name)?;
+        sound::new_name("group", &self.name)?;
         let groups = system.groups()?;
         let Some(group) = groups.into_iter().find(|group| group.name == self.name) else {
             return Ok(State::new().with("state", "absent"));

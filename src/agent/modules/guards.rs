@@ -27,9 +27,10 @@ pub struct Guards {
     #[schemars(extend("x-kind" = "path"))]
     removes: Option<PathBuf>,
     /// A command that changes nothing; when it succeeds there is nothing to do.
+    /// It runs in `chdir`, with `env` and `timeout`, too.
     unless: Option<Words>,
     /// A command that changes nothing; unless it succeeds there is nothing to
-    /// do.
+    /// do. It runs as `unless` does.
     only_if: Option<Words>,
     /// Declares that the command changes nothing: it runs in a dry run too, and
     /// never counts as a change.
@@ -73,7 +74,9 @@ impl Guards {
     pub fn run(&self, guarded: Guarded, system: &mut dyn System) -> Result<Report> {
         let Guarded { mut command, title } = guarded;
         let mut verdict = Verdict::Changed;
-        match self.consult(command.directory.as_deref(), system)? {
+        command.environment = self.env.clone();
+        command.timeout = self.timeout;
+        match self.consult(&command, system)? {
             Decision::Run => {}
             Decision::Skip(reason) => {
                 // A script that reads the output need not ask whether it ran.
@@ -89,9 +92,7 @@ impl Guards {
                 verdict = Verdict::Unknown;
             }
         }
-        command.environment = self.env.clone();
         command.input = self.stdin.clone();
-        command.timeout = self.timeout;
         if self.read_only {
             return self.query(&command, &title, system);
         }
@@ -134,8 +135,9 @@ impl Guards {
             .value("stderr", output.stderr.trim_end_matches('\n')))
     }
 
-    fn consult(&self, start: Option<&Path>, system: &dyn System) -> Result<Decision> {
-        let start = start.unwrap_or(Path::new(""));
+    /// Guards run where and as the command would.
+    fn consult(&self, guarded: &Command, system: &dyn System) -> Result<Decision> {
+        let start = guarded.directory.as_deref().unwrap_or(Path::new(""));
         if let Some(path) = &self.creates {
             match exists(&start.join(path), system)? {
                 Found::Present(()) => {
@@ -158,8 +160,15 @@ impl Guards {
             let Some(words) = guard else {
                 continue;
             };
-            let command = Command::new(words.0.iter().cloned());
-            match system.query(&command)? {
+            let command = Command {
+                argv: words.0.clone(),
+                ..guarded.clone()
+            };
+            let answer = system.query(&command)?;
+            if let Found::Present(output) = &answer {
+                in_time(output, &shell_words::join(&words.0))?;
+            }
+            match answer {
                 Found::Present(output) if (output.code == 0) == skips_on_success => {
                     let said = if output.code == 0 {
                         "succeeded"
@@ -257,9 +266,28 @@ fn unknown(verdict: Verdict, title: &str) -> Report {
 mod tests {
     use serde_json::json;
 
-    use crate::modules::testing::{call, host, write};
+    use crate::modules::testing::{RealHost, call, host, write};
     use crate::outcome::Verdict;
     use crate::system::overlay::Pending;
+
+    #[test]
+    fn guards_run_where_and_as_the_command_does() {
+        let host = RealHost::new();
+        for (guard, verdict) in [("unless", Verdict::Skipped), ("only_if", Verdict::Changed)] {
+            let directory = host.directory.path();
+            let mut arguments = json!({
+                "cmd": "true", "chdir": directory, "env": { "A": "1" }, "timeout": "1s",
+            });
+            arguments[guard] = json!(["sh", "-c", "test $A = 1 -a $PWD = $0", directory]);
+            assert_eq!(host.call("command", &arguments).verdict, verdict, "{guard}");
+            arguments[guard] = json!("sleep 30");
+            let failure = host.call("command", &arguments).failure.expect("a failure");
+            assert!(
+                failure.message.contains("longer than its timeout"),
+                "{failure}"
+            );
+        }
+    }
 
     #[test]
     fn guards_take_patterns_and_start_from_the_directory() {

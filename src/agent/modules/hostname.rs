@@ -145,15 +145,7 @@ impl Hostname {
 }
 
 fn file(path: &str) -> Edited {
-    Edited {
-        path: PathBuf::from(path),
-        create: true,
-        owner: None,
-        group: None,
-        mode: None,
-        backup: false,
-        validate: None,
-    }
+    Edited::at(PathBuf::from(path))
 }
 
 #[cfg(test)]

@@ -8,16 +8,22 @@ use serde_json::{Map, Value};
 
 use crate::mark;
 use crate::module::{Module, Result};
-use crate::outcome::{Failure, HostState, ProvidedHost};
-use crate::resource::{Properties, Resource};
+use crate::outcome::{Failure, ProvidedHost};
+use crate::resource::Resource;
 use crate::state::{Diff, State};
 use crate::system::{Found, System};
+
+mod asked;
+
+mod checks;
 
 mod create;
 
 mod devices;
 
 mod power;
+
+mod provided;
 
 mod read;
 
@@ -82,7 +88,7 @@ pub struct IncusInstance {
     absent_snapshots: Vec<String>,
     /// Whether a started instance is waited for: until its system is up, and
     /// it has an address if it has a network card.
-    #[serde(default = "yes")]
+    #[serde(default = "super::arguments::yes")]
     wait: bool,
     /// How long it is waited for; two minutes if not given.
     #[serde(default, deserialize_with = "super::arguments::seconds")]
@@ -95,10 +101,6 @@ pub struct IncusInstance {
     #[serde(default)]
     #[schemars(extend("x-hosts" = true))]
     hosts: Vec<String>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// Whether an instance is there, and runs.
@@ -243,18 +245,7 @@ impl Module for IncusInstance {
     }
 
     fn provides(&self, system: &dyn System) -> Result<Vec<ProvidedHost>> {
-        if self.hosts.is_empty() {
-            return Ok(Vec::new());
-        }
-        let state = match self.read(system)?.present() {
-            Some(properties) => self.host_state(&properties, system)?,
-            None => HostState::Down,
-        };
-        let provided = |name: &String| ProvidedHost {
-            name: name.clone(),
-            state: state.clone(),
-        };
-        Ok(self.hosts.iter().map(provided).collect())
+        self.provided(system)
     }
 }
 
@@ -272,103 +263,6 @@ impl IncusInstance {
             None => self.full_name(),
         };
         Resource::new("instance", name)
-    }
-
-    fn host_state(&self, properties: &Properties, system: &dyn System) -> Result<HostState> {
-        let is = |name: &str| properties.get(name) == Some(&Value::Bool(true));
-        if is(read::CREATED) {
-            return Ok(HostState::Planned);
-        }
-        if is(read::STARTED) || read::status(properties) != "started" {
-            return Ok(HostState::Down);
-        }
-        let host_keys = self.host_keys(system)?;
-        Ok(HostState::Up { host_keys })
-    }
-
-    fn refuse_nonsense(&self) -> Result<()> {
-        let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
-        let edge = |name: &str| name.starts_with(|c: char| c == '-' || c.is_ascii_digit());
-        let name = &self.name;
-        if name.is_empty() || name.len() > 63 || !name.chars().all(plain) || edge(name) {
-            return Err(
-                Failure::new(format!("`{name}` cannot be the name of an instance"))
-                    .hint("A name has letters, digits and dashes, and begins with a letter."),
-            );
-        }
-        let words = [&self.remote, &self.project, &self.target, &self.image];
-        let words = words
-            .into_iter()
-            .flatten()
-            .chain(self.profiles.iter().flatten());
-        let words = words.chain(&self.snapshots).chain(&self.absent_snapshots);
-        let words = words.chain(&self.absent_devices);
-        let odd = |word: &&String| word.is_empty() || word.starts_with('-') || word.contains('\n');
-        if let Some(word) = words
-            .chain(self.config.keys())
-            .chain(self.devices.keys())
-            .find(odd)
-        {
-            return Err(Failure::new(format!("`{word}` cannot be a name in Incus")));
-        }
-        let snapshots = self.snapshots.iter();
-        let both = snapshots.filter(|it| self.absent_snapshots.contains(it));
-        let devices = self.devices.keys();
-        let devices = devices.filter(|it| self.absent_devices.contains(it));
-        match both.chain(devices).next() {
-            None => Ok(()),
-            Some(name) => Err(Failure::new(format!(
-                "`{name}` shall be there and not be there"
-            ))),
-        }
-    }
-
-    /// The attributes that are asked for, but for whether it runs.
-    fn asked(&self) -> Result<Properties> {
-        let mut asked = Properties::new();
-        let mut set = |name: String, value: Value| drop(asked.insert(name, value));
-        if let Some(kind) = self.kind {
-            set("type".into(), kind.name().into());
-        }
-        if let Some(profiles) = &self.profiles {
-            set("profiles".into(), profiles.clone().into());
-        }
-        if let Some(description) = &self.description {
-            set("description".into(), description.as_str().into());
-        }
-        if let Some(ephemeral) = self.ephemeral {
-            set("ephemeral".into(), ephemeral.into());
-        }
-        for (key, value) in &self.config {
-            set(format!("config.{key}"), text(key, value)?);
-        }
-        for (device, keys) in &self.devices {
-            for (key, value) in keys {
-                let value = text(key, value)?;
-                set(format!("devices.{device}.{key}"), value);
-            }
-        }
-        for device in &self.absent_devices {
-            set(format!("devices.{device}"), Value::Null);
-        }
-        for name in &self.snapshots {
-            set(format!("snapshots.{name}"), "there".into());
-        }
-        for name in &self.absent_snapshots {
-            set(format!("snapshots.{name}"), Value::Null);
-        }
-        Ok(asked)
-    }
-}
-
-/// A value as Incus keeps it: a text, or nothing.
-fn text(key: &str, value: &Value) -> Result<Value> {
-    match value {
-        Value::Null | Value::String(_) => Ok(value.clone()),
-        Value::Bool(_) | Value::Number(_) => Ok(value.to_string().into()),
-        Value::Array(_) | Value::Object(_) => Err(Failure::new(format!(
-            "`{key}` takes a text, a number or a boolean, not {value}"
-        ))),
     }
 }
 

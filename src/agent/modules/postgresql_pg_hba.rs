@@ -124,8 +124,11 @@ impl Module for PostgresqlPgHba {
     fn wanted(&self, found: &State) -> Result<State> {
         let mut wanted = State::new();
         let text = text(found)?;
+        if text.is_none() && self.state == RulesState::Absent {
+            return Ok(wanted);
+        }
         let edited = self.edited(text.as_deref().unwrap_or_default())?;
-        if text.is_none() || text.as_deref() != Some(&edited) {
+        if text.as_deref() != Some(&edited) {
             wanted.set_content("content", Content::of(edited.as_bytes()));
         }
         Ok(wanted)

@@ -35,7 +35,7 @@ pub struct Sysctl {
     #[schemars(extend("x-kind" = "path"))]
     sysctl_file: PathBuf,
     /// Whether the running kernel gets the value too.
-    #[serde(default = "yes")]
+    #[serde(default = "super::arguments::yes")]
     #[schemars(extend("x-alias" = ["sysctl_set", "reload"]))]
     live: bool,
     /// Whether it is no failure if the kernel does not have the parameter, or
@@ -58,10 +58,6 @@ enum SysctlState {
 
 fn file() -> PathBuf {
     "/etc/sysctl.d/99-veza.conf".into()
-}
-
-fn yes() -> bool {
-    true
 }
 
 const VALUE: &str = "value";
@@ -142,15 +138,7 @@ impl Sysctl {
     }
 
     fn file(&self) -> Edited {
-        Edited {
-            path: self.sysctl_file.clone(),
-            create: true,
-            owner: None,
-            group: None,
-            mode: None,
-            backup: false,
-            validate: None,
-        }
+        Edited::at(self.sysctl_file.clone())
     }
 
     fn value(&self) -> Result<String> {

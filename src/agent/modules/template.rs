@@ -47,7 +47,7 @@ pub struct Template {
     #[serde(default)]
     backup: bool,
     /// Whether a file that is there already is replaced.
-    #[serde(default = "yes")]
+    #[serde(default = "super::arguments::yes")]
     force: bool,
     /// Whether a link at the destination is followed instead of replaced.
     #[serde(default)]
@@ -55,10 +55,6 @@ pub struct Template {
     #[serde(default)]
     #[schemars(skip)]
     sources: Vec<SourceFile>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl Template {

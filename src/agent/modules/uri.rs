@@ -20,7 +20,7 @@ use crate::system::{Found, Performed, System};
 ///
 /// `GET`, `HEAD` and `OPTIONS` change nothing: they are sent in a dry run too.
 /// Others count as a change each time; a dry run predicts that they are sent.
-/// The result has `status`, `content`, `json` where the answer is JSON,
+/// The result has `status`, `content`, `json` where the answer is valid JSON,
 /// `headers` by their names in lower case, `url` and `elapsed`, in
 /// milliseconds.
 ///
@@ -46,7 +46,7 @@ pub struct Uri {
     #[serde(default = "success")]
     status_code: OneOrMany<u16>,
     /// Whether the result has the answer's `content`.
-    #[serde(default = "yes")]
+    #[serde(default = "super::arguments::yes")]
     return_content: bool,
     /// How long the server may be silent, 30 seconds if not given.
     #[serde(default, deserialize_with = "super::arguments::seconds")]
@@ -54,7 +54,7 @@ pub struct Uri {
     timeout: Option<u64>,
     /// Whether redirections are followed; only those of requests that change
     /// nothing are.
-    #[serde(default = "yes")]
+    #[serde(default = "super::arguments::yes")]
     follow_redirects: bool,
     /// The user to log in as, with HTTP's basic authentication.
     #[schemars(extend("x-alias" = ["url_username"]))]
@@ -63,7 +63,7 @@ pub struct Uri {
     #[schemars(extend("x-alias" = ["url_password"], "x-secret" = true))]
     password: Option<String>,
     /// Whether the server's certificate must be valid.
-    #[serde(default = "yes")]
+    #[serde(default = "super::arguments::yes")]
     validate_certs: bool,
     /// A file of the host with certificates of authorities to trust, beside
     /// those that it trusts already.
@@ -87,10 +87,6 @@ fn get() -> String {
 
 fn success() -> OneOrMany<u16> {
     OneOrMany(vec![200])
-}
-
-fn yes() -> bool {
-    true
 }
 
 const PATIENCE: u64 = 30;
@@ -222,19 +218,12 @@ impl Uri {
             .value("status", answer.status)
             .value("content", answer.body));
         }
-        let kind = answer.headers.get("content-type");
-        let is_json = kind.is_some_and(|kind| kind.contains("json"));
+        let read = json(&answer);
         let mut report = Report::new(verdict)
             .value("status", answer.status)
             .value("url", answer.url)
             .value("elapsed", answer.elapsed);
-        if is_json {
-            let json = serde_json::from_str::<Value>(&answer.body).map_err(|error| {
-                Failure::new(format!(
-                    "{} answers with JSON that is not: {error}",
-                    self.url
-                ))
-            })?;
+        if let Some(json) = read {
             report = report.value("json", json);
         }
         if self.return_content {
@@ -257,6 +246,17 @@ impl Uri {
             .value("url", of("last URL"))
             .value("elapsed", of("duration"))
     }
+}
+
+/// What an answer says as JSON. The request was sent, so one that is not what it
+/// says it is, or has no body, is no failure.
+fn json(answer: &HttpResponse) -> Option<Value> {
+    let kind = answer.headers.get("content-type")?;
+    let kind = kind.split(';').next()?.trim().to_ascii_lowercase();
+    let is_json = kind == JSON || kind.ends_with("+json");
+    is_json
+        .then(|| serde_json::from_str(&answer.body).ok())
+        .flatten()
 }
 
 fn plain(value: Value) -> String {

@@ -1,5 +1,6 @@
 //! Accounts of the host.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -23,7 +24,6 @@ mod groups;
 
 mod ssh_key;
 
-pub use self::checks::valid_name;
 pub use self::expiry::Expiry;
 
 /// Keeps an account: its number, groups, home directory, shell and password.
@@ -49,7 +49,7 @@ pub struct User {
     /// The primary group, by name or number. A new user gets one of the same
     /// name if not given.
     group: Option<String>,
-    /// All other groups; the user leaves those that are not named, unless
+    /// All other groups, by name or number; the user leaves those that are not named, unless
     /// `append` is set.
     groups: Option<OneOrMany<String>>,
     /// Whether the user stays in groups that are not named.
@@ -61,7 +61,7 @@ pub struct User {
     #[schemars(extend("x-kind" = "path"))]
     home: Option<PathBuf>,
     /// Whether a missing home directory is made, with what new users get.
-    #[serde(default = "yes")]
+    #[serde(default = "super::arguments::yes")]
     #[schemars(extend("x-alias" = ["createhome"]))]
     create_home: bool,
     /// Whether the old home directory is moved to a new `home`.
@@ -106,10 +106,10 @@ pub struct User {
     /// Whether a user goes even while logged in.
     #[serde(default)]
     force: bool,
-}
-
-fn yes() -> bool {
-    true
+    /// `groups` by name, once those given by number were looked up.
+    #[serde(skip)]
+    #[schemars(skip)]
+    named: OnceCell<Vec<String>>,
 }
 
 /// As Ansible has it: a host that it set up keeps its key.
@@ -157,6 +157,7 @@ impl Module for User {
 
     fn found(&self, system: &dyn System) -> Result<State> {
         self.refuse_nonsense(&system.secrets())?;
+        self.name_groups(system)?;
         let Some(user) = self.account(system)? else {
             return Ok(State::new().with("state", "absent"));
         };
@@ -258,8 +259,7 @@ impl Module for User {
 
 impl User {
     fn account(&self, reads: &dyn System) -> Result<Option<system::User>> {
-        let users = reads.users()?;
-        Ok(users.into_iter().find(|user| user.name == self.name))
+        reads.user(&self.name)
     }
 
     fn hash(&self) -> Option<PasswordHash> {

@@ -48,7 +48,7 @@ pub struct WaitFor {
     /// has to contain; `^` and `$` are the ends of any line.
     search_regex: Option<Pattern>,
     /// Whether the certificate of the URL's server must be valid.
-    #[serde(default = "yes")]
+    #[serde(default = "super::arguments::yes")]
     validate_certs: bool,
     /// How long to wait in all, 300 seconds if not given.
     #[serde(default, deserialize_with = "super::arguments::seconds")]
@@ -85,10 +85,6 @@ enum State {
 
 fn loopback() -> String {
     "127.0.0.1".into()
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// What is looked at.

@@ -48,6 +48,8 @@ mod privilege;
 
 pub mod skeleton;
 
+pub(crate) mod sound;
+
 pub mod visible;
 
 #[cfg(test)]
@@ -113,10 +115,13 @@ pub trait Reads {
     /// The content of a regular file; links are followed.
     fn content(&self, path: &Path) -> Result<Found<Content>>;
 
-    /// The SHA-256 of a regular file, in hexadecimal; links are followed. A dry
-    /// run may know it of a file whose content it does not know.
-    fn sha256(&self, path: &Path) -> Result<Found<String>> {
-        Ok(self.content(path)?.map(|content| content.sha256))
+    /// Whether the bytes of a regular file have this SHA-256, secrets included;
+    /// links are followed. A dry run may know it of a file whose content it does
+    /// not know.
+    fn has_sha256(&self, path: &Path, sha256: &str) -> Result<Found<bool>> {
+        let secrets = self.secrets();
+        let has = |content| secrets.has_sha256(&content, sha256);
+        Ok(self.content(path)?.map(has))
     }
 
     /// What is in an archive, in the order of paths. One that leads outside, or
@@ -128,6 +133,13 @@ pub trait Reads {
 
     /// All accounts, in the order of /etc/passwd.
     fn users(&self) -> Result<Vec<User>>;
+
+    /// One account, of which the files in /etc may know nothing: a name service
+    /// (LDAP, systemd) may.
+    fn user(&self, name: &str) -> Result<Option<User>> {
+        let users = self.users()?;
+        Ok(users.into_iter().find(|user| user.name == name))
+    }
 
     /// All groups, in the order of /etc/group.
     fn groups(&self) -> Result<Vec<Group>>;

@@ -34,7 +34,7 @@ impl Unit {
     pub fn not_installable(&self) -> bool {
         matches!(
             self.file_state.as_str(),
-            "static" | "generated" | "transient" | "indirect"
+            "static" | "transient" | "indirect"
         )
     }
 

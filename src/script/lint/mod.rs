@@ -8,6 +8,8 @@
 
 mod calls;
 
+mod groups;
+
 pub(super) mod literals;
 
 pub(super) use modules::definition;
@@ -33,6 +35,7 @@ pub(super) fn findings(library: &Library, engine: &Engine) -> Findings {
     super::guarded(|| lint(library, engine)).unwrap_or_else(|panic| Findings {
         problems: vec![panic],
         hosts: Vec::new(),
+        groups: Vec::new(),
         handlers: None,
     })
 }
@@ -43,6 +46,8 @@ pub(super) struct Findings {
     /// Hosts that calls name: only the declarations tell whether they are
     /// there.
     pub hosts: Vec<(Site, String)>,
+    /// Groups whose hosts are asked for, likewise.
+    pub groups: Vec<(Site, String)>,
     /// All handlers; none when the name of one is computed.
     pub handlers: Option<BTreeSet<String>>,
 }
@@ -69,6 +74,7 @@ fn lint(library: &Library, engine: &Engine) -> Findings {
     Findings {
         problems: lint.problems,
         hosts: lint.hosts,
+        groups: lint.groups,
         handlers: lint.handlers,
     }
 }
@@ -88,6 +94,8 @@ struct Lint<'a> {
     handlers: Option<BTreeSet<String>>,
     /// Hosts that calls name.
     hosts: Vec<(Site, String)>,
+    /// Groups whose hosts are asked for.
+    groups: Vec<(Site, String)>,
     /// The secrets that are named.
     secrets: Vec<Mention>,
     /// Whether a file of secrets has a computed name.
@@ -142,6 +150,7 @@ impl<'a> Lint<'a> {
             notified: Vec::new(),
             handlers: Some(BTreeSet::new()),
             hosts: Vec::new(),
+            groups: Vec::new(),
             secrets: Vec::new(),
             secret_files_computed: false,
         }
@@ -179,6 +188,7 @@ impl Lint<'_> {
         let file = self.keep(id, self.file(&parsed, tree, imports));
         names::check(self, &parsed, tree, &file);
         calls::check(self, &parsed, tree, &file);
+        groups::note(self, &parsed, tree);
         self.open.pop();
         Ok(file)
     }

@@ -44,6 +44,14 @@ fn the_file_and_its_directory_are_private() {
 }
 
 #[test]
+fn exclusive_says_nothing_of_keys_that_go() {
+    let mut host = with_file(&format!("{ONE} me\nmalformed\n"));
+    let gone = json!({ "key": ONE, "state": "absent", "exclusive": true });
+    let said = refusal(&mut host, "authorized_key", root(gone));
+    assert!(said.contains("`exclusive` does not go with"), "{said}");
+}
+
+#[test]
 fn a_key_is_known_whatever_its_comment() {
     let mut host = with_file(&format!("# mine\n{ONE} old comment\n"));
     changes_once(

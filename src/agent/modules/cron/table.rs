@@ -53,11 +53,8 @@ impl Table {
 
     /// The names of the variables.
     pub fn variables(&self) -> Vec<&str> {
-        let names = self.lines.iter().filter_map(|line| line.split_once('='));
-        names
-            .map(|(name, _)| name)
-            .filter(|name| !name.is_empty() && !name.contains(char::is_whitespace))
-            .collect()
+        let names = self.lines.iter().filter_map(|line| variable(line));
+        names.collect()
     }
 
     /// Puts a job under its name. The same line that nobody named before is
@@ -148,8 +145,20 @@ impl Table {
 }
 
 fn declares(line: &str, name: &str) -> bool {
-    line.strip_prefix(name)
-        .is_some_and(|rest| rest.starts_with('='))
+    variable(line) == Some(name)
+}
+
+/// The name of the variable that a line sets, in quotes or not, with spaces
+/// around the sign or not (crontab(5)).
+fn variable(line: &str) -> Option<&str> {
+    let (name, _) = line.split_once('=')?;
+    let name = name.trim();
+    let quoted = |quote| name.strip_prefix(quote)?.strip_suffix(quote);
+    if let Some(quoted) = quoted('"').or_else(|| quoted('\'')) {
+        return Some(quoted);
+    }
+    let odd = name.is_empty() || name.starts_with('#') || name.contains(char::is_whitespace);
+    (!odd).then_some(name)
 }
 
 /// A line without the first half of a DOS line end.
@@ -203,6 +212,19 @@ mod tests {
         assert!(table.remove_job("x"));
         assert_eq!(table.text(), "# a\n\r\n# b\n");
         assert!(!table.remove_job("x"));
+    }
+
+    #[test]
+    fn variables_are_found_however_they_are_written() {
+        let text = "#A=1\n MAILTO = root\n\"B\"=2\n'C D'=3\n* * * * * x=1\n=1\n";
+        let mut table = Table::parse(text);
+        assert_eq!(table.variables(), ["MAILTO", "B", "C D"]);
+        for (name, value) in [("MAILTO", "ops"), ("B", "4")] {
+            table.set_variable(name, value, Position::Top).expect("set");
+        }
+        table.remove_variable("C D");
+        let expected = "#A=1\nMAILTO=\"ops\"\nB=\"4\"\n* * * * * x=1\n=1\n";
+        assert_eq!(table.text(), expected);
     }
 
     #[test]

@@ -172,3 +172,66 @@ fn an_inverse_brings_the_old_file_back() {
     }
     assert_eq!(fs::read(host.at("tool")).unwrap(), b"old");
 }
+
+#[test]
+fn a_file_that_is_made_anew_for_each_request_can_be_fetched() {
+    let host = RealHost::new();
+    let count = AtomicUsize::new(0);
+    let url =
+        serve(move |_, _| ok(format!("{}\n", count.fetch_add(1, Ordering::SeqCst)).as_bytes()));
+    fs::write(host.at("list"), "old\n").unwrap();
+    let list = json!({ "url": format!("{url}/list"), "dest": host.at("list"), "force": true });
+    let predicted = host.predicted("get_url", &list);
+    let outcome = host.call("get_url", &list);
+    assert_eq!(outcome.verdict, Verdict::Changed, "{:?}", outcome.failure);
+    assert_eq!(outcome.effects, predicted.effects);
+    assert_eq!(fs::read_to_string(host.at("list")).unwrap(), "2\n");
+}
+
+#[test]
+fn a_login_is_not_told_to_the_server_of_a_list() {
+    let host = RealHost::new();
+    let (file_url, _) = server();
+    let list = format!("{}\n", digest(TOOL));
+    let url = serve(move |head, _| match head.to_lowercase() {
+        head if head.contains("authorization") || head.contains("x-token") => {
+            answer("400 Bad Request", &[], b"")
+        }
+        _ => ok(list.as_bytes()),
+    });
+    let tool = json!({
+        "url": format!("{file_url}/v1/tool"), "dest": host.at("tool"),
+        "checksum": format!("sha256:{url}/list"),
+        "username": "me", "password": "hush", "headers": { "X-Token": "hush" },
+    });
+    host.changes_once("get_url", tool);
+}
+
+#[test]
+fn a_checksum_counts_for_the_real_bytes_of_a_file_with_secrets() {
+    use crate::secrets::{Secret, Shared};
+    let host = RealHost::new();
+    let text = b"key = hunter22\n";
+    let url = serve(move |_, _| ok(text));
+    let tool = json!({
+        "url": format!("{url}/x"), "dest": host.at("x"),
+        "checksum": format!("sha256:{}", digest(text)),
+    });
+    let secrets = Shared::default();
+    secrets
+        .add([("key".to_owned(), Secret::new("hunter22"))])
+        .unwrap();
+    for verdict in [Verdict::Changed, Verdict::Ok] {
+        let mut live = host.live().with_secrets(secrets.clone());
+        let module = crate::modules::find("get_url").unwrap();
+        let outcome = (module.call)(tool.clone(), &mut live);
+        assert_eq!(outcome.verdict, verdict, "{:?}", outcome.failure);
+    }
+    // Another digest that is shown is that of what may be seen.
+    let mut other = tool;
+    other["checksum"] = json!(format!("sha256:{}", "0".repeat(64)));
+    let mut live = host.live().with_secrets(secrets);
+    let outcome = (crate::modules::find("get_url").unwrap().call)(other, &mut live);
+    let told = serde_json::to_string(&outcome.changes).unwrap();
+    assert!(!told.contains(&digest(text)), "{told}");
+}

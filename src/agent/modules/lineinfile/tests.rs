@@ -1,6 +1,8 @@
 use serde_json::{Value, json};
 
-use crate::modules::testing::{call, changes_once, host, refusal, text, unchanged, write};
+use crate::modules::testing::{
+    RealHost, call, changes_once, host, refusal, text, unchanged, write,
+};
 use crate::outcome::Verdict;
 use crate::system::overlay::Pending;
 
@@ -177,4 +179,47 @@ fn a_file_that_nobody_knows_yet_may_change() {
     let outcome = call(&mut host, "lineinfile", at(json!({ "line": "x" })));
     assert_eq!(outcome.verdict, Verdict::Unknown, "{:?}", outcome.failure);
     assert_eq!(text(&host, "/etc/conf"), Some(format!("{unknown}\nx\n")));
+}
+
+#[test]
+fn texts_with_secrets_are_found_however_they_are_written() {
+    use crate::mark;
+    use crate::secrets::{Secret, Shared};
+    let real = RealHost::new();
+    let file = "key=hunter22-x\nend\n";
+    std::fs::write(real.at("conf"), file).unwrap();
+    let secrets = Shared::default();
+    let known = [("a", "hunter22"), ("b", "hunter22-x")];
+    secrets
+        .add(known.map(|(name, value)| (name.to_owned(), Secret::new(value))))
+        .unwrap();
+    // The longer secret is what is found in the file.
+    let line = format!("key={}-x", mark::secret("a"));
+    for (module, arguments) in [
+        ("lineinfile", json!({ "line": line })),
+        ("lineinfile", json!({ "line": line, "search_string": line })),
+        ("lineinfile", json!({ "line": "key=hunter22-x" })),
+    ] {
+        let mut arguments = arguments;
+        arguments["path"] = json!(real.at("conf"));
+        let mut live = real.live().with_secrets(secrets.clone());
+        let outcome = (crate::modules::find(module).unwrap().call)(arguments, &mut live);
+        assert_eq!(outcome.verdict, Verdict::Ok, "{:?}", outcome.failure);
+    }
+    let mut live = real.live().with_secrets(secrets.clone());
+    let gone = json!({ "path": real.at("conf"), "line": line, "state": "absent" });
+    let outcome = (crate::modules::find("lineinfile").unwrap().call)(gone, &mut live);
+    assert_eq!(outcome.verdict, Verdict::Changed, "{:?}", outcome.failure);
+    assert_eq!(std::fs::read_to_string(real.at("conf")).unwrap(), "end\n");
+    // A marker may hold one, too.
+    for _ in 0..2 {
+        let mut live = real.live().with_secrets(secrets.clone());
+        let block = json!({
+            "path": real.at("conf"), "block": "x", "marker": format!("# {{mark}} {}-x", mark::secret("a")),
+        });
+        let outcome = (crate::modules::find("blockinfile").unwrap().call)(block, &mut live);
+        assert_ne!(outcome.verdict, Verdict::Failed, "{:?}", outcome.failure);
+    }
+    let text = std::fs::read_to_string(real.at("conf")).unwrap();
+    assert_eq!(text.lines().count(), 4, "{text}");
 }

@@ -28,6 +28,14 @@ fn app() -> serde_json::Value {
 }
 
 #[test]
+fn a_file_that_is_not_there_has_no_rules_to_lose() {
+    let mut host = host(Pending::default());
+    let gone = json!({ "path": "/srv/pg_hba.conf", "rules": [app()], "state": "absent" });
+    unchanged(&mut host, PG_HBA, gone);
+    assert_eq!(text(&host, "/srv/pg_hba.conf"), None);
+}
+
+#[test]
 fn rules_come_first_and_what_others_wrote_stays() {
     let mut host = host(Pending::default());
     write(&mut host, FILE, DEBIAN);

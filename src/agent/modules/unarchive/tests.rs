@@ -403,3 +403,23 @@ fn an_archive_that_is_sent_is_unpacked_too() {
     host.changes_once("unarchive", call);
     assert_eq!(names(&host), ["a"]);
 }
+
+#[test]
+fn more_text_than_is_kept_is_compared_with_secrets_in_it() {
+    use crate::secrets::{Secret, Shared};
+    let filler = "x".repeat(250 * 1024);
+    let names: Vec<String> = (0..20).map(|number| format!("f{number:02}")).collect();
+    let text = format!("hunter22{filler}");
+    let members: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), &*text)).collect();
+    let (host, call) = scene(&archive(&members), json!({}));
+    let secrets = Shared::default();
+    secrets
+        .add([("key".to_owned(), Secret::new("hunter22"))])
+        .unwrap();
+    for verdict in [Verdict::Changed, Verdict::Ok] {
+        let mut live = host.live().with_secrets(secrets.clone());
+        let module = crate::modules::find("unarchive").unwrap();
+        let outcome = (module.call)(call.clone(), &mut live);
+        assert_eq!(outcome.verdict, verdict, "{:?}", outcome.failure);
+    }
+}

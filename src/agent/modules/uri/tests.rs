@@ -164,3 +164,26 @@ fn a_plan_shows_neither_body_nor_headers() {
     let shown = outcome.effects[0].effect.describe();
     assert_eq!(shown, "send POST http://x/ (with a body, as me)");
 }
+
+#[test]
+fn json_is_read_where_it_is_some() {
+    let host = RealHost::new();
+    for (kind, body, expected) in [
+        ("application/json; charset=utf-8", "[1]", Some(json!([1]))),
+        ("application/problem+json", "{}", Some(json!({}))),
+        ("application/json", "", None),
+        ("application/json", "{", None),
+        ("application/x-ndjson", "1", None),
+        ("text/plain", "1", None),
+    ] {
+        let header = format!("Content-Type: {kind}");
+        let url = serve(move |_, _| answer("200 OK", &[&header], body.as_bytes()));
+        let outcome = host.call("uri", &json!({ "url": url, "method": "POST" }));
+        assert_eq!(outcome.verdict, Verdict::Changed, "{outcome:?}");
+        assert_eq!(
+            outcome.values.get("json"),
+            expected.as_ref(),
+            "{kind} {body}"
+        );
+    }
+}

@@ -32,6 +32,28 @@ impl User {
         Ok(())
     }
 
+    /// Looks up the groups that are given by number.
+    pub(super) fn name_groups(&self, system: &dyn System) -> Result<()> {
+        let Some(OneOrMany(given)) = &self.groups else {
+            return Ok(());
+        };
+        let known = system.groups()?;
+        let name = |given: &str| {
+            let number = given.parse::<u32>().ok();
+            let mut same = known
+                .iter()
+                .filter(|group| number.is_some() && group.gid == number);
+            match same.next() {
+                Some(group) => group.name.clone(),
+                None => given.to_owned(),
+            }
+        };
+        let given = given.iter().flat_map(|names| names.split(','));
+        let names = given.map(|given| name(given.trim()));
+        self.named.get_or_init(|| names.collect());
+        Ok(())
+    }
+
     /// The groups a user is in, but for the primary one.
     pub(super) fn other_groups(
         &self,
@@ -59,12 +81,7 @@ impl User {
 
     /// The groups asked for, and with `append` those the user is in.
     pub(super) fn named_groups(&self, found: &State) -> Option<Vec<String>> {
-        let OneOrMany(given) = self.groups.as_ref()?;
-        let mut names: Vec<String> = given
-            .iter()
-            .flat_map(|names| names.split(','))
-            .map(|name| name.trim().to_owned())
-            .collect();
+        let mut names = self.named.get()?.clone();
         if self.append
             && let Some(Value::Array(known)) = found.value("groups")
         {

@@ -103,6 +103,18 @@ fn the_missing_home_of_a_known_user_is_made() {
 }
 
 #[test]
+fn groups_may_be_given_by_number() {
+    let mut host = host(Pending::default());
+    let user = json!({ "name": "app", "groups": ["27", "adm"] });
+    changes_once(&mut host, "user", user.clone());
+    assert_eq!(groups_of(&host, "app"), ["adm", "sudo"]);
+    let mut more = user;
+    more["groups"] = json!(["4"]);
+    more["append"] = json!(true);
+    unchanged(&mut host, "user", more);
+}
+
+#[test]
 fn groups_are_exact_unless_they_are_added() {
     let mut host = pristine();
     let call =

@@ -111,9 +111,16 @@ impl Accounts {
         if let Some(user) = known {
             return Ok(user);
         }
-        let line = ask(Database::Passwd, &name).unwrap_or_default();
-        let user = self.user(&line, &HashMap::new())?;
+        let user = self.unlisted(&name)?;
         user.ok_or_else(|| Failure::new(format!("the host does not know the user {name}")))
+    }
+
+    /// A user whom only the name service knows.
+    pub fn unlisted(&self, name: &str) -> Result<Option<User>> {
+        // getent takes a number for one.
+        let line = ask(Database::Passwd, name).unwrap_or_default();
+        let user = self.user(&line, &HashMap::new())?;
+        Ok(user.filter(|user| user.name == name))
     }
 
     /// Whether only the name service knows an account: the files do not.
@@ -252,6 +259,9 @@ fn getent(database: Database, key: &str) -> Option<Entry> {
 
 /// What the name service says of an account, as a line of the file.
 fn ask(database: Database, key: &str) -> Option<String> {
+    if key.is_empty() || key.starts_with('-') {
+        return None;
+    }
     let output = processes::output(&Command::new(["getent", database.name(), key])).ok()?;
     let line = output.stdout.lines().next()?.to_owned();
     (output.code == 0).then_some(line)

@@ -8,6 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use ureq::config::Config;
 use ureq::http::{Request, Response, Uri};
@@ -24,6 +26,8 @@ use crate::http::{self, HttpRequest, HttpResponse};
 use crate::module::Result;
 use crate::outcome::Failure;
 
+mod redirect;
+
 /// Where distributions keep the certificates that they trust.
 const BUNDLES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
@@ -35,7 +39,7 @@ const BUNDLES: [&str; 4] = [
 /// How much of an answer is kept in memory, in bytes.
 const KEPT: u64 = 4 * 1024 * 1024;
 
-const REDIRECTS: u32 = 10;
+const REDIRECTS: usize = 10;
 
 /// How many addresses of a name are tried.
 const ADDRESSES: usize = 16;
@@ -115,7 +119,31 @@ fn copy(mut from: impl Read, sink: &mut dyn Write) -> io::Result<Content> {
     })
 }
 
+/// Sends a request, and follows where the answer leads if it is asked to. What
+/// is for one server is told to no other.
 fn start_request(request: &HttpRequest) -> Result<Response<Body>> {
+    let mut answer = send_once(request)?;
+    if !request.follow_redirects {
+        return Ok(answer);
+    }
+    let mut next = request.clone();
+    for _ in 0..REDIRECTS {
+        let Some(location) = redirect::location(&answer) else {
+            return Ok(answer);
+        };
+        next = redirect::follow(next, answer.status(), location)?;
+        answer = send_once(&next)?;
+    }
+    match redirect::location(&answer) {
+        None => Ok(answer),
+        Some(_) => Err(Failure::new(format!(
+            "{} leads on more than {REDIRECTS} times",
+            request.url
+        ))),
+    }
+}
+
+fn send_once(request: &HttpRequest) -> Result<Response<Body>> {
     let mut builder = Request::builder()
         .method(request.method.as_str())
         .uri(&request.url);
@@ -175,10 +203,6 @@ fn encoded(text: &str) -> String {
 
 fn config(request: &HttpRequest) -> Result<Config> {
     let silence = Some(Duration::from_secs(request.timeout));
-    let redirects = match request.follow_redirects {
-        true => REDIRECTS,
-        false => 0,
-    };
     Ok(Agent::config_builder()
         .http_status_as_error(false)
         .allow_non_standard_methods(true)
@@ -189,8 +213,8 @@ fn config(request: &HttpRequest) -> Result<Config> {
         .timeout_recv_response(silence)
         .timeout_per_read(silence)
         .timeout_per_write(silence)
-        .max_redirects(redirects)
-        .max_redirects_will_error(request.follow_redirects)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
         .tls_config(tls(request)?)
         .build())
 }
@@ -239,22 +263,7 @@ fn certificates(path: &Path) -> io::Result<Vec<Certificate<'static>>> {
 
 /// The value of the header for HTTP's basic authentication.
 fn basic(user: &str, password: &str) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let text = format!("{user}:{password}");
-    let mut value = String::from("Basic ");
-    for chunk in text.as_bytes().chunks(3) {
-        let bits = chunk
-            .iter()
-            .fold(0, |bits, &byte| bits << 8 | u32::from(byte));
-        let bits = bits << (8 * (3 - chunk.len()));
-        for place in 0..4 {
-            value.push(match place <= chunk.len() {
-                true => char::from(DIGITS[(bits >> (18 - 6 * place) & 63) as usize]),
-                false => '=',
-            });
-        }
-    }
-    value
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
 fn explain(request: &HttpRequest, error: Error) -> Failure {
@@ -278,9 +287,6 @@ fn explain(request: &HttpRequest, error: Error) -> Failure {
         .hint("`get_url` takes files of any size."),
         Error::BadUri(why) => Failure::new(format!("`{url}` is not a URL: {why}")),
         Error::Http(why) => Failure::new(format!("the request to {url} cannot be sent: {why}")),
-        Error::TooManyRedirects => {
-            Failure::new(format!("{url} leads on more than {REDIRECTS} times"))
-        }
         error => {
             let why = match &error {
                 Error::Io(error) => files::plain(error),

@@ -12,7 +12,7 @@ use super::archive::{Archive, Member};
 use super::due::Due;
 use super::{
     AccountKind, Available, Found, Group, KernelParameter, Output, Package, Performed, Port, Reads,
-    Stat, System, Transaction, Unit, User, observe, privilege, visible,
+    Stat, System, Transaction, Unit, User, observe, privilege, sound, visible,
 };
 use crate::content::Content;
 use crate::effect::{
@@ -277,6 +277,14 @@ impl Reads for Live {
         Ok(users)
     }
 
+    fn user(&self, name: &str) -> Result<Option<User>> {
+        let listed = self.users()?.into_iter().find(|user| user.name == name);
+        match listed {
+            Some(user) => Ok(Some(user)),
+            None => self.accounts.unlisted(name),
+        }
+    }
+
     fn groups(&self) -> Result<Vec<Group>> {
         self.accounts.groups()
     }
@@ -395,6 +403,7 @@ impl Reads for Live {
 impl System for Live {
     fn perform(&mut self, effect: Effect) -> Result<Performed> {
         privilege::check(&effect, self)?;
+        sound::check(&effect, self)?;
         let record = observe::record(effect, self)?;
         let Some(journal) = &self.journal else {
             return Err(crate::outcome::Failure::new(

@@ -43,7 +43,7 @@ pub fn read(name: &str, scope: &Scope) -> Result<Found<Unit>> {
             "active" | "activating" | "reloading" | "refreshing"
         ),
         active_state: active_state.to_owned(),
-        file_state: property("UnitFileState").to_owned(),
+        file_state: file_state(name, scope, property("UnitFileState"))?,
         needs_reload: property("NeedDaemonReload") == "yes"
             || has_new_drop_in(name, scope, property("DropInPaths")),
         runs_once: property("Type") == "oneshot" && property("RemainAfterExit") == "no",
@@ -53,6 +53,19 @@ pub fn read(name: &str, scope: &Scope) -> Result<Found<Unit>> {
             (_, answer) => Some(answer == "yes"),
         },
     }))
+}
+
+/// Whether a unit starts at boot. Of one that was made from a script of System
+/// V, `systemctl show` does not say.
+fn file_state(name: &str, scope: &Scope, known: &str) -> Result<String> {
+    if known != "generated" {
+        return Ok(known.to_owned());
+    }
+    let output = processes::output(&systemctl(scope, &["is-enabled", "--", name])?)?;
+    Ok(match output.stdout.lines().last().map(str::trim) {
+        Some(said @ ("enabled" | "disabled")) => said.to_owned(),
+        _ => known.to_owned(),
+    })
 }
 
 fn properties(name: &str, scope: &Scope) -> Result<HashMap<String, String>> {

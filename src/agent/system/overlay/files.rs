@@ -9,6 +9,7 @@ use crate::effect::Attributes;
 use crate::module::Result;
 use crate::outcome::Failure;
 use crate::system::archive::{Archive, Member};
+use crate::system::live::failed;
 use crate::system::{FileKind, Found, Reads, Stat};
 
 /// As many links as the kernel follows (path_resolution(7)).
@@ -132,18 +133,21 @@ impl Overlay {
         }
     }
 
-    pub(super) fn sha256_pending(&self, path: &Path) -> Result<Found<String>> {
+    pub(super) fn has_sha256_pending(&self, path: &Path, asked: &str) -> Result<Found<bool>> {
         let real = self.real(path)?;
         let recorded = match self.pending.files.get(&real) {
-            Some(Node::Present(Entry { sha256, .. })) => sha256.clone(),
+            Some(Node::Present(Entry { sha256, .. })) => {
+                sha256.as_ref().map(|sha256| sha256 == asked)
+            }
             Some(Node::Removed) => None,
             None if self.pending.hides(&real) => None,
-            // A base that is a dry run itself may know it too.
-            None => self.base.sha256(&real)?.present(),
+            None => self.base.has_sha256(&real, asked)?.present(),
         };
         match recorded {
-            Some(sha256) => Ok(Found::Present(sha256)),
-            None => Ok(self.content_pending(path)?.map(|content| content.sha256)),
+            Some(has) => Ok(Found::Present(has)),
+            None => Ok(self
+                .content_pending(path)?
+                .map(|content| self.secrets().has_sha256(&content, asked))),
         }
     }
 
@@ -425,6 +429,8 @@ impl Overlay {
         let mut entry = self.entry(&source, target, "make a hard link to")?;
         self.refuse_directory(target, "make a hard link to")?;
         self.refuse_directory(path, "make the hard link")?;
+        self.need_same_device(path, &source)?;
+        self.need_own_entry(path, "make the hard link")?;
         if entry.identity.is_none() {
             entry.identity = Some(self.pending.new_identity());
             self.put(source, entry.clone());
@@ -436,9 +442,37 @@ impl Overlay {
     pub(super) fn touch(&mut self, path: &Path) -> Result<()> {
         let real = self.real(path)?;
         let mut entry = self.entry(&real, path, "touch")?;
+        self.need_touchable(&real, path)?;
         entry.modified = i64::try_from(self.now()).unwrap_or(i64::MAX);
         self.put_changed(real, entry);
         Ok(())
+    }
+
+    /// A second name is one on the same file system.
+    fn need_same_device(&self, path: &Path, source: &Path) -> Result<()> {
+        let (here, there) = (self.device(&self.real_parent(path)?)?, self.device(source)?);
+        match (here, there) {
+            (Some(here), Some(there)) if here != there => {
+                let error = rustix::io::Errno::XDEV;
+                Err(failed("make the hard link", path)(error.into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The file system that the directory of a path is on. One that is still to
+    /// be made is on that of the directory above.
+    fn device(&self, path: &Path) -> Result<Option<u64>> {
+        for directory in path.ancestors().skip(1) {
+            if let Found::Present(Stat {
+                identity: Some((device, _)),
+                ..
+            }) = self.look(directory)?
+            {
+                return Ok(Some(device));
+            }
+        }
+        Ok(None)
     }
 
     /// Puts what was changed where it is: its other names show it too.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::archive::{Archive, Member};
 use super::{
     AccountKind, Available, Found, Group, KernelParameter, Output, Package, Performed, Port, Reads,
-    Stat, System, Transaction, Unit, User, observe, privilege, visible,
+    Stat, System, Transaction, Unit, User, observe, privilege, sound, visible,
 };
 use crate::content::Content;
 use crate::effect::{
@@ -257,8 +257,8 @@ impl Reads for Overlay {
         self.content_pending(path)
     }
 
-    fn sha256(&self, path: &Path) -> Result<Found<String>> {
-        self.sha256_pending(path)
+    fn has_sha256(&self, path: &Path, sha256: &str) -> Result<Found<bool>> {
+        self.has_sha256_pending(path, sha256)
     }
 
     fn members(&self, archive: &Archive) -> Result<Found<Vec<Member>>> {
@@ -273,6 +273,18 @@ impl Reads for Overlay {
         match &self.pending.users {
             Some(users) => Ok(users.clone()),
             None => self.base.users(),
+        }
+    }
+
+    fn user(&self, name: &str) -> Result<Option<User>> {
+        let is_it = |user: &User| user.name == name;
+        if let Some(user) = self.users()?.into_iter().find(is_it) {
+            return Ok(Some(user));
+        }
+        match self.base.users()?.iter().any(is_it) {
+            // It is about to be removed.
+            true => Ok(None),
+            false => self.base.user(name),
         }
     }
 
@@ -350,7 +362,8 @@ impl Reads for Overlay {
         if let Some(origin) = texts.find_map(|text| mark::unknown_origin(text)) {
             return Ok(Found::Unknown(origin.to_owned()));
         }
-        let mut words = command.argv.iter();
+        let directory = command.directory.as_ref().and_then(|path| path.to_str());
+        let mut words = command.argv.iter().map(String::as_str).chain(directory);
         if let Some(path) = words.find_map(|word| self.pending.mentioned(word)) {
             return Ok(Found::Unknown(change_of(path.display())));
         }
@@ -451,6 +464,7 @@ impl Reads for Overlay {
 impl System for Overlay {
     fn perform(&mut self, effect: Effect) -> Result<Performed> {
         privilege::check(&effect, self)?;
+        sound::check(&effect, self)?;
         let record = observe::record(effect, self)?;
         self.predict(&record.effect)?;
         let performed = match record.effect {

@@ -68,6 +68,22 @@ impl Overlay {
         }
     }
 
+    /// Its owner sets the times of a file to now, and whoever may write it
+    /// (utimensat(2)).
+    pub(super) fn need_touchable(&self, real: &Path, path: &Path) -> Result<()> {
+        let Found::Present(stat) = self.look(real)? else {
+            return Ok(());
+        };
+        let me = self.me()?;
+        let own = is_root(&me) || stat.owner == me.name;
+        match own || self.bits(&stat, &me)? & WRITE != 0 {
+            true => Ok(()),
+            false => Err(failed("touch", path)(
+                io::ErrorKind::PermissionDenied.into(),
+            )),
+        }
+    }
+
     /// Only its owner changes the mode of what is there, and only root gives it
     /// away, or to a group that the owner is not in.
     pub(super) fn need_ownership(

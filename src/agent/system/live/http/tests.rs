@@ -51,6 +51,35 @@ fn redirections_are_followed_when_asked_for() {
 }
 
 #[test]
+fn what_is_for_one_server_is_told_to_no_other() {
+    let tells = |head: &str| ok(head.to_lowercase().as_bytes());
+    let other = serve(move |head, _| tells(head));
+    let away = format!("Location: {other}/new");
+    let server = serve(move |head, _| match head.split(' ').nth(1) {
+        Some("/away") => answer("302 Found", &[&away], b""),
+        Some("/body") => answer("307 Temporary Redirect", &[&away], b""),
+        Some("/here") => answer("301 Moved Permanently", &["Location: new"], b""),
+        _ => tells(head),
+    });
+    let mut request = get(&format!("{server}/here"));
+    request.headers.insert("X-Token".into(), "t".into());
+    (request.user, request.password) = (Some("me".into()), Some("secret".into()));
+    let told = |request: &HttpRequest| {
+        let body = send(request).unwrap().body;
+        (body.contains("x-token"), body.contains("authorization"))
+    };
+    assert_eq!(told(&request), (true, true));
+    request.url = format!("{server}/away");
+    assert_eq!(told(&request), (false, false));
+    request.method = "POST".into();
+    request.body = Some(http::Body::Text("hush".into()));
+    assert_eq!(told(&request), (false, false));
+    request.url = format!("{server}/body");
+    let failure = send(&request).unwrap_err();
+    assert!(failure.message.contains("another server"), "{failure}");
+}
+
+#[test]
 fn a_download_is_hashed_and_a_small_text_kept() {
     let large = vec![b'x'; 3 * 1024 * 1024];
     let server = serve(move |head, _| match head.starts_with("GET /large ") {
