@@ -11,6 +11,8 @@ pub mod schema;
 
 pub mod inventory;
 
+mod files;
+
 pub mod secrets;
 
 pub mod script;

@@ -144,6 +144,216 @@ fn an_edit_changes_only_what_was_changed() {
     assert!(file(&project).starts_with(&after[..after.find("[secrets]").expect("a table")]));
 }
 
+/// The program at a terminal, where it asks and somebody types.
+struct Terminal {
+    child: std::process::Child,
+    shown: String,
+    screen: std::sync::mpsc::Receiver<Vec<u8>>,
+}
+
+impl Terminal {
+    fn open(project: &TestProject, words: &[&str], editor: &str) -> Self {
+        let program = project.command(project.root());
+        let line = [&[program.get_program().to_str().expect("a path")], words].concat();
+        let mut command = Command::new("script");
+        command
+            .args(["-qec", &line.join(" "), "/dev/null"])
+            .current_dir(project.root())
+            .env_clear()
+            .envs(
+                program
+                    .get_envs()
+                    .filter_map(|(key, value)| Some((key, value?))),
+            )
+            .env("SHELL", "/bin/sh")
+            .env("TERM", "xterm")
+            .env("EDITOR", editor)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut child = command.spawn().expect("script starts");
+        let mut output = child.stdout.take().expect("it prints");
+        let (sender, screen) = std::sync::mpsc::channel();
+        thread::spawn(move || {
+            let mut piece = [0; 4096];
+            while let Ok(count @ 1..) = std::io::Read::read(&mut output, &mut piece) {
+                let _ = sender.send(piece[..count].to_vec());
+            }
+        });
+        Self {
+            child,
+            shown: String::new(),
+            screen,
+        }
+    }
+
+    /// Waits until this is on the screen, and types that.
+    #[track_caller]
+    fn answers(&mut self, question: &str, answer: &str) {
+        let from = self.shown.len();
+        while !self.shown[from..].contains(question) {
+            let piece = self.screen.recv_timeout(Duration::from_secs(20));
+            let piece = piece.unwrap_or_else(|_| panic!("no {question:?} in {:?}", self.shown));
+            self.shown += &String::from_utf8_lossy(&piece);
+        }
+        // What asks turns the echo off first, but says so before that.
+        thread::sleep(Duration::from_millis(200));
+        let input = self.child.stdin.as_mut().expect("it reads");
+        input.write_all(answer.as_bytes()).expect("it is typed");
+        input.flush().expect("it is typed");
+    }
+
+    /// All that was shown, and how it ended.
+    fn ends(mut self) -> (String, i32) {
+        while let Ok(piece) = self.screen.recv_timeout(Duration::from_secs(20)) {
+            self.shown += &String::from_utf8_lossy(&piece);
+        }
+        let status = self.child.wait().expect("it ends");
+        (self.shown, status.code().unwrap_or(-1))
+    }
+}
+
+fn has_script() -> bool {
+    has("script (util-linux)", Path::new("/usr/bin/script").exists())
+}
+
+#[test]
+fn what_is_typed_at_a_prompt_is_not_shown() {
+    if !has_script() {
+        return;
+    }
+    let project = project();
+    let words = ["vault", "set", VAULT, "db", "--recipient", "key.pub"];
+    let mut terminal = Terminal::open(&project, &words, "false");
+    terminal.answers("Value of db: ", "typed with care\r");
+    terminal.answers("Once more: ", "typed with care\r");
+    let (shown, code) = terminal.ends();
+    assert_eq!(code, 0, "{shown}");
+    assert!(
+        shown.contains("Added db") && !shown.contains("care"),
+        "{shown}"
+    );
+    let view = ["vault", "view", VAULT, "db", "--identity", "key"];
+    assert_eq!(project.run(&view).ended_with(0).out, "typed with care\n");
+    let mut terminal = Terminal::open(&project, &words[..4], "false");
+    terminal.answers("Value of db: ", "one of two\r");
+    terminal.answers("Once more: ", "two of two\r");
+    let (shown, code) = terminal.ends();
+    assert_eq!(code, 1, "{shown}");
+    assert!(
+        shown.contains("not the same") && !shown.contains("of two"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_key_with_a_passphrase_asks_for_it_once() {
+    if !has_script() {
+        return;
+    }
+    let project = project();
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "open sesame", "-C", "", "-f"])
+        .arg(project.root().join("locked"))
+        .status();
+    assert!(made.expect("ssh-keygen starts").success());
+    set(&project, "db_password", "hunter2!").ended_with(0);
+    set(&project, "api_token", "hunter3!").ended_with(0);
+    let rekey = [
+        "vault",
+        "rekey",
+        VAULT,
+        "--recipient",
+        "locked.pub",
+        "--identity",
+        "key",
+    ];
+    project.run(&rekey).ended_with(0);
+    let view = ["vault", "view", VAULT, "--identity", "locked"];
+    let refused = project.run(&view).ended_with(1);
+    refused.says("the key locked has a passphrase, and there is no terminal");
+    let typed = |passphrase: &str| {
+        let mut terminal = Terminal::open(&project, &view, "false");
+        terminal.answers("Passphrase of locked: ", &format!("{passphrase}\r"));
+        terminal.ends()
+    };
+    let (shown, code) = typed("open sesame");
+    assert_eq!(code, 0, "{shown}");
+    assert!(
+        shown.contains("hunter2!") && shown.contains("hunter3!"),
+        "{shown}"
+    );
+    assert!(!shown.contains("sesame"), "{shown}");
+    let (shown, code) = typed("open says me");
+    assert_eq!(code, 1, "{shown}");
+    assert!(
+        shown.contains("the passphrase of locked is wrong"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_mistaken_edit_can_be_given_up() {
+    if !has_script() {
+        return;
+    }
+    let project = project();
+    set(&project, "db", "the value of before").ended_with(0);
+    let before = file(&project);
+    project.write(
+        "editor",
+        "#!/bin/sh\necho \"at $PWD.\"; echo 'not toml' > \"$1\"\n",
+    );
+    let editor = project.root().join("editor");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&editor, mode).expect("it can be run");
+    let words = ["vault", "edit", VAULT, "--identity", "key"];
+    // Ctrl-D and Ctrl-C, the first of them after one more try.
+    for (keys, expected) in [("\r\u{4}", 1), ("\u{3}", 130)] {
+        let mut terminal = Terminal::open(&project, &words, editor.to_str().expect("a path"));
+        for key in keys.chars() {
+            terminal.answers("to give it up.", &key.to_string());
+        }
+        let (shown, code) = terminal.ends();
+        assert_eq!(code, expected, "{shown}");
+        assert!(shown.contains("nothing was changed"), "{shown}");
+        let desk = shown
+            .split("at ")
+            .nth(1)
+            .and_then(|rest| rest.split('.').next());
+        let desk = Path::new(desk.expect("the place"));
+        assert!(desk.to_string_lossy().contains("veza-vault-"), "{shown}");
+        assert!(!desk.exists(), "{shown}");
+    }
+    assert_eq!(file(&project), before);
+}
+
+#[test]
+fn changes_at_the_same_time_all_come_in() {
+    let project = project();
+    set(&project, "first", "the first value").ended_with(0);
+    // A link to the file that a team shares stays one.
+    let shared = project.root().join("shared.toml");
+    fs::rename(project.root().join(VAULT), &shared).expect("moved");
+    std::os::unix::fs::symlink("../shared.toml", project.root().join(VAULT)).expect("linked");
+    thread::scope(|scope| {
+        for number in 0..8 {
+            let project = &project;
+            scope.spawn(move || {
+                let name = format!("secret_{number}");
+                set(project, &name, "a value of its own").ended_with(0);
+            });
+        }
+    });
+    let names = project.run(&["vault", "list", VAULT]).ended_with(0).out;
+    assert_eq!(names.matches("secret_").count(), 8, "{names}");
+    assert!(project.root().join(VAULT).is_symlink());
+    assert!(
+        fs::read_to_string(shared)
+            .expect("read")
+            .contains("secret_7")
+    );
+}
+
 const SMALL: &str = r#"
 secrets("secrets/prod.toml");
 host("web", #{ connection: local() });
@@ -388,8 +598,8 @@ fn sample(seen: &mut BTreeSet<String>) {
     }
 }
 
-/// The files of the container that hold one of the values in any form.
-fn files_with(values: &[&str]) -> BTreeSet<String> {
+/// The files of a container that hold one of the values in any form.
+fn files_with(host: &str, values: &[&str]) -> BTreeSet<String> {
     let patterns: Vec<String> = values
         .iter()
         .flat_map(|value| forms(value))
@@ -397,7 +607,7 @@ fn files_with(values: &[&str]) -> BTreeSet<String> {
         .filter(|line| line.len() >= 8 && !line.starts_with("-----"))
         .collect();
     let mut grep = Command::new("incus")
-        .args(["exec", "sec-1", "--", "grep", "-rlasF", "-f", "-"])
+        .args(["exec", host, "--", "grep", "-rlasF", "-f", "-"])
         .args([
             "/etc", "/var", "/tmp", "/root", "/home", "/run", "/opt", "/srv", "/dev/shm",
         ])
@@ -463,7 +673,7 @@ fn a_run_on_a_real_host_leaves_no_value_behind() {
     plan.says("+awkward = (secret awkward)")
         .says("+listen = 8080");
     assert_eq!(
-        files_with(&values),
+        files_with("sec-1", &values),
         BTreeSet::new(),
         "a dry run leaves nothing"
     );
@@ -472,12 +682,12 @@ fn a_run_on_a_real_host_leaves_no_value_behind() {
         .says("it printed (secret awkward)");
     let expected: BTreeSet<String> = ASKED.iter().map(|path| (*path).to_owned()).collect();
     assert!(
-        files_with(&values).is_subset(&expected),
+        files_with("sec-1", &values).is_subset(&expected),
         "{:?}",
-        files_with(&values)
+        files_with("sec-1", &values)
     );
     assert!(
-        files_with(&values).contains("/etc/app.conf"),
+        files_with("sec-1", &values).contains("/etc/app.conf"),
         "what is there is found"
     );
     check_contents();
@@ -488,7 +698,7 @@ fn a_run_on_a_real_host_leaves_no_value_behind() {
     let noisy = run(&["--set", "noise=true", "-v"]).ended_with(3);
     noisy.says("nothing of (secret awkward) is told");
     run(&["--set", "noise=true", "--output", "json"]).ended_with(3);
-    let found = files_with(&values);
+    let found = files_with("sec-1", &values);
     assert!(found.is_subset(&expected), "{found:?}");
     rotate(&project, &run);
     for entry in ["temporary", "secrets"] {
@@ -544,13 +754,102 @@ fn rotate(project: &TestProject, run: &dyn Fn(&[&str]) -> Said) {
     run(&[]).ended_with(0).says("-rotated=(not shown)");
     let conf = lab::inside("sec-1", "cat /etc/app.conf");
     assert!(conf.contains(&format!("rotated={NEW}\n")), "{conf}");
-    let old = files_with(&[OLD]);
+    let old = files_with("sec-1", &[OLD]);
     assert_eq!(
         old,
         BTreeSet::from(["/etc/app.stdin".to_owned()]),
         "the old value"
     );
     run(&["--check", "--exit-code"]).ended_with(0);
+}
+
+/// A module as a team writes one: it is given secrets in a list and in a map,
+/// and has them where they belong.
+const VAULTED: &str = r#"
+//! Keeps tokens and an account.
+const ARGUMENTS = arguments(#{
+    name: string().required().positional(),
+    tokens: list(string()).secret(),
+    db: record(#{ user: string(), password: string().secret() }),
+});
+fn text(args) { args.tokens.join(",") + ` ${args.db.user}:${args.db.password}` }
+fn found(args, host) { #{ content: host.read("/etc/vaulted") } }
+fn wanted(args, found) { #{ content: text(args) } }
+fn fix(args, diff, host) {
+    host.write("/etc/vaulted", text(args), #{ mode: "0600" });
+    host.run(["sh", "-c", "printf %s \"$TOKEN\" | wc -c; echo \"$TOKEN\""], #{ environment: #{ TOKEN: args.db.password, GIVEN: "on-purpose" } });
+}
+fn values(args, state) { #{ kept: state.content } }
+"#;
+
+const ACCOUNTS: &str = r#"
+secrets("secrets/prod.toml");
+host("sec", #{ connection: incus("sec-2") });
+play("app", "sec", || {
+    package("postgresql");
+    postgresql_user("app", #{ password: secret("pg") });
+    let kept = vaulted("x", #{
+        tokens: [secret("token"), "a-token-written-in-clear"],
+        db: #{ user: "app-user", password: "a-password-in-clear" },
+    });
+    log(`it keeps ${kept.kept}`);
+    if vars.get("wrong", false) { fail(`nothing of ${kept.kept} or ${secret("pg")}`); }
+});
+"#;
+
+#[test]
+fn secrets_reach_a_server_and_a_module_in_rhai_and_nobody_else() {
+    if !lab::is_up() {
+        return;
+    }
+    lab::twins(&["sec-2"]);
+    let project = project();
+    set(&project, "pg", AWKWARD).ended_with(0);
+    set(&project, "token", TOKEN).ended_with(0);
+    project.write("site.rhai", ACCOUNTS);
+    project.write("modules/vaulted.rhai", VAULTED);
+    let values = [
+        AWKWARD,
+        TOKEN,
+        "a-token-written-in-clear",
+        "a-password-in-clear",
+    ];
+    let run = |options: &[&str]| {
+        let mut command = project.command(project.root());
+        let words = [&["site.rhai", "--identity", "key"], options].concat();
+        let (output, seen) = watched(|| command.args(words).output().expect("it starts"));
+        nothing_of(&values, &seen, "a process");
+        let said = project.said(&output);
+        nothing_of(&values, &said.out, "stdout");
+        nothing_of(&values, &said.err, "stderr");
+        said
+    };
+    let kept = "(secret token),(secret tokens of vaulted) app-user:(secret db.password of vaulted)";
+    run(&["--check"]).ended_with(0).says(kept);
+    assert_eq!(files_with("sec-2", &values), BTreeSet::new());
+    run(&["-v"]).ended_with(0).says(&format!("it keeps {kept}"));
+    let expected = BTreeSet::from(["/etc/vaulted".to_owned()]);
+    assert_eq!(files_with("sec-2", &values), expected);
+    let vaulted = lab::inside("sec-2", "cat /etc/vaulted");
+    let clear = format!("{TOKEN},a-token-written-in-clear app-user:a-password-in-clear");
+    assert_eq!(vaulted, clear);
+    let login = format!(
+        "PGPASSWORD='{}' psql -h localhost -U app -d postgres -Atc 'select 41 + 1'",
+        AWKWARD.replace('\'', r"'\''")
+    );
+    assert_eq!(lab::inside("sec-2", &login).trim(), "42");
+    let again = run(&["--output", "json"]).ended_with(0);
+    let summary = again
+        .events()
+        .into_iter()
+        .find(|it| it["event"] == "summary");
+    assert_eq!(summary.expect("one")["hosts"][0]["counts"]["changed"], 0);
+    run(&["--set", "wrong=true", "-v"])
+        .ended_with(3)
+        .says("nothing of");
+    run(&["--set", "wrong=true", "--output", "json"]).ended_with(3);
+    assert_eq!(files_with("sec-2", &values), expected);
+    lab::incus(&["delete", "-f", "sec-2"]);
 }
 
 #[test]

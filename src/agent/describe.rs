@@ -250,7 +250,8 @@ fn write_file(
     validate: &Option<Vec<String>>,
 ) -> String {
     // The size of a text with unknown parts is not known either.
-    let secrets: BTreeSet<&str> = mark::secrets(content.text.as_deref().unwrap_or("")).collect();
+    let secrets = mark::secrets(content.text.as_deref().unwrap_or(""));
+    let secrets: BTreeSet<&str> = secrets.map(mark::shown_name).collect();
     let amount = match (content.unknown_origin(), secrets.len()) {
         (Some(_), _) => "size known after apply".into(),
         (None, 0) => size(content.size),

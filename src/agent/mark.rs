@@ -18,6 +18,10 @@ const HIDDEN: &str = "hidden:";
 /// Between the name of a secret and the form of its value that is meant.
 pub const FORM: char = '#';
 
+/// Between the name of a secret and which of the values of that name is meant.
+/// Which one came first is chance, so it is not shown.
+const ORDINAL: char = '~';
+
 /// A part of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
@@ -101,6 +105,20 @@ pub fn bare(name: &str) -> &str {
     name.split(FORM).next().unwrap_or(name)
 }
 
+/// The name of a secret that is the `number`th of its name.
+pub fn numbered(name: &str, number: usize) -> String {
+    format!("{name}{ORDINAL}{number}")
+}
+
+/// The name of a secret as people read it.
+pub fn shown_name(name: &str) -> &str {
+    let name = bare(name);
+    match name.rsplit_once(ORDINAL) {
+        Some((name, number)) if number.parse::<usize>().is_ok() => name,
+        _ => name,
+    }
+}
+
 /// Whether `text` has a mark of a secret.
 pub fn has_secret(text: &str) -> bool {
     secrets(text).next().is_some()
@@ -143,7 +161,7 @@ pub fn show(text: &str) -> Cow<'_, str> {
     let shown = pieces(text).map(|piece| match piece {
         Piece::Text(text) => defused(text),
         Piece::Unknown(_) => "(known after apply)".into(),
-        Piece::Secret(name) => format!("(secret {})", bare(name)).into(),
+        Piece::Secret(name) => format!("(secret {})", shown_name(name)).into(),
         Piece::Hidden => "(not shown)".into(),
     });
     Cow::Owned(shown.collect())
@@ -167,6 +185,16 @@ mod tests {
         assert_eq!(secrets(&text).collect::<Vec<_>>(), ["db", "web"]);
         assert_eq!(unknown_origin(&text), None);
         assert!(is_whole(&text) && has_secret(&text));
+    }
+
+    #[test]
+    fn secrets_of_one_name_are_shown_alike() {
+        let (one, other) = (secret("db"), secret(&numbered("db", 2)));
+        assert_ne!(one, other);
+        assert_eq!(show(&one), show(&other));
+        assert_eq!(secrets(&other).next(), Some("db~2"));
+        assert_eq!(shown_name("db~2#7"), "db");
+        assert_eq!(shown_name("a~b"), "a~b");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use serde::de::DeserializeOwned;
@@ -31,6 +32,9 @@ pub use stream::Masking;
 /// The fewest bytes of a secret. A shorter one is found everywhere, and in
 /// texts that have nothing to do with it.
 pub const SHORTEST: usize = 6;
+
+/// The most bytes of all secrets in all their forms.
+const MOST: usize = 16 * 1024 * 1024;
 
 /// The value of a secret. It is not printed, and wiped when it goes.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,10 +71,12 @@ pub struct Table {
     values: BTreeMap<String, Secret>,
     /// What each mark stands for; the forms of a value have marks of their own.
     marked: BTreeMap<String, Secret>,
-    search: Option<Search>,
+    /// What looks for all of them: made when a text is looked at, since
+    /// secrets often come one after the other.
+    search: OnceLock<Arc<Search>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Search {
     automaton: AhoCorasick,
     /// The mark for each pattern.
@@ -86,31 +92,34 @@ impl Table {
     pub fn add(&mut self, secrets: impl IntoIterator<Item = (String, Secret)>) -> Result<()> {
         for (name, secret) in secrets {
             check_length(&name, secret.expose())?;
-            self.values.insert(name, secret);
-        }
-        let mut by_text: BTreeMap<String, String> = BTreeMap::new();
-        self.marked.clear();
-        // What somebody means is the value; its forms come after all of those.
-        for (name, secret) in &self.values {
-            by_text
-                .entry(secret.expose().to_owned())
-                .or_insert_with(|| name.clone());
-            self.marked.insert(name.clone(), secret.clone());
-        }
-        for (name, secret) in &self.values {
+            self.marked.retain(|marked, _| mark::bare(marked) != name);
             for (number, form) in forms::of(secret.expose()).into_iter().enumerate() {
                 let marked = format!("{name}{FORM}{number}");
-                by_text
-                    .entry(form.clone())
-                    .or_insert_with(|| marked.clone());
                 self.marked.insert(marked, Secret(form));
             }
+            self.marked.insert(name.clone(), secret.clone());
+            self.values.insert(name, secret);
         }
-        self.search = match by_text.is_empty() {
-            true => None,
-            false => Some(Search::of(by_text)?),
-        };
-        Ok(())
+        self.search = OnceLock::new();
+        let lengths = self.marked.values().map(|text| text.expose().len());
+        match lengths.sum::<usize>() <= MOST {
+            true => Ok(()),
+            false => Err(Failure::new("the secrets are too long to be looked for")),
+        }
+    }
+
+    fn search(&self) -> Option<&Search> {
+        if self.is_empty() {
+            return None;
+        }
+        Some(self.search.get_or_init(|| {
+            let mut by_text: BTreeMap<&str, &str> = BTreeMap::new();
+            // What somebody means is the value; forms come after all of those.
+            for (name, text) in self.values.iter().chain(&self.marked) {
+                by_text.entry(text.expose()).or_insert(name);
+            }
+            Arc::new(Search::of(by_text))
+        }))
     }
 
     /// Whether there are none.
@@ -156,7 +165,8 @@ impl Table {
         let revealed = self.resolve(text);
         if let Some(name) = mark::secrets(&revealed).next() {
             return Err(Failure::new(format!(
-                "the value of the secret {name} is not known here"
+                "the value of the secret {} is not known here",
+                mark::shown_name(name)
             )));
         }
         Ok(revealed)
@@ -164,7 +174,7 @@ impl Table {
 
     /// The text with marks in place of all values that stand in it.
     pub fn mask<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let Some(search) = &self.search else {
+        let Some(search) = self.search() else {
             return Cow::Borrowed(text);
         };
         if !mark::is_marked(text) {
@@ -303,20 +313,20 @@ pub fn check_length(name: &str, value: &str) -> Result<()> {
 }
 
 impl Search {
-    fn of(by_text: BTreeMap<String, String>) -> Result<Self> {
+    fn of(by_text: BTreeMap<&str, &str>) -> Self {
         let automaton = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostLongest)
             .build(by_text.keys())
-            .map_err(|error| Failure::new(format!("cannot look for the secrets: {error}")))?;
+            .expect("Table::add has seen to their length");
         let (patterns, marks) = by_text
             .into_iter()
-            .map(|(text, name)| (Secret(text), mark::secret(&name)))
+            .map(|(text, name)| (Secret::new(text), mark::secret(name)))
             .unzip();
-        Ok(Self {
+        Self {
             automaton,
             marks,
             patterns,
-        })
+        }
     }
 
     fn replace<'t>(&self, text: &'t str) -> Cow<'t, str> {

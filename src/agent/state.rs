@@ -241,6 +241,11 @@ impl Side {
     fn behind(self, after: &Self) -> Self {
         let hidden = || Self::Value(Value::from(mark::hidden()));
         match (&self, after) {
+            (Self::Unknown(_), _) => self,
+            // What is around an unknown part may be such a thing.
+            (Self::Text(old), Self::Text(new)) if mark::has_secret(new) && !self.is_known() => {
+                Self::Unknown(mark::unknown_origin(old).unwrap_or_default().to_owned())
+            }
             (Self::Text(old), Self::Text(new)) => Self::Text(veil::behind(old, new).into_owned()),
             (Self::Value(Value::String(old)), Self::Value(Value::String(new))) => {
                 let old = veil::behind(old, new);
@@ -342,6 +347,20 @@ mod tests {
         assert!(!told.contains("old") && told.contains("key="), "{told}");
         let shown = Side::Value(Value::from(format!("key={}", mark::hidden())));
         assert_eq!(diff.changes[2].before, shown);
+    }
+
+    #[test]
+    fn what_is_not_known_stays_so_beside_a_secret() {
+        let mut wanted = State::new().with("value", mark::secret("db"));
+        wanted.set_content("content", Content::of(mark::secret("db").as_bytes()));
+        let mut found = State::new();
+        found.set_unknown("value", "the moon");
+        let text = format!("old {}", mark::unknown("the moon"));
+        found.set_content("content", Content::of(text.as_bytes()));
+        let diff = Diff::between(&found, &wanted);
+        assert_eq!(diff.certain().count(), 0, "{diff:?}");
+        let moon = Side::Unknown("the moon".into());
+        assert!(diff.changes.iter().all(|change| change.before == moon));
     }
 
     #[test]

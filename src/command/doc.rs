@@ -167,7 +167,7 @@ fn door_page() -> String {
          ## What changes something: only in `fix`\n\n{}\
          - `host.wait_until(seconds, |host| …)`\n  \
          Looks every half second until the closure says `true`, and fails when the time is \
-         over. A dry run does not wait; what is read after it is then not known.\n",
+         over: who catches that finds `timed_out` in it. A dry run does not wait; what is read after it is then not known.\n",
         lines(false),
         lines(true)
     )

@@ -6,6 +6,8 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use toml_edit::{DocumentMut, Item};
 use zeroize::Zeroizing;
@@ -13,9 +15,12 @@ use zeroize::Zeroizing;
 use super::{Refusal, keys, say, show};
 use crate::cli::Vault as Words;
 use crate::exit::Exit;
+use crate::files::Lock;
+use crate::secrets::Trouble;
+use crate::secrets::file::{File, Opener};
 use crate::secrets::keys::{Identities, recipients};
+use crate::secrets::prompt::ask;
 use crate::secrets::vault::{Clear, Vault};
-use crate::secrets::{Password, Trouble, ansible, ask};
 
 /// Does it.
 pub fn run(words: Words) -> Result<Exit, Refusal> {
@@ -39,30 +44,56 @@ pub fn run(words: Words) -> Result<Exit, Refusal> {
 
 fn set(file: &Path, name: &str, words: &[String]) -> Result<Exit, Refusal> {
     let given = recipients(words)?;
-    let mut vault = match (file.exists(), given.is_empty()) {
-        (false, false) => Vault::new(&given),
+    match (file.exists(), given.is_empty()) {
+        (false, false) => {}
         (false, true) => {
             let trouble = Trouble::new(format!("there is no file {}", file.display()));
             return Err(trouble
                 .help("A new one needs to know who can read it: `--recipient ~/.ssh/id_ed25519.pub`, for instance, once for each person.")
                 .into());
         }
-        (true, true) => own(file)?,
+        (true, true) => drop(own(file)?),
         (true, false) => {
             let trouble = Trouble::new(format!("{} has its recipients already", file.display()));
             return Err(trouble.help("`veza-play vault rekey` changes them.").into());
         }
-    };
+    }
     let value = new_value(name)?;
-    let known = vault.names().contains(&name);
-    vault.set(name, &value)?;
-    vault.write(file)?;
+    let known = change(file, &given, |vault| {
+        let known = vault.names().contains(&name);
+        vault.set(name, &value).map(|()| known)
+    })?;
     say(&format!(
         "{} {name} in {}.",
         if known { "Changed" } else { "Added" },
         file.display()
     ));
     Ok(Exit::Done)
+}
+
+/// Changes a vault as it is now, whatever others did to it since it was read;
+/// makes one for the recipients `new` where there is none.
+fn change<T>(
+    file: &Path,
+    new: &[String],
+    make: impl FnOnce(&mut Vault) -> Result<T, Trouble>,
+) -> Result<T, Trouble> {
+    let failed =
+        |error: io::Error| Trouble::new(format!("cannot write {}: {error}", file.display()));
+    if let (Some(directory), false) = (file.parent(), new.is_empty()) {
+        fs::create_dir_all(directory).map_err(failed)?;
+    }
+    let _lock = Lock::of(file).map_err(failed)?;
+    let mut vault = match file.exists() || new.is_empty() {
+        true => own(file)?,
+        false => Vault::new(new),
+    };
+    let before = vault.text();
+    let made = make(&mut vault)?;
+    if vault.text() != before {
+        vault.write(file)?;
+    }
+    Ok(made)
 }
 
 /// A value from standard input, or from who sits at the terminal.
@@ -92,66 +123,28 @@ fn without_last_newline(text: &str) -> Clear {
 }
 
 fn view(file: &Path, name: Option<&str>, given: &crate::cli::Keys) -> Result<Exit, Refusal> {
-    let values = values(file, name, given)?;
-    match (name, values.first()) {
-        (Some(_), Some((_, value))) => {
-            show(value)?;
-            // What a program reads is the value alone.
-            if io::stdout().is_terminal() && !value.ends_with('\n') {
-                show("\n")?;
-            }
-        }
-        _ => show(&document(&values))?,
+    let secrets = read(file)?;
+    let mut opener = Opener::new(&keys(given));
+    let Some(name) = name else {
+        show(&document(&secrets.values(&mut opener)?))?;
+        return Ok(Exit::Done);
+    };
+    let value = secrets.value(name, &mut opener)?;
+    show(&value)?;
+    // What a program reads is the value alone.
+    if io::stdout().is_terminal() && !value.ends_with('\n') {
+        show("\n")?;
     }
     Ok(Exit::Done)
 }
 
-/// All values of a file in clear, or one of them.
-fn values(
-    file: &Path,
-    name: Option<&str>,
-    given: &crate::cli::Keys,
-) -> Result<Vec<(String, Clear)>, Trouble> {
-    let keys = keys(given);
-    let text = read(file)?;
-    let about = |trouble: Trouble| trouble.about(&file.display().to_string());
-    if !ansible::is_encrypted(&text) && !ansible::has_encrypted(&text) {
-        let vault = Vault::parse(&text).map_err(about)?;
-        let mut identities = Identities::find(&keys.identities)?;
-        return match name {
-            Some(name) => Ok(vec![(name.to_owned(), vault.get(name, &mut identities)?)]),
-            None => vault.open(&mut identities),
-        }
-        .map_err(about);
-    }
-    let mut values = ansible::variables(&text, Password::new(&keys).get()?).map_err(about)?;
-    if let Some(name) = name {
-        values.retain(|(known, _)| known == name);
-        if values.is_empty() {
-            return Err(about(Trouble::new(format!(
-                "there is no variable \"{name}\""
-            ))));
-        }
-    }
-    Ok(values)
-}
-
-fn read(file: &Path) -> Result<String, Trouble> {
-    fs::read_to_string(file)
-        .map_err(|error| Trouble::new(format!("cannot read {}: {error}", file.display())))
+fn read(file: &Path) -> Result<File, Trouble> {
+    File::read(&file.display().to_string(), file)
 }
 
 /// A vault of our own; those of Ansible are left to Ansible.
 fn own(file: &Path) -> Result<Vault, Trouble> {
-    let text = read(file)?;
-    let shown = file.display().to_string();
-    if ansible::is_encrypted(&text) || ansible::has_encrypted(&text) {
-        return Err(Trouble::new(format!(
-            "{shown} is a file of ansible-vault, which is only read"
-        ))
-        .help(format!("Change it with `ansible-vault edit {shown}`.")));
-    }
-    Vault::parse(&text).map_err(|trouble| trouble.about(&shown))
+    read(file)?.into_vault()
 }
 
 /// Secrets in clear, as they are edited.
@@ -177,7 +170,7 @@ fn edited(text: &str) -> Result<Vec<(String, Clear)>, Trouble> {
 }
 
 fn edit(file: &Path, name: Option<&str>, given: &crate::cli::Keys) -> Result<Exit, Refusal> {
-    let mut vault = own(file)?;
+    let vault = own(file)?;
     let mut identities = Identities::find(&keys(given).identities)?;
     let before: Vec<(String, Clear)> = match name {
         None => vault.open(&mut identities)?,
@@ -201,26 +194,30 @@ fn edit(file: &Path, name: Option<&str>, given: &crate::cli::Keys) -> Result<Exi
     desk.put(&text)?;
     loop {
         desk.edit()?;
-        let changed = desk.take().and_then(|text| match name {
+        let after = desk.take().and_then(|text| match name {
             None => edited(&text),
             Some(name) => Ok(vec![(name.to_owned(), without_last_newline(&text))]),
         });
-        match changed.and_then(|after| change(&mut vault, &before, &after)) {
+        let changed =
+            after.and_then(|after| change(file, &[], |vault| put_changes(vault, &before, &after)));
+        match changed {
             Ok(0) => {
                 say("Nothing was changed.");
                 return Ok(Exit::Done);
             }
             Ok(count) => {
-                vault.write(file)?;
                 let noun = if count == 1 { "secret" } else { "secrets" };
                 say(&format!("Changed {count} {noun} in {}.", file.display()));
                 return Ok(Exit::Done);
             }
             // What was typed is not thrown away.
             Err(trouble) if io::stdin().is_terminal() => {
-                say(&format!("{trouble}. Press Enter to go on editing."));
-                let mut line = String::new();
-                io::stdin().read_line(&mut line)?;
+                say(&format!(
+                    "{trouble}. Press Enter to go on editing, or Ctrl-D to give it up."
+                ));
+                if io::stdin().read_line(&mut String::new())? == 0 {
+                    return Err(Refusal::Message("nothing was changed".into()));
+                }
             }
             Err(trouble) => return Err(trouble.into()),
         }
@@ -229,16 +226,15 @@ fn edit(file: &Path, name: Option<&str>, given: &crate::cli::Keys) -> Result<Exi
 
 /// Puts in what is new or another than before, takes out what is gone, and
 /// counts both.
-fn change(
+fn put_changes(
     vault: &mut Vault,
     before: &[(String, Clear)],
     after: &[(String, Clear)],
 ) -> Result<usize, Trouble> {
-    let mut changed = vault.clone();
     let mut count = 0;
     for (name, value) in after {
         if !before.contains(&(name.clone(), value.clone())) {
-            changed.set(name, value)?;
+            vault.set(name, value)?;
             count += 1;
         }
     }
@@ -247,10 +243,12 @@ fn change(
         .iter()
         .filter(|(name, _)| !left.contains(name.as_str()))
     {
-        changed.remove(name)?;
+        // Somebody else may have taken it out meanwhile.
+        if vault.names().contains(&name.as_str()) {
+            vault.remove(name)?;
+        }
         count += 1;
     }
-    *vault = changed;
     Ok(count)
 }
 
@@ -259,6 +257,8 @@ fn change(
 struct Desk {
     directory: tempfile::TempDir,
     file: PathBuf,
+    /// Whether an editor is at work: Ctrl-C is then for it.
+    at_work: Arc<AtomicBool>,
 }
 
 impl Desk {
@@ -279,8 +279,14 @@ impl Desk {
         for place in places {
             match make(place) {
                 Ok(directory) => {
+                    let at_work = Arc::new(AtomicBool::new(false));
+                    leave_on_interrupt(directory.path().to_owned(), at_work.clone())?;
                     let file = directory.path().join(name);
-                    return Ok(Self { directory, file });
+                    return Ok(Self {
+                        directory,
+                        file,
+                        at_work,
+                    });
                 }
                 Err(error) => last = error,
             }
@@ -301,7 +307,9 @@ impl Desk {
     }
 
     fn take(&self) -> Result<Clear, Trouble> {
-        read(&self.file).map(Zeroizing::new)
+        let text = fs::read_to_string(&self.file);
+        let cannot = |error| Trouble::new(format!("cannot read what you wrote: {error}"));
+        text.map(Zeroizing::new).map_err(cannot)
     }
 
     fn edit(&self) -> Result<(), Refusal> {
@@ -315,17 +323,16 @@ impl Desk {
         let (program, arguments) = words
             .split_first()
             .ok_or_else(|| Refusal::Message("EDITOR names no program".into()))?;
-        // Ctrl-C is the editor's; this file must not be left behind by it.
-        // A second call finds the handler there already.
-        let _ = ctrlc::set_handler(|| {});
+        self.at_work.store(true, Ordering::SeqCst);
         let status = Command::new(program)
             .args(arguments)
             .arg(&self.file)
             .current_dir(self.directory.path())
-            .status()
-            .map_err(|error| {
-                Refusal::Message(format!("cannot start the editor {program}: {error}"))
-            })?;
+            .status();
+        self.at_work.store(false, Ordering::SeqCst);
+        let status = status.map_err(|error| {
+            Refusal::Message(format!("cannot start the editor {program}: {error}"))
+        })?;
         match status.success() {
             true => Ok(()),
             false => Err(Refusal::Message(format!(
@@ -335,21 +342,32 @@ impl Desk {
     }
 }
 
-fn list(file: &Path) -> Result<Exit, Refusal> {
-    let text = read(file)?;
-    let about = |trouble: Trouble| trouble.about(&file.display().to_string());
-    if ansible::is_encrypted(&text) {
-        let trouble = Trouble::new("it is a file of ansible-vault, whose names are encrypted too");
-        return Err(about(trouble.help("`veza-play vault view` shows it in clear.")).into());
-    }
-    let (names, recipients) = match ansible::has_encrypted(&text) {
-        true => (ansible::names(&text).map_err(about)?, Vec::new()),
-        false => {
-            let vault = Vault::parse(&text).map_err(about)?;
-            let names = vault.names().into_iter().map(str::to_owned).collect();
-            (names, vault.recipients())
+/// Ctrl-C leaves the program, unless it is meant for the editor. What is being
+/// edited is never left behind.
+fn leave_on_interrupt(directory: PathBuf, at_work: Arc<AtomicBool>) -> Result<(), Refusal> {
+    ctrlc::set_handler(move || {
+        if !at_work.load(Ordering::SeqCst) {
+            match fs::remove_dir_all(&directory) {
+                Ok(()) => say("Interrupted; nothing was changed."),
+                Err(error) => say(&format!(
+                    "Interrupted; {} could not be removed: {error}",
+                    directory.display()
+                )),
+            }
+            std::process::exit(Exit::Interrupted as i32);
         }
+    })
+    .map_err(|error| Refusal::Message(format!("cannot watch for Ctrl-C: {error}")))
+}
+
+fn list(file: &Path) -> Result<Exit, Refusal> {
+    let secrets = read(file)?;
+    let Some(names) = secrets.names() else {
+        let trouble = Trouble::new("it is a file of ansible-vault, whose names are encrypted too");
+        let trouble = trouble.help("`veza-play vault view` shows it in clear.");
+        return Err(trouble.about(&secrets.id).into());
     };
+    let recipients = secrets.recipients();
     let mut lines: String = names.iter().map(|name| format!("{name}\n")).collect();
     if !recipients.is_empty() {
         lines += "\nencrypted for\n";
@@ -364,31 +382,29 @@ fn list(file: &Path) -> Result<Exit, Refusal> {
 }
 
 fn remove(file: &Path, name: &str) -> Result<Exit, Refusal> {
-    let mut vault = own(file)?;
-    vault.remove(name)?;
-    vault.write(file)?;
+    change(file, &[], |vault| vault.remove(name))?;
     say(&format!("Removed {name} from {}.", file.display()));
     Ok(Exit::Done)
 }
 
 fn rekey(file: &Path, words: &[String], given: &crate::cli::Keys) -> Result<Exit, Refusal> {
-    let mut vault = own(file)?;
-    let new = match words.is_empty() {
-        true => vault.recipients(),
-        false => recipients(words)?,
-    };
+    let given_recipients = recipients(words)?;
     let mut identities = Identities::find(&keys(given).identities)?;
-    vault.rekey(&new, &mut identities)?;
-    vault.write(file)?;
-    let noun = if new.len() == 1 {
+    let count = change(file, &[], |vault| {
+        let new = match given_recipients.is_empty() {
+            true => vault.recipients(),
+            false => given_recipients,
+        };
+        vault.rekey(&new, &mut identities).map(|()| new.len())
+    })?;
+    let noun = if count == 1 {
         "recipient"
     } else {
         "recipients"
     };
     say(&format!(
-        "Encrypted {} anew for {} {noun}.",
-        file.display(),
-        new.len()
+        "Encrypted {} anew for {count} {noun}.",
+        file.display()
     ));
     Ok(Exit::Done)
 }

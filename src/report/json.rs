@@ -200,6 +200,10 @@ fn hide(value: &mut Value) {
 /// Replaces marks by their phrase, everywhere, and says where what is wholly
 /// unknown will come from.
 fn show_marks(map: &mut Map<String, Value>) {
+    if map.keys().any(|key| mark::is_marked(key)) {
+        let shown = std::mem::take(map).into_iter();
+        map.extend(shown.map(|(key, value)| (mark::show(&key).into_owned(), value)));
+    }
     let mut origins = Map::new();
     for (key, value) in map.iter_mut() {
         show(key, value, &mut origins);
@@ -318,5 +322,15 @@ mod tests {
                 "unknown_origins": { "groups[1]": "stdout of `id`" },
             })
         );
+    }
+
+    #[test]
+    fn a_mark_in_a_key_is_shown_too() {
+        let mut outcome = sample::outcome("deploy", Verdict::Changed);
+        let env = json!({ (mark::secret("db")): 1 });
+        outcome.values.insert("env".into(), env);
+        let line = object(&sample::task("web1", "user", 1, outcome)).expect("an object");
+        let values = &line["outcome"]["values"];
+        assert_eq!(*values, json!({ "env": { "(secret db)": 1 } }));
     }
 }

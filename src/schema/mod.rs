@@ -10,6 +10,10 @@ pub mod check;
 
 mod accept;
 
+mod complete;
+
+mod secret;
+
 pub use accept::percent;
 
 #[cfg(test)]

@@ -7,18 +7,15 @@ use std::sync::Arc;
 use rhai::{Dynamic, Engine, ImmutableString, NativeCallContext};
 use serde_json::{Map, Value, json};
 use veza_agent::mark;
-use veza_agent::outcome::{Failure, Outcome, Side, Verdict};
-use veza_agent::secrets::SHORTEST;
+use veza_agent::outcome::{Outcome, Side, Verdict};
 
 use super::context::{self, Running, running, site};
-use super::diagnostics::Problem;
 use super::error::{Failed, fail_script};
 use super::secret;
 use super::tasks::{Call, CallOptions, Stop, TaskId};
 use super::unknown::Unknown;
-use super::value::{self, Refused};
+use super::value;
 use crate::inventory::Escalation;
-use crate::report::event::Site;
 use crate::schema::check::{Issue, Part};
 use crate::schema::{Schema, closest};
 
@@ -88,8 +85,11 @@ fn call(
     let (mut options, arguments) = split_options(schema, given);
     options.escalation = options.escalation.or(&running.escalation());
     let mut arguments = canonical(schema, arguments);
-    conceal(&running, schema, &mut arguments)
-        .map_err(|failure| secret::told(context, failure.into()))?;
+    let concealed = running
+        .library
+        .secrets
+        .conceal_within(schema, &mut arguments);
+    concealed.map_err(|failure| secret::told(context, failure.into()))?;
     let task = running.tasks.call(Call {
         schema: schema.clone(),
         arguments,
@@ -116,7 +116,8 @@ pub(super) fn checked(
         None => Ok(given),
         Some(issue) => {
             let at = site(context, &running.library);
-            Err(problem(context, running, &at, issue))
+            let problem = running.library.issue_problem(&at, issue);
+            Err(fail_script(problem, context.call_position()))
         }
     }
 }
@@ -130,17 +131,9 @@ fn named_arguments(
 ) -> Result<Vec<(String, Value)>, Failed> {
     let view = running.tasks.view();
     let json = |name: &str, value: &Dynamic| {
-        value::to_json(value, Some(view)).map_err(|refused| match refused {
-            Refused::Stop(stop) => context::stop(context, running, stop),
-            Refused::Type(got) => {
-                let message = format!("{} cannot take {got} as `{name}`", schema.name);
-                let at = site(context, &running.library);
-                let problem =
-                    running
-                        .library
-                        .problem_at("wrong_type", message, &at, "in this call".into());
-                fail_script(problem, context.call_position())
-            }
+        value::to_json(value, Some(view)).map_err(|refused| {
+            let message = |got: &str| format!("{} cannot take {got} as `{name}`", schema.name);
+            context::refused(context, running, refused, message)
         })
     };
     let (last, first) = match arguments.split_last() {
@@ -211,41 +204,6 @@ pub(super) fn canonical(schema: &Schema, given: Vec<(String, Value)>) -> Map<Str
             None => (name, value),
         })
         .collect()
-}
-
-/// Makes secrets of the texts that were given for secret arguments. One that
-/// is too short to be hidden, such as `*` for no password, tells nothing.
-pub(super) fn conceal(
-    running: &Running,
-    schema: &Schema,
-    arguments: &mut Map<String, Value>,
-) -> Result<(), Failure> {
-    for field in schema.fields.iter().filter(|field| field.secret) {
-        let Some(Value::String(text)) = arguments.get_mut(&field.name) else {
-            continue;
-        };
-        if !mark::is_marked(text) && text.len() >= SHORTEST {
-            let name = format!("{} of {}", field.name, schema.name);
-            *text = running.library.secrets.conceal(&name, text)?;
-        }
-    }
-    Ok(())
-}
-
-fn problem(context: &NativeCallContext, running: &Running, at: &Site, issue: Issue<()>) -> Failed {
-    fail_script(issue_problem(running, at, issue), context.call_position())
-}
-
-/// An issue with an argument of the call at `at`.
-pub(super) fn issue_problem(running: &Running, at: &Site, issue: Issue<()>) -> Problem {
-    let library = &running.library;
-    let argument = library.site_of_argument(at, &issue.path);
-    let at = argument.as_ref().unwrap_or(at);
-    let problem = library.problem_at(issue.code, issue.message, at, issue.label);
-    match issue.help {
-        Some(help) => problem.help(help),
-        None => problem,
-    }
 }
 
 impl TaskResult {

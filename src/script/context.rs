@@ -12,6 +12,7 @@ use super::library::Library;
 use super::marked::Marked;
 use super::tasks::{Stop, TaskFailure, Tasks};
 use super::unknown::Unknown;
+use super::value::Refused;
 use crate::inventory::Escalation;
 use crate::report::event::Site;
 
@@ -22,6 +23,16 @@ pub(super) enum Tag {
     Declaring(Arc<Declaring>),
     /// A play runs on a host.
     Running(Arc<Running>),
+}
+
+impl Tag {
+    /// The scripts that this is part of.
+    pub fn library(&self) -> &Arc<Library> {
+        match self {
+            Self::Declaring(declaring) => &declaring.library,
+            Self::Running(running) => &running.library,
+        }
+    }
 }
 
 /// An env file that is being read.
@@ -254,6 +265,11 @@ pub(super) fn tag(context: &NativeCallContext) -> Result<Tag, Failed> {
     tag.ok_or_else(|| "the script runs outside of veza-play".into())
 }
 
+/// The scripts that this call is part of.
+pub(super) fn library(context: &NativeCallContext) -> Result<Arc<Library>, Failed> {
+    Ok(tag(context)?.library().clone())
+}
+
 /// The host that this call is made for.
 pub(super) fn running(context: &NativeCallContext) -> Result<Arc<Running>, Failed> {
     match tag(context)? {
@@ -294,6 +310,27 @@ pub(super) fn stop(context: &NativeCallContext, running: &Running, stop: Stop) -
         running.raised(failure);
     }
     super::error::raise(stop, context.call_position())
+}
+
+/// That a value cannot be handed over in this call; `message` says so of the
+/// type that it has.
+pub(super) fn refused(
+    context: &NativeCallContext,
+    running: &Running,
+    refused: Refused,
+    message: impl FnOnce(&str) -> String,
+) -> Failed {
+    match refused {
+        Refused::Stop(stopped) => stop(context, running, stopped),
+        Refused::Type(got) => {
+            let at = site(context, &running.library);
+            let label = "in this call".to_owned();
+            let problem = running
+                .library
+                .problem_at("wrong_type", message(&got), &at, label);
+            fail_script(problem, context.call_position())
+        }
+    }
 }
 
 /// The place of no call at all.

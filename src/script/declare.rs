@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::calls::{self, escalation, words};
 use super::closure::Closure;
-use super::context::{Declaring, Tag, site, tag};
+use super::context::{Declaring, Tag, library, site, tag};
 use super::diagnostics::Problem;
 use super::error::{Failed, fail_script};
 use super::secret::told;
@@ -165,12 +165,9 @@ fn check(context: &NativeCallContext, parts: &[(String, (), Part<()>)]) -> Resul
         .find(|schema| schema.name == context.fn_name());
     let issues = schema.map(|schema| schema.check(parts, &(), false));
     for issue in issues.unwrap_or_default() {
-        let problem = fault(context, issue.code, issue.message, &issue.label);
-        let problem = match issue.help {
-            Some(help) => problem.help(help),
-            None => problem,
-        };
-        note(context, problem)?;
+        let library = library(context)?;
+        let at = site(context, &library);
+        note(context, library.issue_problem(&at, issue))?;
     }
     Ok(())
 }
@@ -182,10 +179,8 @@ pub(super) fn fault(
     message: String,
     label: &str,
 ) -> Problem {
-    let library = match tag(context) {
-        Ok(Tag::Declaring(declaring)) => declaring.library.clone(),
-        Ok(Tag::Running(running)) => running.library.clone(),
-        Err(_) => return Problem::new(code, message),
+    let Ok(library) = library(context) else {
+        return Problem::new(code, message);
     };
     library.problem_at(code, message, &site(context, &library), label.into())
 }

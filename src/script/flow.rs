@@ -11,7 +11,6 @@ use rhai::{Dynamic, Engine, EvalAltResult, FnPtr, ImmutableString, Map, NativeCa
 use serde_json::Value;
 use veza_agent::outcome::Failure;
 
-use super::calls;
 use super::context::{self, Running, Tag, running, site};
 use super::diagnostics::Problem;
 use super::error::{Failed, Place, fail_script, stop_of};
@@ -184,20 +183,13 @@ fn plain_value(
     let ended = body.call_within_context::<Dynamic>(context, ());
     let stopped = |stop| context::stop(context, running, stop);
     running.tasks.settle().map_err(stopped)?;
-    match value::to_json(&ended?, Some(running.tasks.view())) {
-        Ok(value) => Ok(value),
-        Err(Refused::Stop(stop)) => Err(stopped(stop)),
-        Err(Refused::Type(got)) => {
-            let at = site(context, &running.library);
-            let message = format!("`once` cannot hand {got} to the other hosts");
-            let problem =
-                running
-                    .library
-                    .problem_at("wrong_type", message, &at, "in this call".into());
-            let help = "Its closure may give a value, a list, a map or the result of a task.";
-            Err(fail_script(problem.help(help), context.call_position()))
-        }
-    }
+    value::to_json(&ended?, Some(running.tasks.view())).map_err(|refused| {
+        context::refused(context, running, refused, |got| {
+            format!(
+                "`once` cannot hand {got} to the other hosts, but a value, a list, a map or the result of a task"
+            )
+        })
+    })
 }
 
 fn is_exit(error: &EvalAltResult) -> bool {
@@ -261,7 +253,7 @@ pub(super) fn check(
         None => Ok(given),
         Some(issue) => {
             let at = site(context, &running.library);
-            let problem = calls::issue_problem(running, &at, issue);
+            let problem = running.library.issue_problem(&at, issue);
             Err(fail_script(problem, context.call_position()))
         }
     }

@@ -1,16 +1,13 @@
 //! What a script may call beside modules: flow, handlers, and the few helpers
 //! that plain Rhai lacks.
 
-use std::sync::Arc;
-
 use rhai::{Array, Dynamic, Engine, FnPtr, ImmutableString, Map, NativeCallContext};
 use veza_agent::outcome::Failure;
 
 use super::closure::Closure;
-use super::context::{self, Running, Tag, running, site, tag};
+use super::context::{self, Running, library, running, site};
 use super::error::{Failed, fail_script, terminate};
 use super::instrument::{CAUGHT, CONSTANT, DECIDED, DEFINE, ENTER_TRY, LEAVE_TRY, TEXT};
-use super::library::Library;
 use super::marked::{self, Marked};
 use super::secret::{self, Secret};
 use super::tasks::{Stop, TaskFailure};
@@ -87,14 +84,6 @@ fn register_instruments(engine: &mut Engine) {
     engine.register_fn(DEFINE, define);
     engine.register_fn(CONSTANT, constant);
     engine.register_fn(TEXT, |text: ImmutableString| value::from_text(&text));
-}
-
-/// The scripts that this call is part of.
-pub(super) fn library(context: &NativeCallContext) -> Result<Arc<Library>, Failed> {
-    match tag(context)? {
-        Tag::Declaring(declaring) => Ok(declaring.library.clone()),
-        Tag::Running(running) => Ok(running.library.clone()),
-    }
 }
 
 fn define(context: NativeCallContext, name: ImmutableString, value: Dynamic) -> Result<(), Failed> {

@@ -10,12 +10,14 @@
 //!   library instead, and `global::NAME` becomes a comment behind a call.
 //! - Text that takes in an unknown value becomes unknown itself, which the
 //!   engine cannot do for a back-quoted string alone.
+//! - Functions get names of their own (`own_names.rs`).
 
 use std::collections::BTreeSet;
 
 use rhai::{AST, ASTNode, Expr, FlowControl, Position, Stmt};
 
 use super::lint::literals::{constants, expression};
+use super::own_names;
 use super::source::{Insertion, Source};
 use super::tokens::token_end;
 
@@ -61,6 +63,7 @@ pub fn insertions(source: &Source, ast: &AST) -> Vec<Insertion> {
         true
     });
     found.definitions(ast);
+    found.insertions.extend(own_names::insertions(source, ast));
     found
         .insertions
         .sort_by_key(|insertion| (insertion.offset, rank(&insertion.text)));

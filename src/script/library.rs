@@ -14,6 +14,7 @@ use super::project::{Found, ImportError, Project};
 use super::source::Source;
 use super::tokens::token_end;
 use crate::report::event::Site;
+use crate::schema::check::Issue;
 use crate::secrets::{Secrets, Trouble};
 
 /// The scripts of a playbook and what they may use.
@@ -206,47 +207,45 @@ impl Library {
         }
     }
 
+    /// An issue with an argument of the call at a place.
+    pub fn issue_problem(&self, call: &Site, issue: Issue<()>) -> Problem {
+        let argument = self.site_of_argument(call, &issue.path);
+        let at = argument.as_ref().unwrap_or(call);
+        let problem = self.problem_at(issue.code, issue.message, at, issue.label);
+        match issue.help {
+            Some(help) => problem.help(help),
+            None => problem,
+        }
+    }
+
     /// Where an argument is written in the options of the call that starts at
     /// a place: its key.
-    pub fn site_of_argument(&self, call: &Site, path: &str) -> Option<Site> {
+    fn site_of_argument(&self, call: &Site, path: &str) -> Option<Site> {
         let name = path.split(['.', '[']).next()?;
-        let parsed = self.known(&call.file)?;
-        let source = &parsed.source;
-        let mut depth = 0usize;
-        let mut at = source.offset(call.line, call.column);
-        loop {
-            let end = token_end(source.text(), at);
-            let token = source
-                .text()
-                .get(at..end)
-                .filter(|token| !token.is_empty())?;
-            match token {
-                "(" | "[" | "{" | "#{" => depth += 1,
-                ")" if depth == 1 => return None,
-                ")" | "]" | "}" => depth = depth.checked_sub(1)?,
-                _ if depth == 2
-                    && token.trim_matches('"') == name
-                    && is_key(source.text(), end) =>
-                {
-                    let (line, column) = source.line_and_column(at);
-                    return Some(Site {
-                        file: call.file.clone(),
-                        line,
-                        column,
-                    });
-                }
-                _ => {}
-            }
-            at = end;
-        }
+        self.find_in_call(call, |token, depth, after| {
+            let is_key = after.starts_with(':') && !after.starts_with("::");
+            depth == 2 && token.trim_matches('"') == name && is_key
+        })
     }
 
     /// The string with this word in the call that starts at a place.
     pub fn site_of_string(&self, call: &Site, word: &str) -> Option<Site> {
+        self.find_in_call(call, |token, _, _| {
+            token.starts_with(['"', '`']) && token.contains(word)
+        })
+    }
+
+    /// The first token that is meant in the call that starts at a place; told
+    /// are the token, how many brackets are open there, and what follows.
+    fn find_in_call(
+        &self,
+        call: &Site,
+        is_meant: impl Fn(&str, usize, &str) -> bool,
+    ) -> Option<Site> {
         let parsed = self.known(&call.file)?;
         let source = &parsed.source;
-        let mut at = source.offset(call.line, call.column);
         let mut depth = 0usize;
+        let mut at = source.offset(call.line, call.column);
         loop {
             let end = token_end(source.text(), at);
             let token = source
@@ -257,7 +256,7 @@ impl Library {
                 "(" | "[" | "{" | "#{" => depth += 1,
                 ")" if depth == 1 => return None,
                 ")" | "]" | "}" => depth = depth.checked_sub(1)?,
-                _ if token.starts_with(['"', '`']) && token.contains(word) => {
+                _ if is_meant(token, depth, source.text()[end..].trim_start()) => {
                     let (line, column) = source.line_and_column(at);
                     return Some(Site {
                         file: call.file.clone(),
@@ -313,12 +312,6 @@ impl Library {
             .map(str::to_owned)
             .collect()
     }
-}
-
-/// Whether what ends here is a key: a colon follows, but not two.
-fn is_key(text: &str, end: usize) -> bool {
-    let rest = text[end..].trim_start();
-    rest.starts_with(':') && !rest.starts_with("::")
 }
 
 fn lower(text: &str) -> String {

@@ -5,15 +5,19 @@
 //! made, before any host is there; so what they mean is looked up behind the
 //! engine's tag, each time.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rhai::{Dynamic, Engine, ImmutableString, NativeCallContext};
 use serde_json::{Map, Value, json};
 
 use super::context::{Running, running, site};
+use super::diagnostics::Problem;
 use super::error::{Failed, fail_script};
+use super::library::Library;
 use super::tasks::View;
 use super::value;
+use crate::report::event::Site;
 use crate::schema::closest;
 
 /// One of the names every script sees.
@@ -119,6 +123,28 @@ impl Lookup {
                 .problem_at("undefined_variable", message, &at, "not defined".into());
         fail_script(problem.help(help), context.call_position())
     }
+}
+
+/// What is wrong with the name of a group, if something is.
+pub(super) fn no_such_group(
+    library: &Library,
+    at: &Site,
+    name: &str,
+    groups: &BTreeMap<String, Vec<String>>,
+) -> Option<Problem> {
+    if groups.contains_key(name) {
+        return None;
+    }
+    let near = closest(name, groups.keys().map(String::as_str));
+    let label = match near {
+        Some(near) => format!("did you mean `groups.{near}`?"),
+        None => "not declared".into(),
+    };
+    let message = format!("there is no group `{name}`");
+    let problem = library.problem_at("unknown_group", message, at, label);
+    Some(problem.help(format!(
+        "Declare it with `group(\"{name}\", […])`, or read it with `groups.get(\"{name}\", [])` where it may be missing."
+    )))
 }
 
 /// Teaches the engine to read the stand-ins.

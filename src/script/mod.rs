@@ -14,6 +14,8 @@ mod tokens;
 
 mod instrument;
 
+mod own_names;
+
 pub mod diagnostics;
 
 pub mod catalog;
@@ -157,6 +159,7 @@ impl Playbook {
         let lint::Findings {
             problems: found,
             hosts,
+            groups: named_groups,
         } = lint::findings(&library, &engine);
         if found.is_empty() {
             engine.set_strict_variables(true);
@@ -181,6 +184,13 @@ impl Playbook {
                     flow::no_such_host(&library, site, name, &groups)
                 };
                 problems.extend(hosts.iter().filter_map(missing));
+                // A role that is checked by itself is not told of any.
+                if !inventory.hosts().is_empty() {
+                    let missing = |(site, name): &(Site, String)| {
+                        lookups::no_such_group(&library, site, name, &groups)
+                    };
+                    problems.extend(named_groups.iter().filter_map(missing));
+                }
             }
             // What stopped it has most likely been found by the check already.
             Some(_) if !problems.is_empty() => {}

@@ -16,11 +16,10 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use rhai::{Array, Dynamic, Engine, ImmutableString, Map, NativeCallContext};
+use serde_json::Value;
 
-use super::context::{Tag, site, tag};
-use super::diagnostics::Problem;
+use super::context::{Tag, library, site, tag};
 use super::error::{Failed, fail_script, raise};
-use super::library::Library;
 use super::lint;
 use super::secret::told;
 use super::tasks::View;
@@ -73,8 +72,11 @@ pub(super) fn register(engine: &mut Engine) {
     engine.register_fn("doc", |spec: Spec, doc: ImmutableString| {
         spec.with(|field| field.doc = doc.into())
     });
-    engine.register_fn("secret", |spec: Spec| {
-        spec.with(|field| field.secret = true)
+    engine.register_fn("secret", |spec: Spec| match spec.field.kind {
+        Kind::Boolean | Kind::Integer { .. } | Kind::Number => {
+            Err("only a text can be kept secret: use string()".into())
+        }
+        _ => Ok::<_, Failed>(spec.with(|field| field.secret = true)),
     });
     engine.register_fn("positional", |spec: Spec| Spec {
         positional: true,
@@ -114,13 +116,13 @@ fn register_kinds(engine: &mut Engine) {
         })
     });
     engine.register_fn("list", |context: NativeCallContext, item: Dynamic| {
-        Ok::<_, Failed>(spec(Kind::List(Box::new(kind(&context, &item)?))))
+        several(&context, &item, Kind::List)
     });
     engine.register_fn("record", |context: NativeCallContext, keys: Map| {
         Ok::<_, Failed>(spec(Kind::Record(fields(&context, &keys)?)))
     });
     engine.register_fn("map", |context: NativeCallContext, item: Dynamic| {
-        Ok::<_, Failed>(spec(Kind::Map(Box::new(kind(&context, &item)?))))
+        several(&context, &item, Kind::Map)
     });
     engine.register_fn("choice", |words: Array| {
         choice(&words.iter().collect::<Vec<_>>()).map(Dynamic::from)
@@ -138,6 +140,18 @@ fn spec(kind: Kind) -> Spec {
         field: Field::new("", kind),
         positional: false,
     }
+}
+
+/// Several values of one kind; if each is a secret, they all are.
+fn several(
+    context: &NativeCallContext,
+    item: &Dynamic,
+    make: fn(Box<Kind>) -> Kind,
+) -> Result<Spec, Failed> {
+    let item_spec = item.read_lock::<Spec>();
+    let secret = item_spec.is_some_and(|spec| spec.field.secret);
+    let several = spec(make(Box::new(kind(context, item)?)));
+    Ok(several.with(|field| field.secret = secret))
 }
 
 fn choice(words: &[&Dynamic]) -> Result<Spec, Failed> {
@@ -262,10 +276,7 @@ fn options_beside(
 
 /// What a role declares as its `OPTIONS`.
 fn declared(context: &NativeCallContext, role: &str) -> Result<Options, Failed> {
-    let library = match tag(context)? {
-        Tag::Declaring(declaring) => declaring.library.clone(),
-        Tag::Running(running) => running.library.clone(),
-    };
+    let library = library(context)?;
     let refuse = |message: String, help: Option<String>| {
         let at = site(context, &library);
         let problem = library.problem_at("import", message, &at, "its options".into());
@@ -303,123 +314,29 @@ pub(super) fn role_name(id: &str) -> String {
     path.rsplit('/').next().unwrap_or(path).into()
 }
 
-/// The values given, checked, with defaults for those that are not. An option
-/// without a default that is not given is `()`.
+/// The values given, checked, with defaults for those that are not and marks
+/// for those that are secret. An option without a default that is not given is
+/// `()`.
 fn fill(context: NativeCallContext, options: &mut Options, given: Map) -> Result<Map, Failed> {
     let schema = options.schema();
-    let view = match tag(&context)? {
-        Tag::Running(running) => Some(running),
+    let tag = tag(&context)?;
+    let view = match &tag {
+        Tag::Running(running) => Some(running.tasks.view()),
         Tag::Declaring(_) => None,
     };
-    let view = view.as_ref().map(|running| running.tasks.view());
-    let mut parts = Vec::new();
+    let mut values = serde_json::Map::new();
     for (name, value) in &given {
-        parts.push((
-            name.to_string(),
-            (),
-            Part::of(&json(&context, name, value, view)?),
-        ));
+        values.insert(name.to_string(), json(&context, name, value, view)?);
     }
-    match schema.check(&parts, &(), false).into_iter().next() {
-        Some(issue) => Err(refuse(&context, issue)),
-        None => {
-            let mut filled = completed(&schema.fields, given);
-            conceal(&context, &schema.fields, &mut filled)?;
-            Ok(filled)
-        }
+    let part = |(name, value): (&String, &Value)| (name.clone(), (), Part::of(value));
+    let parts: Vec<_> = values.iter().map(part).collect();
+    if let Some(issue) = schema.check(&parts, &(), false).into_iter().next() {
+        return Err(refuse(&context, issue));
     }
-}
-
-/// Makes secrets of the texts that were given for secret options.
-fn conceal(context: &NativeCallContext, fields: &[Field], filled: &mut Map) -> Result<(), Failed> {
-    for field in fields {
-        if let Some(value) = filled.get_mut(field.name.as_str()) {
-            conceal_value(context, field, &field.kind, value)?;
-        }
-    }
-    Ok(())
-}
-
-fn conceal_value(
-    context: &NativeCallContext,
-    field: &Field,
-    kind: &Kind,
-    value: &mut Dynamic,
-) -> Result<(), Failed> {
-    if let Some(text) = value
-        .read_lock::<ImmutableString>()
-        .map(|text| text.clone())
-    {
-        if field.secret {
-            let secrets = match tag(context)? {
-                Tag::Running(running) => running.library.secrets.clone(),
-                Tag::Declaring(declaring) => declaring.library.secrets.clone(),
-            };
-            let concealed = secrets.conceal(&field.name, &text);
-            let concealed = concealed.map_err(|failure| told(context, failure.into()))?;
-            *value = value::from_text(&concealed);
-        }
-        return Ok(());
-    }
-    if let Some(mut items) = value.write_lock::<Array>() {
-        let item = match kind {
-            Kind::List(item) => item,
-            _ => kind,
-        };
-        return items
-            .iter_mut()
-            .try_for_each(|value| conceal_value(context, field, item, value));
-    }
-    if let Some(mut map) = value.write_lock::<Map>() {
-        return match kind {
-            Kind::Record(fields) => conceal(context, fields, &mut map),
-            Kind::Map(item) => map
-                .values_mut()
-                .try_for_each(|value| conceal_value(context, field, item, value)),
-            _ => Ok(()),
-        };
-    }
-    Ok(())
-}
-
-/// The values given, with defaults for those that are not.
-pub(super) fn completed(fields: &[Field], given: Map) -> Map {
-    let mut filled = Map::new();
-    for field in fields {
-        let value = given
-            .get(field.name.as_str())
-            .filter(|value| !value.is_unit())
-            .cloned();
-        let value = match (value, &field.default) {
-            (Some(value), _) => completed_value(&field.kind, value),
-            (None, Some(default)) => completed_value(&field.kind, value::from_json(default)),
-            (None, None) => Dynamic::UNIT,
-        };
-        filled.insert(field.name.as_str().into(), value);
-    }
-    filled
-}
-
-fn completed_value(kind: &Kind, value: Dynamic) -> Dynamic {
-    let value = value.flatten();
-    match kind {
-        Kind::Record(fields) if value.is_map() => completed(fields, value.cast::<Map>()).into(),
-        Kind::List(item) if value.is_array() => {
-            let items = value.cast::<Array>().into_iter();
-            items
-                .map(|value| completed_value(item, value))
-                .collect::<Array>()
-                .into()
-        }
-        Kind::Map(item) if value.is_map() => {
-            let entries = value.cast::<Map>().into_iter();
-            entries
-                .map(|(key, value)| (key, completed_value(item, value)))
-                .collect::<Map>()
-                .into()
-        }
-        _ => value,
-    }
+    let mut filled = schema.completed(values);
+    let concealed = tag.library().secrets.conceal_within(schema, &mut filled);
+    concealed.map_err(|failure| told(&context, failure.into()))?;
+    Ok(value::from_map(&filled))
 }
 
 fn json(
@@ -427,7 +344,7 @@ fn json(
     name: &str,
     value: &Dynamic,
     view: Option<&View>,
-) -> Result<serde_json::Value, Failed> {
+) -> Result<Value, Failed> {
     value::to_json(value, view).map_err(|refused| match refused {
         Refused::Stop(stop) => raise(stop, context.call_position()),
         Refused::Type(got) => format!("the option `{name}` cannot be {got}").into(),
@@ -435,23 +352,9 @@ fn json(
 }
 
 fn refuse(context: &NativeCallContext, issue: Issue<()>) -> Failed {
-    let library: Option<Arc<Library>> = match tag(context) {
-        Ok(Tag::Running(running)) => Some(running.library.clone()),
-        Ok(Tag::Declaring(declaring)) => Some(declaring.library.clone()),
-        Err(_) => None,
-    };
-    let problem = match library {
-        Some(library) => library.problem_at(
-            issue.code,
-            issue.message,
-            &site(context, &library),
-            issue.label,
-        ),
-        None => Problem::new(issue.code, issue.message),
-    };
-    let problem = match issue.help {
-        Some(help) => problem.help(help),
-        None => problem,
+    let problem = match library(context) {
+        Ok(library) => library.issue_problem(&site(context, &library), issue),
+        Err(why) => return why,
     };
     fail_script(problem, context.call_position())
 }

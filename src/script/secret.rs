@@ -35,6 +35,7 @@ impl Marked for Secret {
 
     fn refuse(&self, context: &NativeCallContext) -> Failed {
         let name = mark::secrets(&self.text).next().unwrap_or_default();
+        let name = mark::shown_name(name);
         let message = format!("a script cannot look into the secret {name}");
         let problem = declare::fault(context, "secret", message, "this needs its value");
         let help =
@@ -63,11 +64,9 @@ pub(super) fn register(engine: &mut Engine, methods: &[(String, usize)]) {
 }
 
 fn secret(context: NativeCallContext, name: ImmutableString) -> Result<Dynamic, Failed> {
-    let (secrets, lenient) = match tag(&context)? {
-        Tag::Declaring(declaring) => (declaring.library.secrets.clone(), declaring.is_lenient()),
-        Tag::Running(running) => (running.library.secrets.clone(), false),
-    };
-    match secrets.mark(&name) {
+    let tag = tag(&context)?;
+    let lenient = matches!(&tag, Tag::Declaring(declaring) if declaring.is_lenient());
+    match tag.library().secrets.mark(&name) {
         Ok(mark) => Ok(value::from_text(&mark)),
         // It has been found already.
         Err(_) if lenient => Ok(value::from_text(&mark::secret(&name))),
@@ -77,7 +76,7 @@ fn secret(context: NativeCallContext, name: ImmutableString) -> Result<Dynamic, 
 
 /// Trouble with a secret, at the call that met it.
 pub(super) fn told(context: &NativeCallContext, trouble: Trouble) -> Failed {
-    let problem = declare::fault(context, "unknown_secret", trouble.message, "in this call");
+    let problem = declare::fault(context, "secret", trouble.message, "in this call");
     let problem = match trouble.help {
         Some(help) => problem.help(help),
         None => problem,

@@ -113,6 +113,16 @@ pub struct Call {
     pub synchronous: bool,
 }
 
+impl Call {
+    /// Whether it only looks, for the script to decide by. Tags of a play do
+    /// not leave it out: the script would have nothing to go by.
+    pub fn only_looks(&self) -> bool {
+        let looks = ["slurp", "stat"].contains(&self.schema.name.as_str())
+            || self.arguments.get("read_only") == Some(&Value::Bool(true));
+        looks && self.options.tags.is_empty()
+    }
+}
+
 /// What every call may carry beside the module's own arguments.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CallOptions {

@@ -3,6 +3,8 @@
 //! ones. Nothing is written in this format.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
 
 use aes::Aes256;
 use aes::cipher::{KeyIvInit, StreamCipher};
@@ -11,8 +13,8 @@ use saphyr_parser::{Event, Parser, StrInput};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::Trouble;
 use super::vault::Clear;
+use super::{Keys, Trouble};
 
 const MAGIC: &str = "$ANSIBLE_VAULT;";
 
@@ -245,6 +247,52 @@ fn within(name: &str, key: &str) -> String {
     match name {
         "" => key.to_owned(),
         name => format!("{name}.{key}"),
+    }
+}
+
+/// The password of `ansible-vault`, read when it is needed first.
+pub struct Password {
+    file: Option<PathBuf>,
+    text: Option<Zeroizing<String>>,
+}
+
+impl Password {
+    /// The one that these keys name; nothing is read yet.
+    pub fn new(keys: &Keys) -> Self {
+        Self {
+            file: keys.vault_password_file.clone(),
+            text: None,
+        }
+    }
+
+    /// The password.
+    ///
+    /// # Errors
+    /// When no file is named, or it cannot be read.
+    pub fn get(&mut self) -> Result<&str, Trouble> {
+        if self.text.is_none() {
+            self.text = Some(self.read()?);
+        }
+        Ok(self.text.as_deref().map_or("", String::as_str))
+    }
+
+    fn read(&self) -> Result<Zeroizing<String>, Trouble> {
+        let Some(file) = &self.file else {
+            return Err(Trouble::new("it needs the password of ansible-vault").help(
+                "Give a file that holds it: `--vault-password-file FILE`, VEZA_VAULT_PASSWORD_FILE or ANSIBLE_VAULT_PASSWORD_FILE.",
+            ));
+        };
+        let text = fs::read_to_string(file)
+            .map(Zeroizing::new)
+            .map_err(|error| {
+                Trouble::new(format!(
+                    "cannot read the password in {}: {error}",
+                    file.display()
+                ))
+            })?;
+        Ok(Zeroizing::new(
+            text.trim_end_matches(['\r', '\n']).to_owned(),
+        ))
     }
 }
 

@@ -201,7 +201,7 @@ impl Identities {
             ))
             .help("Give a key without one: `--identity FILE`, or VEZA_IDENTITY=FILE."));
         }
-        let passphrase = super::ask(&format!("Passphrase of {shown}"))?;
+        let passphrase = super::prompt::ask(&format!("Passphrase of {shown}"))?;
         let passphrase = SecretString::from(passphrase.as_str().to_owned());
         let key = locked
             .key

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::Trouble;
 use super::keys::{Identities, Recipient};
+use crate::files;
 use crate::schema::closest;
 
 const RECIPIENTS: &str = "recipients";
@@ -91,7 +92,7 @@ impl Vault {
         self.document.to_string()
     }
 
-    /// Writes the file, whole or not at all.
+    /// Writes the file, whole or not at all, into a directory that is there.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -99,24 +100,8 @@ impl Vault {
         let failed = |error: std::io::Error| {
             Trouble::new(format!("cannot write {}: {error}", path.display()))
         };
-        let directory = match path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        fs::create_dir_all(directory).map_err(failed)?;
-        let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
-        file.write_all(self.text().as_bytes()).map_err(failed)?;
         // What is in it is encrypted, and others must be able to read it.
-        let mode = fs::metadata(path).map_or(0o644, |old| {
-            std::os::unix::fs::PermissionsExt::mode(&old.permissions()) & 0o777
-        });
-        let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
-        file.as_file()
-            .set_permissions(permissions)
-            .map_err(failed)?;
-        file.as_file().sync_all().map_err(failed)?;
-        file.persist(path).map_err(|error| failed(error.error))?;
-        Ok(())
+        files::replace(path, self.text().as_bytes(), 0o644).map_err(failed)
     }
 
     /// Who it is encrypted for.
@@ -155,13 +140,9 @@ impl Vault {
 
     fn sealed(&self, name: &str) -> Result<&str, Trouble> {
         let found = self.table().find(|(known, _)| *known == name);
-        found.map(|(_, sealed)| sealed).ok_or_else(|| {
-            let trouble = Trouble::new(format!("there is no secret \"{name}\""));
-            match closest(name, self.names()) {
-                Some(near) => trouble.help(format!("Did you mean \"{near}\"?")),
-                None => trouble.help(format!("There are: {}.", self.names().join(", "))),
-            }
-        })
+        found
+            .map(|(_, sealed)| sealed)
+            .ok_or_else(|| no_secret(name, self.names()))
     }
 
     /// Puts a value in, encrypted.
@@ -249,6 +230,15 @@ impl Vault {
     }
 }
 
+/// That a secret is not among those that are `known`.
+pub(super) fn no_secret(name: &str, known: Vec<&str>) -> Trouble {
+    let trouble = Trouble::new(format!("there is no secret \"{name}\""));
+    match closest(name, known.iter().copied()) {
+        Some(near) => trouble.help(format!("Did you mean \"{near}\"?")),
+        None => trouble.help(format!("There are: {}.", known.join(", "))),
+    }
+}
+
 /// Refuses what could not be written in a script, or be told from a form of
 /// another secret.
 fn check_name(name: &str) -> Result<(), Trouble> {
@@ -328,7 +318,7 @@ mod tests {
     fn a_change_leaves_the_other_values_as_they_are() {
         let directory = tempfile::tempdir().expect("a directory");
         let (recipient, mut identities) = key(directory.path());
-        let path = directory.path().join("secrets/prod.toml");
+        let path = directory.path().join("prod.toml");
         let mut vault = Vault::new(&[recipient]);
         vault.set("web_token", "0123456789").expect("set");
         vault.set("db_password", "hunter2 'x'\n").expect("set");

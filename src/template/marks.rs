@@ -53,17 +53,7 @@ impl Registry {
         Rv: FunctionResult,
         Args: for<'a> FunctionArgs<'a>,
     {
-        let inner = Value::from_function(filter);
-        self.filter(name, move |state: &mut State, args: Rest<ValueOrKwargs>| {
-            let args = values(args);
-            match args.iter().find_map(origin) {
-                Some(origin) => Ok(Value::from(mark::unknown(&origin))),
-                None if secrets::any(&args) => {
-                    secrets::applied(state, name, &args, |state, args| call(&inner, state, args))
-                }
-                None => call(&inner, state, &args),
-            }
-        });
+        self.careful(name, filter, true, secrets::any);
     }
 
     /// Adds a filter that writes values down in a notation of its own: unknown
@@ -74,16 +64,7 @@ impl Registry {
         Rv: FunctionResult,
         Args: for<'a> FunctionArgs<'a>,
     {
-        let inner = Value::from_function(filter);
-        self.filter(name, move |state: &mut State, args: Rest<ValueOrKwargs>| {
-            let args = values(args);
-            match secrets::any(&args) {
-                true => {
-                    secrets::applied(state, name, &args, |state, args| call(&inner, state, args))
-                }
-                false => call(&inner, state, &args),
-            }
-        });
+        self.careful(name, filter, false, secrets::any);
     }
 
     /// Adds a filter that only moves values about. Of a text it moves parts.
@@ -93,14 +74,31 @@ impl Registry {
         Rv: FunctionResult,
         Args: for<'a> FunctionArgs<'a>,
     {
+        self.careful(name, filter, false, secrets::any_text);
+    }
+
+    /// Adds a filter that is asked with the values of secrets, if `is_secret`
+    /// says that its arguments are, and, if it `reads`, with no unknown text.
+    fn careful<F, Rv, Args>(
+        &mut self,
+        name: &'static str,
+        filter: F,
+        reads: bool,
+        is_secret: fn(&[Value]) -> bool,
+    ) where
+        F: Function<Rv, Args>,
+        Rv: FunctionResult,
+        Args: for<'a> FunctionArgs<'a>,
+    {
         let inner = Value::from_function(filter);
         self.filter(name, move |state: &mut State, args: Rest<ValueOrKwargs>| {
             let args = values(args);
-            match secrets::any_text(&args) {
-                true => {
+            match args.iter().find_map(origin).filter(|_| reads) {
+                Some(origin) => Ok(Value::from(mark::unknown(&origin))),
+                None if is_secret(&args) => {
                     secrets::applied(state, name, &args, |state, args| call(&inner, state, args))
                 }
-                false => call(&inner, state, &args),
+                None => call(&inner, state, &args),
             }
         });
     }

@@ -96,6 +96,7 @@ pub fn decided(
     let result = applied(state, "a test", args, run)?;
     match result.as_str().and_then(|text| mark::secrets(text).next()) {
         Some(name) => {
+            let name = mark::shown_name(name);
             let name = name.strip_prefix("a test of ").unwrap_or(name);
             Err(undecided(&format!("the value of the secret {name}")))
         }

@@ -6,14 +6,15 @@
 //! Here a line that makes no sense is skipped and hides nothing after it.
 
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io;
 use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
+
+use crate::files;
 
 /// The entries of all files, in order.
 #[derive(Debug, Default)]
@@ -157,6 +158,7 @@ pub fn lines(address: &str, port: u16, keys: &[String]) -> String {
 /// Keeps these keys, and no others, as a server's in `file`; whether it had to
 /// be written. Lines of other servers, and those that name several, stay.
 pub fn record(file: &Path, address: &str, port: u16, keys: &[String]) -> io::Result<bool> {
+    let _lock = files::Lock::of(file)?;
     let old = match fs::read_to_string(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         read => read?,
@@ -179,16 +181,7 @@ pub fn record(file: &Path, address: &str, port: u16, keys: &[String]) -> io::Res
         .map(|line| format!("{line}\n"))
         .collect();
     new += &wanted;
-    let directory = file.parent().filter(|it| !it.as_os_str().is_empty());
-    let mut temporary = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))?;
-    temporary.write_all(new.as_bytes())?;
-    temporary
-        .as_file()
-        .set_permissions(match fs::metadata(file) {
-            Ok(metadata) => metadata.permissions(),
-            Err(_) => fs::Permissions::from_mode(0o600),
-        })?;
-    temporary.persist(file)?;
+    files::replace(file, new.as_bytes(), 0o600)?;
     Ok(true)
 }
 

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::browser::Browser;
-use crate::site::{API, Site};
+use crate::site::{API, BALANCER, Site};
 use crate::support::lab::{inside, wait_until};
 use crate::support::{Said, promise};
 use crate::traffic::{Crowd, Traffic};
@@ -62,7 +62,7 @@ fn under_traffic<T>(site: &Site, version: &str, run: impl Fn(&dyn Fn(&[&str]) ->
 }
 
 /// The version that a server runs.
-fn version(site: &Site, name: &str) -> String {
+fn version_of(site: &Site, name: &str) -> String {
     let mut browser = Browser::new(site.address(name, 8080));
     browser.get("/").expect("the server answers").version
 }
@@ -77,7 +77,62 @@ fn a_release_fails_no_request() {
     let Some(site) = site() else { return };
     site.release("2", 200);
     under_traffic(&site, "2", |run| promise::keep(run));
-    assert_eq!(API.map(|name| version(&site, name)), ["2", "2"]);
+    assert_eq!(API.map(|name| version_of(&site, name)), ["2", "2"]);
+}
+
+/// How often a server was started.
+fn starts(name: &str) -> u32 {
+    let started = "journalctl -o cat -u veza-backend-api | grep -c ^Started";
+    let count = inside(name, started);
+    count.trim().parse().expect("a number")
+}
+
+#[test]
+fn a_changed_variable_restarts_drained_and_with_a_release_only_once() {
+    let Some(site) = site() else { return };
+    site.apply(ENV, &[]);
+    site.release("2", 200);
+    for version in ["1", "2"] {
+        let greeting = format!("greeting=hello-{version}");
+        let before = API.map(starts);
+        under_traffic(&site, version, |run| {
+            promise::keep(|options| run(&[&["--set", &greeting], options].concat()))
+        });
+        assert_eq!(API.map(|name| version_of(&site, name)), [version; 2]);
+        assert_eq!(API.map(starts), before.map(|count| count + 1), "{version}");
+    }
+}
+
+#[test]
+fn a_server_in_maintenance_stays_there() {
+    let Some(site) = site() else { return };
+    site.apply(ENV, &[]);
+    site.release("2", 200);
+    let state = |name: &str| {
+        let ask = format!(
+            "echo 'show servers state api_pool' | socat stdio /run/haproxy/admin.sock \
+             | awk '$4 == \"{name}\" {{ print $7 }}'"
+        );
+        inside(BALANCER, &ask).trim().to_owned()
+    };
+    let set = |state: &str| {
+        let set = format!("set server api_pool/{} state {state}", API[0]);
+        let said = inside(
+            BALANCER,
+            &format!("echo '{set}' | socat stdio /run/haproxy/admin.sock"),
+        );
+        assert_eq!(said.trim(), "");
+    };
+    // Of the states of an administrator: 1 is maintenance, 8 is drained.
+    for (name, number, release) in [("maint", "1", "2"), ("drain", "8", "1")] {
+        set("ready");
+        set(name);
+        site.apply(ENV, &["--set", &format!("version={release}")]);
+        assert_eq!(API.map(|name| version_of(&site, name)), [release; 2]);
+        assert_eq!(API.map(state), [number, "0"], "{name}");
+    }
+    set("ready");
+    all_take_requests();
 }
 
 #[test]
@@ -91,7 +146,7 @@ fn a_sick_release_is_taken_back_and_goes_no_further() {
         .says("503")
         .says("The old one runs again.")
         .says("play release ended the run before acc-api-2 began it");
-    assert_eq!(API.map(|name| version(&site, name)), ["1", "1"]);
+    assert_eq!(API.map(|name| version_of(&site, name)), ["1", "1"]);
     assert_eq!(process(API[1]), untouched, "the second server was touched");
 
     // The way out is to release what runs.
@@ -119,9 +174,9 @@ fn a_release_that_was_cut_off_is_done_again() {
     // The binary is in place, but nobody knows whether it is well: it is not.
     let said = site.run(ENV, &["--set", "version=4"]).ended_with(3);
     said.says("The old one runs again.");
-    assert_eq!(version(&site, API[0]), "1");
+    assert_eq!(version_of(&site, API[0]), "1");
     site.release("2", 200);
     promise::keep(|options| site.run(ENV, &[&["--set", "version=2"], options].concat()));
-    assert_eq!(API.map(|name| version(&site, name)), ["2", "2"]);
+    assert_eq!(API.map(|name| version_of(&site, name)), ["2", "2"]);
     all_take_requests();
 }

@@ -124,6 +124,21 @@ fn one_fork_goes_host_by_host() {
 }
 
 #[test]
+fn what_only_looks_is_left_out_by_tags_of_its_own_only() {
+    let project = three_hosts(
+        r#"play("p", "db", #{ tags: "all" }, || {
+               log(`${stat("/etc").exists}, ${slurp("/etc/none").exists}`);
+               log(`rc ${command("true", #{ read_only: true }).rc}`);
+               copy("/etc/a", #{ content: "a" });
+           });"#,
+    );
+    for options in [["--tags", "other"], ["--skip-tags", "all"]] {
+        let said = sandbox(&project, &options).ended_with(0);
+        said.says("true, false").says("No changes");
+    }
+}
+
+#[test]
 fn a_result_that_tags_leave_out_is_told_as_such() {
     let project = three_hosts(
         r#"play("p", "db", || {

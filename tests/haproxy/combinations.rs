@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::Command;
 
 use super::support::TestProject;
-use super::twin::{CERTIFICATE, Twin, trixie};
+use super::support::lab::trixie;
+use super::twin::{CERTIFICATE, Twin};
 
 /// The full product of what the options allow, one virtual host for each.
 const COMBINATIONS: &str = r#"

@@ -47,9 +47,11 @@ fn changes_only_the_configuration(twin: &Twin, options: &[&str]) {
     let predicted = run(&["--check", "--output", "json"]);
     let performed = run(&["--output", "json"]);
     assert_eq!(predicted, performed);
-    let [file, reload] = &performed[..] else {
+    let [file, reload, loaded] = &performed[..] else {
         panic!("{performed:#?}")
     };
     assert_eq!(file["effect"]["path"], "/etc/haproxy/haproxy.cfg");
     assert_eq!(reload["effect"]["action"], "reload");
+    let noted = &loaded["effect"]["path"];
+    assert_eq!(noted, "/etc/haproxy/haproxy.cfg.loaded");
 }

@@ -1,7 +1,8 @@
 //! What a reload keeps and what it takes from the new configuration, with the
 //! haproxy of the lab's Debian and with that of trixie.
 
-use super::twin::{Twin, trixie};
+use super::support::lab::trixie;
+use super::twin::Twin;
 
 const SITE: &str = r#"
 let port = vars.get("port", 8080);

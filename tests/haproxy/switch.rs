@@ -1,6 +1,9 @@
 //! The switch of colours: it lets the new one serve, stays, and whatever goes
 //! wrong leaves the old one serving and says why.
 
+use std::process::Stdio;
+
+use super::support::lab::wait_until;
 use super::support::promise::{self, effects};
 use super::twin::Twin;
 
@@ -22,7 +25,7 @@ const BODY: &str = r#"
 let site = SITE + vars.get("more", #{});
 switch vars.get("color", "") {
     "" => haproxy::role(site),
-    _ => haproxy_switch::role(site + #{ color: vars.color, retries: 6, delay: 1 }),
+    _ => haproxy_switch::role(site + #{ color: vars.color, delay: 1, retries: vars.get("retries", 6) } + vars.get("checks", #{})),
 }
 "#;
 
@@ -40,7 +43,8 @@ for color in blue green; do
 done
 "#;
 
-const CONFIGURATION: &str = "cat /etc/haproxy/haproxy.cfg /var/lib/veza/active_color";
+const CONFIGURATION: &str =
+    "cd /etc/haproxy && ls haproxy.cfg* && cat haproxy.cfg /var/lib/veza/active_color";
 
 const RELOADS: &str = "journalctl -u haproxy -o cat | grep -c '^Reloaded '";
 
@@ -98,7 +102,7 @@ fn a_switch_stays_and_a_failed_one_leaves_the_old_colour() {
     // haproxy accepts this file, but cannot bind the port.
     let taken = r#"more={"listen_http":8081}"#;
     let said = fails_and_leaves_all(&twin, &[&blue[..], &["--set", taken]].concat(), "green");
-    assert!(said.contains("still the backup"), "{said}");
+    assert!(said.contains("cannot bind socket"), "{said}");
 
     twin.inside("systemctl stop blue-8081");
     let said = fails_and_leaves_all(&twin, &blue, "green");
@@ -112,4 +116,78 @@ fn a_switch_stays_and_a_failed_one_leaves_the_old_colour() {
         .ended_with(0);
     assert_eq!(predicted, effects(&performed));
     assert_eq!(serves(&twin), ["blue"; 2]);
+
+    let other = r#"checks={"check_host":"x.example","check_paths":["/none"],"check_status":[404]}"#;
+    twin.run(&["--set", "color=green", "--set", other])
+        .ended_with(0);
+    assert_eq!(serves(&twin), ["green"; 2]);
+}
+
+/// Lets a switch begin, and kills it while it waits for the colour.
+fn cut_off(twin: &Twin, color: &str) {
+    let color = format!("color={color}");
+    let options = ["--set", &color, "--set", "retries=1000"];
+    let mut command = twin.project.command(twin.project.root());
+    let mut cut_off = command
+        .arg("site.rhai")
+        .args(options)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    wait_until("the new configuration is loaded", || {
+        let compare = "cd /etc/haproxy && ls *.before-switch && cmp haproxy.cfg haproxy.cfg.loaded";
+        twin.inside(compare) == "haproxy.cfg.before-switch\n"
+    });
+    cut_off.kill().expect("it runs yet");
+    cut_off.wait().expect("it ends");
+}
+
+#[test]
+fn a_switch_that_was_cut_off_is_taken_back_or_done_again() {
+    let Some(twin) = Twin::clean("veza-role-switch-cut-off") else {
+        return;
+    };
+    assert_eq!(twin.inside(SERVERS), "");
+    twin.play(IMPORTS, BODY);
+    twin.run(&["--no-diff"]).ended_with(0);
+    let before = twin.inside("ls /etc/haproxy; cat /etc/haproxy/haproxy.cfg");
+    let as_before = || {
+        let now = twin.inside("ls /etc/haproxy; cat /etc/haproxy/haproxy.cfg");
+        assert_eq!(now, before);
+        assert_eq!(serves(&twin), ["blue"; 2]);
+    };
+
+    // The role takes it back.
+    twin.inside("systemctl stop green-8081");
+    cut_off(&twin, "green");
+    promise::keep(|fixed| twin.run(fixed));
+    as_before();
+
+    // The next switch does not take it for the old one.
+    cut_off(&twin, "green");
+    let said = twin.run(&["--set", "color=green"]).ended_with(3);
+    said.says("web_green is DOWN")
+        .says("the old configuration is in place");
+    as_before();
+
+    // Or what was cut off comes to its end, once the colour is well.
+    cut_off(&twin, "green");
+    twin.inside(
+        "systemd-run --quiet --unit=green busybox httpd -f -p 127.0.0.2:8081 -h /srv/green",
+    );
+    promise::keep(|fixed| twin.run(&[&["--set", "color=green"], fixed].concat()));
+    assert_eq!(serves(&twin), ["green"; 2]);
+    twin.run(&[]).ended_with(0).says("No changes");
+
+    // A note that nobody wrote like this, and an old configuration that is none.
+    twin.inside("echo red >/var/lib/veza/active_color");
+    twin.run(&[]).ended_with(3).says("neither blue nor green");
+    twin.inside(
+        "echo green >/var/lib/veza/active_color; echo x >/etc/haproxy/haproxy.cfg.before-switch",
+    );
+    twin.inside("systemctl stop blue-8081");
+    let said = twin.run(&["--set", "color=blue"]).ended_with(3);
+    said.says("web_blue is DOWN")
+        .says("the old configuration could not be put back");
 }

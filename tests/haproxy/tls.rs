@@ -1,7 +1,8 @@
 //! Real certificates for two domains, from pebble, a small ACME authority: got
 //! through haproxy, served by name, renewed.
 
-use super::twin::{Twin, trixie};
+use super::support::pebble;
+use super::twin::Twin;
 
 const SITE: &str = r#"
 haproxy::role(#{
@@ -9,40 +10,15 @@ haproxy::role(#{
     addresses: #{ localhost: "127.0.0.1" },
 });
 letsencrypt::role(#{
-    letsencrypt_domains: ["one.example www.one.example", "two.example"] + vars.get("more", []),
-    letsencrypt_email: "admin@one.example",
+    letsencrypt_domains: vars.get("domains", ["one.example www.one.example", "two.example"]) + vars.get("more", []),
+    letsencrypt_email: vars.get("email", "admin@one.example"),
     ca: "https://localhost:14000/dir",
     ca_file: "/root/pebble/cert.pem",
     dehydrated_repo: "/srv/dehydrated",
     dehydrated_revision: vars.get("revision", ""),
     force_renewal: vars.get("renew", false),
+    renew_at: vars.get("at", "daily"),
 });
-"#;
-
-/// The authority asks every name at this machine's own port 80. Its certificate
-/// is its own, and it takes one account key and nonce as good as another.
-const PEBBLE: &str = r#"
-cd /root/pebble
-openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost \
-    -addext subjectAltName=DNS:localhost -keyout key.pem -out cert.pem 2>/dev/null
-cat >config.json <<END
-{ "pebble": {
-    "listenAddress": "127.0.0.1:14000", "managementListenAddress": "127.0.0.1:15000",
-    "certificate": "/root/pebble/cert.pem", "privateKey": "/root/pebble/key.pem",
-    "httpPort": 80, "tlsPort": 443, "domainBlocklist": ["blocked.example"],
-    "certificateValidityPeriod": 7776000
-} }
-END
-systemd-run --quiet --unit=challtestsrv /root/pebble/pebble-challtestsrv -dns01 127.0.0.1:8053 \
-    -defaultIPv4 127.0.0.1 -defaultIPv6 '' -http01 '' -https01 '' -tlsalpn01 '' -doh '' \
-    -management 127.0.0.1:8055
-systemd-run --quiet --unit=pebble -E PEBBLE_VA_NOSLEEP=1 -E PEBBLE_WFE_NONCEREJECT=0 \
-    /root/pebble/pebble -config /root/pebble/config.json -dnsserver 127.0.0.1:8053 -strict
-for try in $(seq 100); do
-    curl -sf --cacert cert.pem https://localhost:15000/roots/0 -o root.pem && exit
-    sleep 0.1
-done
-journalctl -u pebble -u challtestsrv
 "#;
 
 /// A repository with dehydrated in it, and its one commit.
@@ -58,13 +34,14 @@ const RELOADS: &str = "journalctl -u haproxy -o cat | grep -c '^Reloaded '";
 /// A host with the authority on it.
 fn with_authority(name: &'static str) -> Option<Twin> {
     let twin = Twin::clean(name)?;
-    let root = trixie("pebble", &["pebble"])?;
+    let programs = pebble::programs()?;
     twin.inside("apt-get -qq install --yes curl openssl && mkdir -p /root/pebble");
-    for program in ["pebble", "pebble-challtestsrv"] {
-        let from = root.join("usr/bin").join(program);
-        twin.push(&from, &format!("/root/pebble/{program}"));
+    for program in &programs {
+        let name = program.file_name().and_then(|name| name.to_str());
+        let name = name.expect("a program has a name");
+        twin.push(program, &format!("/root/pebble/{name}"));
     }
-    assert_eq!(twin.inside(PEBBLE), "", "pebble does not start");
+    assert_eq!(twin.inside(pebble::START), "", "pebble does not start");
     let imports = "import \"haproxy\" as haproxy;\nimport \"letsencrypt\" as letsencrypt;";
     twin.play(imports, SITE);
     Some(twin)
@@ -140,6 +117,56 @@ fn certificates_come_are_served_by_name_and_are_renewed() {
     twin.inside("rm /usr/local/etc/tls/haproxy/two.example.pem");
     twin.keeps_its_promise(&[]);
     assert_eq!((twin.serials(), twin.reloads()), (renewed, reloads + 3));
+
+    forgets_no_reload(&twin);
+    withdraws_what_is_no_longer_listed(&twin);
+
+    twin.keeps_its_promise(&["--set", "email=other@one.example"]);
+    let account = twin.inside("cat /var/lib/dehydrated/accounts/*/registration_info.json");
+    assert!(account.contains("mailto:other@one.example"), "{account}");
+
+    for wrong in [
+        "at=whenever",
+        "more=[\"\"]",
+        "more=[\"three.example > three\"]",
+    ] {
+        let ran = twin.run(&["--set", wrong, "--check"]).ended_with(3);
+        let what = wrong.split_once('=').expect("a value").1;
+        ran.says(what.trim_matches(['[', ']', '"']));
+    }
+}
+
+/// haproxy cannot be reloaded when the certificates come.
+fn forgets_no_reload(twin: &Twin) {
+    let reloads = twin.reloads();
+    let unit = twin.inside(
+        "cd /etc/haproxy && cp -p haproxy.cfg good && sed -i 's/^    bind .:80$/&\\n    bind *:8888/' haproxy.cfg; \
+         rm /usr/local/etc/tls/haproxy/two.example.pem; systemctl start dehydrated; \
+         systemctl is-failed dehydrated; mv good haproxy.cfg",
+    );
+    assert!(unit.ends_with("failed\n"), "{unit}");
+    assert_eq!(twin.reloads(), reloads);
+    let ran = twin.run(&["--check"]).ended_with(0);
+    ran.says("haproxy.service (reload)");
+    twin.keeps_its_promise(&[]);
+    assert_eq!(twin.reloads(), reloads + 1);
+}
+
+fn withdraws_what_is_no_longer_listed(twin: &Twin) {
+    twin.inside(
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=own.example -keyout own -out own; \
+         mv own /usr/local/etc/tls/haproxy/own.example.pem",
+    );
+    let (serials, reloads) = (twin.serials(), twin.reloads());
+    let one = "domains=[\"one.example www.one.example\"]";
+    twin.keeps_its_promise(&["--set", one]);
+    let files = twin.inside("ls -A /usr/local/etc/tls/haproxy");
+    assert_eq!(files, "one.example.pem\nown.example.pem\n");
+    assert_ne!(twin.shown("two.example").0, "DNS:two.example");
+    assert_eq!(twin.reloads(), reloads + 1);
+    // It is valid yet when it is listed again.
+    twin.run(&[]).ended_with(0);
+    assert_eq!(twin.serials(), serials);
 }
 
 #[test]

@@ -1,27 +1,13 @@
 //! A container of the lab for one test, and the env file that describes it.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use super::support::lab::{self, incus};
-use super::support::{Said, TestProject, checkout, has, promise};
+use super::support::{Said, TestProject, promise};
 
 /// Makes a certificate for localhost.
 pub const CERTIFICATE: &str = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost \
     -keyout /root/site.pem -out /root/site.pem 2>&1";
-
-/// A directory with packages of Debian trixie unpacked, or nothing on a machine
-/// without the lab.
-pub fn trixie(what: &str, packages: &[&str]) -> Option<PathBuf> {
-    let fetched = Command::new(checkout().join("tests/lab/trixie"))
-        .args(packages)
-        .output()
-        .expect("the script starts");
-    let why = String::from_utf8_lossy(&fetched.stderr);
-    let what = format!("{what} of Debian trixie (tests/lab/trixie: {why})");
-    let root = String::from_utf8_lossy(&fetched.stdout).trim().to_owned();
-    has(&what, fetched.status.success()).then(|| root.into())
-}
 
 /// A clean Debian, which the project's env file calls `lb`.
 pub struct Twin {

@@ -2,6 +2,7 @@
 //! and waiting.
 
 use std::fmt::Debug;
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,19 @@ pub fn is_up() -> bool {
 pub fn script(name: &str, arguments: &[&str]) -> String {
     let path = checkout().join("tests/lab").join(name);
     succeed(Command::new(path).args(arguments))
+}
+
+/// A directory with packages of Debian trixie unpacked; none, and loudly, where they
+/// cannot be had.
+pub fn trixie(what: &str, packages: &[&str]) -> Option<PathBuf> {
+    let fetched = Command::new(checkout().join("tests/lab/trixie"))
+        .args(packages)
+        .output()
+        .expect("the script starts");
+    let why = String::from_utf8_lossy(&fetched.stderr);
+    let what = format!("{what} of Debian trixie (tests/lab/trixie: {why})");
+    let root = String::from_utf8_lossy(&fetched.stdout).trim().to_owned();
+    has(&what, fetched.status.success()).then(|| root.into())
 }
 
 /// Makes or resets clean containers, and gives the address of each.

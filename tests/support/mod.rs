@@ -7,6 +7,7 @@
 )]
 
 pub mod lab;
+pub mod pebble;
 pub mod promise;
 
 use std::fs;
@@ -71,6 +72,11 @@ impl TestProject {
     /// Where it is.
     pub fn root(&self) -> &Path {
         self.root.path()
+    }
+
+    /// The home directory of whoever runs the program.
+    pub fn home(&self) -> &Path {
+        self.home.path()
     }
 
     /// Runs the program in the project.

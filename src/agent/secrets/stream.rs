@@ -48,7 +48,7 @@ impl Table {
     /// Up to where no value, and no letter, can begin that ends in bytes still
     /// to come.
     fn settled(&self, bytes: &[u8]) -> usize {
-        let Some(search) = &self.search else {
+        let Some(search) = self.search() else {
             return bytes.len();
         };
         let whole = whole_letters(bytes);

@@ -31,7 +31,8 @@ pub fn check_command(command: &Command) -> Result<()> {
     match name {
         None => Ok(()),
         Some(name) => Err(Failure::new(format!(
-            "the secret {name} would be in the process list, as a word of the command"
+            "the secret {} would be in the process list, as a word of the command",
+            mark::shown_name(name)
         ))
         .hint("Give it in `env` or `stdin`, or write it to a file.")),
     }
@@ -77,7 +78,8 @@ pub fn check_effect(effect: &Effect) -> Result<()> {
 
 fn in_the_open(name: &str, what: &str) -> Failure {
     Failure::new(format!(
-        "the secret {name} is in {what}, which everybody can read"
+        "the secret {} is in {what}, which everybody can read",
+        mark::shown_name(name)
     ))
     .hint("Secrets go into files, into the environment or input of commands, and into passwords.")
 }

@@ -23,7 +23,7 @@ impl HostTasks {
         self.collect(Until::Now)?;
         let in_handler = self.state().handlers.running.is_some();
         let (play, task) = (&self.play.tags, &call.options.tags);
-        if !self.shared.options.selects(play, task, in_handler) {
+        if !call.only_looks() && !self.shared.options.selects(play, task, in_handler) {
             return Ok(self.left_out(&call));
         }
         if self.shared.playbook.is_in_rhai(&call.schema.name) {

@@ -121,7 +121,7 @@ pub fn sights(source: &Source, tree: &AST) -> Vec<Sight> {
     let closures = definitions.filter(|definition| definition.name.starts_with("anon$"));
     closures
         .map(|definition| Sight {
-            extent: body(source, definition),
+            extent: body(source, tree, definition),
             names: definition.params.iter().map(ToString::to_string).collect(),
         })
         .collect()
@@ -130,7 +130,7 @@ pub fn sights(source: &Source, tree: &AST) -> Vec<Sight> {
 /// The bytes of the bodies of all functions and closures of a file.
 pub fn bodies(source: &Source, tree: &AST) -> Vec<Range<usize>> {
     tree.iter_fn_def()
-        .map(|definition| body(source, definition))
+        .map(|definition| body(source, tree, definition))
         .collect()
 }
 
@@ -138,18 +138,29 @@ pub fn bodies(source: &Source, tree: &AST) -> Vec<Range<usize>> {
 pub fn named_bodies(source: &Source, tree: &AST) -> Vec<(String, Range<usize>)> {
     tree.iter_fn_def()
         .filter(|definition| !definition.name.starts_with("anon$"))
-        .map(|definition| (definition.name.to_string(), body(source, definition)))
+        .map(|definition| (definition.name.to_string(), body(source, tree, definition)))
         .collect()
 }
 
-fn body(source: &Source, definition: &ScriptFuncDef) -> Range<usize> {
-    let start = source.offset_of(definition.body.start_position());
-    // The body of a closure without braces has no end in the tree.
-    let end = match definition.body.end_position() {
-        none if none.is_none() => start + expression(source.text(), start).len(),
-        end => source.offset_of(end),
-    };
-    start..end
+fn body(source: &Source, tree: &AST, definition: &ScriptFuncDef) -> Range<usize> {
+    let body = &definition.body;
+    if !body.end_position().is_none() {
+        return source.offset_of(body.start_position())..source.offset_of(body.end_position());
+    }
+    // That of a closure without braces has no end in the tree, and for its
+    // start the operator, which may stand behind what it is applied to.
+    let mut places = Vec::new();
+    let alone =
+        tree.clone_functions_only_filtered(|_, _, _, name, _| name == definition.name.as_str());
+    alone.walk(&mut |path: &[ASTNode]| {
+        let place = path.last().map_or(Position::NONE, ASTNode::position);
+        if !place.is_none() {
+            places.push(source.offset_of(place));
+        }
+        true
+    });
+    let start = places.iter().min().copied().unwrap_or_default();
+    start..places.iter().max().map_or(start, |last| last + 1)
 }
 
 impl Sight {

@@ -8,6 +8,8 @@
 
 mod calls;
 
+mod groups;
+
 pub(super) mod literals;
 
 pub(super) use modules::definition;
@@ -33,6 +35,7 @@ pub(super) fn findings(library: &Library, engine: &Engine) -> Findings {
     super::guarded(|| lint(library, engine)).unwrap_or_else(|panic| Findings {
         problems: vec![panic],
         hosts: Vec::new(),
+        groups: Vec::new(),
     })
 }
 
@@ -42,6 +45,8 @@ pub(super) struct Findings {
     /// Hosts that calls name: only the declarations tell whether they are
     /// there.
     pub hosts: Vec<(Site, String)>,
+    /// Groups whose hosts are asked for, likewise.
+    pub groups: Vec<(Site, String)>,
 }
 
 /// All problems of the modules of the project, and of those that are called.
@@ -66,6 +71,7 @@ fn lint(library: &Library, engine: &Engine) -> Findings {
     Findings {
         problems: lint.problems,
         hosts: lint.hosts,
+        groups: lint.groups,
     }
 }
 
@@ -84,6 +90,8 @@ struct Lint<'a> {
     handlers: Option<BTreeSet<String>>,
     /// Hosts that calls name.
     hosts: Vec<(Site, String)>,
+    /// Groups whose hosts are asked for.
+    groups: Vec<(Site, String)>,
     /// The secrets that are named.
     secrets: Vec<Mention>,
     /// Whether a file of secrets has a computed name.
@@ -138,6 +146,7 @@ impl<'a> Lint<'a> {
             notified: Vec::new(),
             handlers: Some(BTreeSet::new()),
             hosts: Vec::new(),
+            groups: Vec::new(),
             secrets: Vec::new(),
             secret_files_computed: false,
         }
@@ -175,6 +184,7 @@ impl Lint<'_> {
         let file = self.keep(id, self.file(&parsed, tree, imports));
         names::check(self, &parsed, tree, &file);
         calls::check(self, &parsed, tree, &file);
+        groups::note(self, &parsed, tree);
         self.open.pop();
         Ok(file)
     }

@@ -115,8 +115,9 @@ impl HostDoor {
         }
         let given = calls::checked(context, &running, &function.schema, arguments)?;
         let mut arguments = calls::canonical(&function.schema, given);
-        calls::conceal(&running, &function.schema, &mut arguments)
-            .map_err(|failure| failed(context, &running, failure))?;
+        let secrets = &running.library.secrets;
+        let concealed = secrets.conceal_within(&function.schema, &mut arguments);
+        concealed.map_err(|failure| failed(context, &running, failure))?;
         // What it acts on must be known; what it writes or runs need not be.
         let fixed = |(name, _): &(&String, &Value)| {
             !["content", "command", "input", "environment"].contains(&name.as_str())

@@ -21,7 +21,7 @@ use super::diagnostics::Problem;
 use super::error::Failed;
 use super::library::Library;
 use super::project::ModuleFile;
-use super::{describe, engine, functions, lint, script_problem};
+use super::{context, describe, engine, lint, script_problem};
 use crate::report::event::Site;
 use crate::schema::Schema;
 
@@ -206,7 +206,7 @@ pub(super) fn register(engine: &mut Engine) {
 }
 
 fn keep(context: NativeCallContext) -> Result<(), Failed> {
-    let library = functions::library(&context)?;
+    let library = context::library(&context)?;
     let id = context.call_source().unwrap_or_default();
     let mut kept = Functions::new();
     for part in &PARTS {

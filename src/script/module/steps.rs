@@ -16,14 +16,14 @@ use veza_agent::system::visible;
 
 use super::door::HostDoor;
 use super::{Functions, functions_of};
-use crate::schema::{Kind, Schema};
+use crate::schema::{Field, Kind, Schema};
 use crate::script::calls;
 use crate::script::context::{Running, Tag};
 use crate::script::library::Library;
-use crate::script::options;
 use crate::script::tasks::{Call, Door, Stop, Tasks};
 use crate::script::unknown::Unknown;
 use crate::script::value::{self, Refused};
+use crate::secrets::Secrets;
 
 /// Carries out a call over a door to the host. `title` is what it is about,
 /// where the module does not say it better. What stops the whole script is
@@ -40,11 +40,15 @@ pub fn perform(
     let file = library.modules.file(name).unwrap_or_default();
     let functions = functions_of(library, engine, file);
     let functions = functions.map_err(|problem| Stop::Script(Box::new(problem)))?;
+    let arguments = match arguments(&library.secrets, &call.schema, &call.arguments) {
+        Ok(arguments) => arguments,
+        Err(failure) => return Ok(Outcome::failed(title.to_owned(), failure)),
+    };
     let mut steps = InRhai {
         engine,
         running: Arc::new(Running::in_module(tasks, library.clone(), name)),
         functions,
-        arguments: arguments(&call.schema, &call.arguments),
+        arguments,
         door: door.clone(),
     };
     let ended = steps.carry_out(title, &call.arguments);
@@ -297,55 +301,51 @@ fn undecidable(origin: &str) -> Stop {
 }
 
 /// The arguments as a module's functions see them: complete, a mode as text
-/// such as "0644", a time span in seconds.
-fn arguments(schema: &Schema, given: &serde_json::Map<String, Value>) -> Map {
-    let mut arguments = options::completed(&schema.fields, value::from_map(given));
-    for field in &schema.fields {
-        if let Some(value) = arguments.get_mut(field.name.as_str()) {
-            *value = plain(&field.kind, std::mem::take(value));
-        }
-    }
-    arguments
+/// such as "0644", a time span in seconds, a secret as a mark.
+fn arguments(
+    secrets: &Secrets,
+    schema: &Schema,
+    given: &serde_json::Map<String, Value>,
+) -> std::result::Result<Map, Failure> {
+    let mut arguments = schema.completed(given.clone());
+    // A default may be a secret, too.
+    secrets.conceal_within(schema, &mut arguments)?;
+    plain_fields(&schema.fields, &mut arguments);
+    Ok(value::from_map(&arguments))
 }
 
-fn plain(kind: &Kind, value: Dynamic) -> Dynamic {
-    match kind {
-        Kind::Mode => {
-            let text = value.clone().into_string().unwrap_or_default();
-            let bits = u32::from_str_radix(text.trim_start_matches("0o"), 8).ok();
-            let bits = value
-                .as_int()
-                .ok()
-                .and_then(|bits| bits.try_into().ok())
-                .or(bits);
-            bits.map_or(value, |bits: u32| format!("{bits:04o}").into())
+fn plain_fields(fields: &[Field], values: &mut serde_json::Map<String, Value>) {
+    for field in fields {
+        if let Some(value) = values.get_mut(&field.name) {
+            plain(&field.kind, value);
         }
-        Kind::Duration => {
-            let seconds = value.clone().into_string().ok();
-            let seconds = seconds.and_then(|text| i64::try_from(span(&text)?).ok());
-            seconds.map_or(value, Dynamic::from)
-        }
-        Kind::List(item) if value.is_array() => {
-            let items = value.cast::<rhai::Array>().into_iter();
-            items
-                .map(|value| plain(item, value))
-                .collect::<rhai::Array>()
-                .into()
-        }
-        Kind::Map(item) if value.is_map() => {
-            let entries = value.cast::<Map>().into_iter();
-            let entries = entries.map(|(key, value)| (key, plain(item, value)));
-            entries.collect::<Map>().into()
-        }
-        Kind::Record(fields) if value.is_map() => {
-            let mut map = value.cast::<Map>();
-            for field in fields {
-                if let Some(value) = map.get_mut(field.name.as_str()) {
-                    *value = plain(&field.kind, std::mem::take(value));
-                }
+    }
+}
+
+fn plain(kind: &Kind, value: &mut Value) {
+    match (kind, &mut *value) {
+        (Kind::Mode, Value::String(text)) => {
+            if let Ok(bits) = u32::from_str_radix(text.trim_start_matches("0o"), 8) {
+                *text = format!("{bits:04o}");
             }
-            map.into()
         }
-        _ => value,
+        (Kind::Mode, Value::Number(bits)) => {
+            if let Some(bits) = bits.as_u64() {
+                *value = format!("{bits:04o}").into();
+            }
+        }
+        (Kind::Duration, Value::String(text)) => {
+            if let Some(seconds) = span(text) {
+                *value = seconds.into();
+            }
+        }
+        (Kind::List(item), Value::Array(items)) => {
+            items.iter_mut().for_each(|value| plain(item, value));
+        }
+        (Kind::Map(item), Value::Object(entries)) => {
+            entries.values_mut().for_each(|value| plain(item, value));
+        }
+        (Kind::Record(fields), Value::Object(map)) => plain_fields(fields, map),
+        _ => {}
     }
 }

@@ -241,3 +241,44 @@ fn exit_ends_the_play_on_this_host() {
     let calls = said(r#"let leave = || { exit(); }; package("a"); leave.call(); package("b");"#);
     assert_eq!(calls, [r#"package {"name":"a"}"#]);
 }
+
+#[test]
+fn functions_of_one_name_in_several_files_are_kept_apart() {
+    let role = |name: &str| {
+        format!(
+            "fn role(given) {{ check(given); common(given); }}\n\
+             fn common(o) {{ log(`common ${{o}} of {name}`); }}\n\
+             private fn check(o) {{ log(`check ${{o}} of {name}`); }}"
+        )
+    };
+    let (one, two) = (role("one"), role("two"));
+    let script = format!(
+        "import \"one\" as one;\nimport \"two\" as two;\n{PRELUDE}\
+         fn check(o) {{ log(`check ${{o}} of the env`); }}\n\
+         play(\"test\", \"web\", || {{\n\
+         for n in 1..=3 {{ one::role(n); two::role(n); check(n); two::common(n); }}\n}});"
+    );
+    let files = [
+        ("envs/test.rhai", script.as_str()),
+        ("roles/one.rhai", &one),
+        ("roles/two.rhai", &two),
+    ];
+    let project = TestProject::new(&files);
+    let playbook = project
+        .load()
+        .unwrap_or_else(|problems| panic!("{}", rendered(&problems)));
+    let tasks = Arc::new(FakeTasks::on("web1", json!({})));
+    let end = playbook.call(first_body(&playbook), tasks.clone());
+    assert!(end.is_ok(), "{end:?}");
+    let expected = (1..=3).flat_map(|n| {
+        [
+            format!("log check {n} of one at roles/one.rhai:3:23"),
+            format!("log common {n} of one at roles/one.rhai:2:16"),
+            format!("log check {n} of two at roles/two.rhai:3:23"),
+            format!("log common {n} of two at roles/two.rhai:2:16"),
+            format!("log check {n} of the env at envs/test.rhai:6:15"),
+            format!("log common {n} of two at roles/two.rhai:2:16"),
+        ]
+    });
+    assert_eq!(*tasks.said(), expected.collect::<Vec<_>>());
+}
