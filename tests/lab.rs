@@ -458,7 +458,13 @@ fn the_lab_env_file_makes_the_containers_that_are_missing() {
         .ended_with(0)
         .says("No changes");
     let seen = lab.inside("veza-haproxy", "cat /etc/haproxy/haproxy.cfg");
-    for address in ["10.155.0.11:8080", "10.155.0.12:8080"] {
-        assert!(seen.contains(address), "{address} is missing in\n{seen}");
+    for host in ["10.155.0.11", "10.155.0.12"] {
+        for address in [format!("{host}:8080"), format!("{host}:8082")] {
+            assert!(seen.contains(&address), "{address} is missing in\n{seen}");
+        }
     }
+    let ask = "curl -s http://127.0.0.1/tracks/7/1.ts";
+    wait_until("the streaming servers answer", || {
+        lab.inside("veza-haproxy", ask).ends_with(":8082\n")
+    });
 }
