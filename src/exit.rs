@@ -34,6 +34,7 @@ impl Exit {
             Ending::ScriptFailed => Self::Script,
             Ending::TaskFailed => Self::Task,
             Ending::HostLost => Self::Unreachable,
+            Ending::Interrupted => Self::Interrupted,
             Ending::Broken => Self::Bug,
         }
     }

@@ -197,6 +197,94 @@ fn an_agent_killed_in_mid_task_is_a_lost_host_and_the_next_run_goes_on() {
     lab.run(&[]).ended_with(0);
 }
 
+/// The change is made by another user than the play's, so that the agent that
+/// makes it is not the one that remembers the handler.
+#[test]
+fn a_handler_outlives_a_controller_killed_before_it() {
+    let Some(lab) = Lab::clean() else { return };
+    let change = |host: &str, options: &str| {
+        lab.play(
+            host,
+            &format!(
+                r#"handler("tell", || command(["sh", "-c", "echo told >> /srv/told"]));
+                   copy("/var/tmp/changed", #{{ content: "new\n", notify: "tell"{options} }});
+                   command("sleep 60", #{{ creates: "/srv/slept" }});"#
+            ),
+        );
+    };
+    for (host, container, options) in [
+        ("incus", "veza-haproxy", ""),
+        ("deploy", "veza-backend-api-2", ", become: false"),
+    ] {
+        change(host, options);
+        let mut run = lab.world.command(lab.world.root());
+        let mut child = run
+            .arg("envs/lab.rhai")
+            .spawn()
+            .expect("the program starts");
+        wait_until("the task after the change runs", || {
+            !inside(container, "pgrep -x sleep").is_empty()
+        });
+        child.kill().expect("it runs");
+        child.wait().expect("it ends");
+        let noted = || inside(container, "cat /var/lib/veza-play/handlers.json");
+        assert!(noted().contains("\"tell\""), "{}", noted());
+        inside(container, "touch /srv/slept");
+
+        let is_due = "handler \"tell\" is due since an earlier run";
+        lab.run(&["--check"]).ended_with(0).says(is_due);
+        assert_eq!(inside(container, "cat /srv/told"), "");
+        lab.run(&[]).ended_with(0).says(is_due);
+        assert_eq!(inside(container, "cat /srv/told"), "told\n");
+        assert_eq!(noted(), "", "it is due no more");
+        let again = lab.run(&[]).ended_with(0);
+        again.says("No changes. The hosts are as the scripts ask.");
+        assert_eq!(inside(container, "cat /srv/told"), "told\n");
+    }
+}
+
+#[test]
+fn a_dry_run_goes_on_as_a_user_whom_it_only_plans() {
+    let Some(lab) = Lab::clean() else { return };
+    lab.play(
+        "root,deploy",
+        r#"user("app", #{ home: "/srv/app" });
+           as_user("app", || {
+               file("/srv/app/data", #{ state: "directory" });
+               copy("/srv/app/data/text", #{ content: "x" });
+               command("touch /srv/app/touched", #{ creates: "/srv/app/touched" });
+               try { copy("/etc/app", #{ content: "x" }); } catch (error) { log(error.message); }
+           });
+           copy("/srv/app/data/text", #{ content: "x", owner: "app", group: "app" });"#,
+    )
+    .keeps_its_promise();
+    assert_eq!(
+        lab.inside("veza-backend-api-1", "stat -c %U /srv/app/data/text")
+            .trim(),
+        "app"
+    );
+}
+
+#[test]
+fn a_user_whom_nobody_may_become_fails_the_task_and_not_the_host() {
+    let Some(lab) = Lab::clean() else { return };
+    lab.play(
+        "root",
+        r#"try { copy("/srv/a", #{ content: "x", become_user: "nobody-here" }); }
+           catch (error) { log(`caught: ${error.message}`); }
+           copy("/srv/b", #{ content: "x" });
+           copy("/srv/c", #{ content: "x", become_user: "nobody-here" });"#,
+    );
+    for options in [&["--check"][..], &[]] {
+        lab.run(options)
+            .ended_with(3)
+            .says("caught: ")
+            .says("cannot become nobody-here: there is no such user on the host")
+            .says("/srv/b")
+            .says("envs/lab.rhai:8");
+    }
+}
+
 #[test]
 fn a_host_that_is_down_is_told_apart_and_the_others_go_on() {
     let Some(lab) = Lab::clean() else { return };
@@ -370,7 +458,13 @@ fn the_lab_env_file_makes_the_containers_that_are_missing() {
         .ended_with(0)
         .says("No changes");
     let seen = lab.inside("veza-haproxy", "cat /etc/haproxy/haproxy.cfg");
-    for address in ["10.155.0.11:8080", "10.155.0.12:8080"] {
-        assert!(seen.contains(address), "{address} is missing in\n{seen}");
+    for host in ["10.155.0.11", "10.155.0.12"] {
+        for address in [format!("{host}:8080"), format!("{host}:8082")] {
+            assert!(seen.contains(&address), "{address} is missing in\n{seen}");
+        }
     }
+    let ask = "curl -s http://127.0.0.1/tracks/7/1.ts";
+    wait_until("the streaming servers answer", || {
+        lab.inside("veza-haproxy", ask).ends_with(":8082\n")
+    });
 }

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::outcome::{Failure, Outcome};
 use crate::secrets::Secret;
+use crate::system::due::DueHandler;
 use crate::system::live::Stream;
 use crate::system::overlay::Pending;
 
@@ -62,6 +63,19 @@ pub enum Request {
         /// Its arguments.
         arguments: Value,
     },
+    /// Names the handlers that the next call notifies, or the module whose
+    /// requests follow: they are due before it changes anything.
+    Notifies(Vec<DueHandler>),
+    /// Changes which handlers are due, apart from any call; answered with
+    /// [`Reply::Answer`].
+    Due {
+        /// Chosen by the controller, rising.
+        id: u64,
+        /// Those that are from now on.
+        add: Vec<DueHandler>,
+        /// Those that are no longer.
+        remove: Vec<DueHandler>,
+    },
     /// A module that runs on the controller reads or changes the host, through
     /// a function of [`crate::door`].
     Door {
@@ -96,6 +110,9 @@ pub enum Request {
     TakePending,
     /// Hands over what a dry run under another user has recorded.
     SetPending(Box<Pending>),
+    /// A dry run goes on as a user whom the host does not know yet, since an
+    /// earlier task makes it; or again as the agent's own.
+    ActAs(Option<String>),
     /// End what runs now and drop the rest.
     Cancel,
     /// The session is over.
@@ -112,6 +129,8 @@ pub enum Reply {
         version: u32,
         /// What the host is.
         facts: Value,
+        /// Handlers that earlier runs left to be run.
+        due: Vec<DueHandler>,
     },
     /// A task ended.
     Done {
@@ -122,7 +141,7 @@ pub enum Reply {
         /// Wall time in milliseconds.
         milliseconds: u64,
     },
-    /// Answers [`Request::Door`].
+    /// Answers [`Request::Door`] and [`Request::Due`].
     Answer {
         /// Of which request.
         id: u64,

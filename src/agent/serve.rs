@@ -25,6 +25,7 @@ use crate::outcome::{Failure, Outcome, Verdict};
 use crate::protocol::{FrameError, Reply, Request, VERSION, World, read_frame, write_frame};
 use crate::secrets::{Masking, Shared};
 use crate::system::System;
+use crate::system::due::Due;
 use crate::system::live::{self, ContentSource, Journal, Live, OutputSink, Stream};
 use crate::system::overlay::{Absence, Overlay, Pending};
 use crate::system::sandbox::{self, Store};
@@ -61,16 +62,19 @@ pub fn serve(
         link: link.clone(),
         pieces: contents,
     });
-    let mut host = match Host::open(&world, &run, &link, source) {
-        Ok(host) => host,
+    let due = Rc::new(due_of(&world));
+    let opened = Host::open(&world, &run, &link, source, &due);
+    let (mut host, left) = match opened.and_then(|host| Ok((host, due.all()?))) {
+        Ok(opened) => opened,
         Err(failure) => return link.refuse(failure),
     };
     let facts = facts::gather(&world);
     link.send(&Reply::Ready {
         version: VERSION,
         facts,
+        due: left.into_iter().collect(),
     })?;
-    answer(&calls, &link, &mut host, &cancelled)?;
+    answer(&calls, &link, &mut host, &due, &cancelled)?;
     // No more calls come, so the reader has ended; it knows why.
     reader.join().unwrap_or(Ok(()))
 }
@@ -79,6 +83,7 @@ fn answer(
     calls: &Receiver<Request>,
     link: &Link,
     host: &mut Host,
+    due: &Due,
     cancelled: &AtomicBool,
 ) -> std::result::Result<(), FrameError> {
     let mut stopped = false;
@@ -87,6 +92,7 @@ fn answer(
             Request::Call { id, .. } | Request::Door { id, .. } | Request::Records { id }
                 if stopped || cancelled.load(Ordering::SeqCst) =>
             {
+                due.announce(Vec::new());
                 link.send(&Reply::Dropped { id })?;
             }
             Request::Call {
@@ -96,7 +102,8 @@ fn answer(
             } => {
                 link.running.set(id);
                 let started = Instant::now();
-                let outcome = link.scrubbed(host.call(&module, arguments));
+                let outcome = host.call(&module, arguments);
+                let outcome = link.scrubbed(host.kept(outcome, due));
                 stopped = outcome.verdict == Verdict::Failed;
                 let milliseconds = started.elapsed().as_millis() as u64;
                 link.done(id, outcome, milliseconds)?;
@@ -112,8 +119,14 @@ fn answer(
                 link.answer(id, scrubbed.and_then(|answer| answer))?;
             }
             Request::Records { id } => {
-                let records = link.scrubbed(host.records());
+                let records = host.records();
+                let records = link.scrubbed(host.kept(records, due));
                 link.done(id, records, 0)?;
+            }
+            Request::Notifies(handlers) => due.announce(handlers),
+            Request::Due { id, add, remove } => {
+                let changed = due.change(add, &remove);
+                link.answer(id, changed.map(|()| Value::Null))?;
             }
             Request::Secrets(secrets) => {
                 if let Err(failure) = link.secrets.add(secrets) {
@@ -123,6 +136,7 @@ fn answer(
             Request::Resume => stopped = false,
             Request::TakePending => link.send(&Reply::Pending(Box::new(host.pending())))?,
             Request::SetPending(pending) => host.set_pending(*pending),
+            Request::ActAs(user) => host.act_as(user),
             Request::Bye => break,
             Request::Hello { .. } | Request::Content { .. } | Request::Cancel => {}
         }
@@ -368,11 +382,18 @@ enum Host {
 }
 
 impl Host {
-    fn open(world: &World, run: &str, link: &Rc<Link>, contents: Rc<Pieces>) -> Result<Self> {
+    fn open(
+        world: &World,
+        run: &str,
+        link: &Rc<Link>,
+        contents: Rc<Pieces>,
+        due: &Rc<Due>,
+    ) -> Result<Self> {
         Ok(match world {
             World::Live => {
-                let journal = Journal::open(&journal_directory()?, run)?;
+                let journal = Journal::open(&state_directory()?.join("journal"), run)?;
                 let live = Live::new(contents, output_to(link), Some(journal));
+                let live = live.with_due(due.clone());
                 Self::Live(Box::new(live.with_secrets(link.secrets.clone())))
             }
             World::DryRun => {
@@ -398,8 +419,7 @@ impl Host {
             let failure = Failure::new(format!("this agent has no module {module}"));
             return Outcome::failed(String::new(), failure);
         };
-        let outcome = (module.call)(arguments, self.system());
-        self.kept(outcome)
+        (module.call)(arguments, self.system())
     }
 
     fn door(&mut self, function: &str, arguments: Value) -> Result<Value> {
@@ -412,14 +432,20 @@ impl Host {
     /// What was done since the last task.
     fn records(&mut self) -> Outcome {
         let (effects, assumptions) = self.system().take_records();
-        self.kept(Outcome::of_records(effects, assumptions))
+        Outcome::of_records(effects, assumptions)
     }
 
-    /// The outcome, with its effects kept where this world keeps them.
-    fn kept(&self, mut outcome: Outcome) -> Outcome {
-        if !outcome.effects.is_empty()
-            && let Err(failure) = self.save()
-        {
+    /// The outcome of a task, with its effects kept where this world keeps
+    /// them. A change without any effect makes handlers due, too.
+    fn kept(&self, mut outcome: Outcome, due: &Due) -> Outcome {
+        let is_change = matches!(outcome.verdict, Verdict::Changed | Verdict::Unknown);
+        let kept = match outcome.effects.is_empty() {
+            true if is_change => due.note(),
+            true => Ok(()),
+            false => due.note().and_then(|()| self.save()),
+        };
+        due.announce(Vec::new());
+        if let Err(failure) = kept {
             outcome.verdict = Verdict::Failed;
             outcome.failure = Some(failure);
         }
@@ -456,6 +482,12 @@ impl Host {
         }
     }
 
+    fn act_as(&mut self, user: Option<String>) {
+        if let Self::DryRun(overlay) = self {
+            overlay.act_as(user);
+        }
+    }
+
     fn set_pending(&mut self, pending: Pending) {
         if let Self::DryRun(overlay) = self {
             overlay.set_pending(pending);
@@ -468,17 +500,32 @@ fn output_to(link: &Rc<Link>) -> OutputSink {
     OutputSink::new(move |stream, bytes| link.print(stream, bytes))
 }
 
-/// Where this user's journal is kept: root's with the host's state, another
-/// user's in the home directory (XDG base directory specification 0.8).
-fn journal_directory() -> Result<PathBuf> {
+/// The handlers that are due in a world. A dry run only asks for them.
+fn due_of(world: &World) -> Due {
+    match world {
+        // Who has no place for them has never noted any.
+        World::Live | World::DryRun => {
+            state_directory().map_or_else(|_| Due::default(), Due::kept_in)
+        }
+        World::Sandbox { directory, .. } | World::SandboxDryRun { directory, .. } => {
+            Due::kept_in(directory.clone())
+        }
+        World::Planned { .. } => Due::default(),
+    }
+}
+
+/// Where this user's agent keeps what must outlive it: root's with the host's
+/// state, another user's in the home directory (XDG base directory
+/// specification 0.8).
+fn state_directory() -> Result<PathBuf> {
     if rustix::process::getuid().is_root() {
-        return Ok(PathBuf::from("/var/lib/veza-play/journal"));
+        return Ok(PathBuf::from("/var/lib/veza-play"));
     }
     let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
     let home = || Some(Path::new(&std::env::var_os("HOME")?).join(".local/state"));
     let state = state.filter(|path| path.is_absolute()).or_else(home);
     match state {
-        Some(state) => Ok(state.join("veza-play/journal")),
+        Some(state) => Ok(state.join("veza-play")),
         None => Err(Failure::new(
             "HOME is not set, so there is no place for the journal",
         )),

@@ -59,7 +59,9 @@ pub const ALL: &[Function] = &[
               in which they are defined, whatever `--tags` says, since what notified them \
               was chosen; `--skip-tags` leaves out their tasks by name. One that fails makes \
               its host leave the run, after the others that were notified have run. A \
-              task that fails keeps them from running; the report then names them.",
+              task that fails keeps them from running: the host remembers that they are due, and \
+              the next run of the play runs them, even if it fails again. The same goes for one \
+              that failed, and for a run that was interrupted or killed.",
         example: "handler(\"restart cron\", || systemd(\"cron\", #{ state: \"restarted\" }));",
     },
     Function {

@@ -101,6 +101,8 @@ impl Activity {
             Event::HostLost { host, .. }
             | Event::HostFailed { host, .. }
             | Event::ScriptFailed { host, .. }
+            | Event::HostInterrupted { host }
+            | Event::HostBroken { host, .. }
             | Event::HostFinished { host } => self.leave(host),
             Event::PlanIncomplete { .. }
             | Event::RunStarted { .. }
@@ -109,6 +111,7 @@ impl Activity {
             | Event::PlayFinished { .. }
             | Event::PlayStopped { .. }
             | Event::PlaySkipped { .. }
+            | Event::RunInterrupted
             | Event::RunFinished { .. } => {}
         }
     }

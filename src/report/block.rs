@@ -35,7 +35,9 @@ enum Kind {
     Log,
     ScriptFailed,
     Incomplete,
+    Interrupted,
     Lost,
+    Broken,
 }
 
 impl Task {
@@ -126,6 +128,18 @@ impl Block {
         Self::new(Kind::Lost, reason, None, hint.into_iter().collect())
     }
 
+    /// A host that the end of the run found in the middle of a play.
+    pub fn interrupted() -> Self {
+        let what = "the play was not run to its end";
+        Self::new(Kind::Interrupted, what, None, Vec::new())
+    }
+
+    /// A bug of veza-play.
+    pub fn broken(message: &str) -> Self {
+        let hint = "hint: This is a bug of veza-play; please report it.".to_owned();
+        Self::new(Kind::Broken, message, None, vec![hint])
+    }
+
     fn new(kind: Kind, what: &str, site: Option<&Site>, body: Vec<String>) -> Self {
         Self {
             kind,
@@ -181,7 +195,9 @@ impl Block {
             Kind::Log => "log",
             Kind::ScriptFailed => "failed",
             Kind::Incomplete => "plan ends",
+            Kind::Interrupted => "cut off",
             Kind::Lost => "lost",
+            Kind::Broken => "broken",
         }
     }
 
@@ -189,8 +205,8 @@ impl Block {
         match self.kind {
             Kind::Task(verdict) => paint.verdict(verdict, word),
             Kind::Caught | Kind::Log => paint.faint(word),
-            Kind::Incomplete => paint.caution(word),
-            Kind::ScriptFailed | Kind::Lost => paint.failure(word),
+            Kind::Incomplete | Kind::Interrupted => paint.caution(word),
+            Kind::ScriptFailed | Kind::Lost | Kind::Broken => paint.failure(word),
         }
         .to_string()
     }

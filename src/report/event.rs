@@ -122,13 +122,18 @@ pub enum Event {
         reason: String,
         hint: Option<String>,
     },
-    /// A task failed and its host left the play.
+    /// A task failed and its host left the run. Comes again if handlers fail,
+    /// which run at the end of a play whatever became of it.
     HostFailed {
         host: String,
         failure: Failure,
         module: String,
         site: Site,
     },
+    /// The run was interrupted before a host came to the end of a play.
+    HostInterrupted { host: String },
+    /// veza-play itself broke down on a host: a bug.
+    HostBroken { host: String, message: String },
     /// A host came to the end of a play.
     HostFinished { host: String },
     /// The play's last host came to its end.
@@ -147,6 +152,8 @@ pub enum Event {
         hosts: Vec<String>,
         reason: String,
     },
+    /// The user ended the run: nothing more begins.
+    RunInterrupted,
     /// The run ended.
     RunFinished { milliseconds: u64 },
 }

@@ -34,6 +34,11 @@ pub struct HostSummary {
     pub incomplete: Vec<String>,
     /// Why the host left the run.
     pub lost: Option<String>,
+    /// Whether it was in the middle of a play when the run was interrupted.
+    pub interrupted: bool,
+    /// What went wrong with veza-play itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub broken: Option<String>,
 }
 
 /// What a host did for the script of another one.
@@ -96,7 +101,11 @@ impl HostSummary {
 
     /// Whether nothing on this host went wrong.
     pub fn is_well(&self) -> bool {
-        self.failed.is_empty() && self.script_failed.is_empty() && self.lost.is_none()
+        self.failed.is_empty()
+            && self.script_failed.is_empty()
+            && self.lost.is_none()
+            && !self.interrupted
+            && self.broken.is_none()
     }
 
     /// Takes in one more event of this host.
@@ -133,6 +142,8 @@ impl HostSummary {
                 self.incomplete.push(at(reason, site.as_ref()));
             }
             Event::HostLost { reason, .. } => self.lost = Some(reason.clone()),
+            Event::HostInterrupted { .. } => self.interrupted = true,
+            Event::HostBroken { message, .. } => self.broken = Some(message.clone()),
             Event::RunStarted { .. }
             | Event::PlayStarted { .. }
             | Event::BatchStarted { .. }
@@ -144,6 +155,7 @@ impl HostSummary {
             | Event::PlayFinished { .. }
             | Event::PlayStopped { .. }
             | Event::PlaySkipped { .. }
+            | Event::RunInterrupted
             | Event::RunFinished { .. } => {}
         }
     }

@@ -124,7 +124,7 @@ impl<W: Write + Send> Reporter for Human<W> {
                 let note = recap::not_run(play, hosts, reason);
                 self.write(&[self.view.paint.caution(&note).to_string(), String::new()])
             }
-            Event::RunFinished { .. } => Ok(()),
+            Event::RunInterrupted | Event::RunFinished { .. } => Ok(()),
             other => {
                 self.play.observe(other);
                 Ok(())

@@ -10,7 +10,7 @@
 //! - The first line also carries `"format": 1`.
 //! - The last line is `{"event": "summary", "ending": …, …}`: [`Summary`] with
 //!   [`Summary::ending`] as one of `done`, `pending`, `host_lost`,
-//!   `task_failed`, `script_failed`, `broken`. A stream without it was cut.
+//!   `task_failed`, `script_failed`, `interrupted`, `broken`. A stream without it was cut.
 //! - `task_finished` holds `outcome` with `title`, `verdict` (`ok`, `changed`,
 //!   `unknown`, `skipped`, `failed`), `changes`, `effects`, `assumptions`,
 //!   `values` and `failure`.

@@ -127,6 +127,10 @@ pub(super) fn bad_news(event: &Event) -> Option<(&str, String)> {
             let message = paint::line(first_line(message));
             Some((host, format!("script failed: {message}")))
         }
+        Event::HostBroken { host, message } => Some((
+            host,
+            format!("broken: {}", paint::line(first_line(message))),
+        )),
         _ => None,
     }
 }

@@ -239,6 +239,8 @@ fn remark(event: &Event) -> Option<(&str, Option<&Site>, Block)> {
         Event::HostLost { host, reason, hint } => {
             Some((host, None, Block::lost(reason, hint.as_deref())))
         }
+        Event::HostInterrupted { host } => Some((host, None, Block::interrupted())),
+        Event::HostBroken { host, message } => Some((host, None, Block::broken(message))),
         Event::RunStarted { .. }
         | Event::PlayStarted { .. }
         | Event::BatchStarted { .. }
@@ -252,6 +254,7 @@ fn remark(event: &Event) -> Option<(&str, Option<&Site>, Block)> {
         | Event::PlayFinished { .. }
         | Event::PlayStopped { .. }
         | Event::PlaySkipped { .. }
+        | Event::RunInterrupted
         | Event::RunFinished { .. } => None,
     }
 }

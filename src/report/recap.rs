@@ -176,6 +176,8 @@ fn story(host: &HostSummary, view: &View) -> Vec<String> {
     push(&mut lines, incomplete, &host.incomplete);
     let lost: Vec<_> = host.lost.iter().cloned().collect();
     push(&mut lines, paint.failure("lost").to_string(), &lost);
+    let broken: Vec<_> = host.broken.iter().cloned().collect();
+    push(&mut lines, paint.failure("broken").to_string(), &broken);
     lines
 }
 
@@ -234,8 +236,10 @@ fn notes(host: &HostSummary) -> Vec<String> {
     let script = (!host.script_failed.is_empty()).then(|| "script failed".into());
     let incomplete = (!host.incomplete.is_empty()).then(|| "plan incomplete".into());
     let lost = host.lost.as_ref().map(|_| "lost".into());
+    let interrupted = host.interrupted.then(|| "cut off".into());
+    let broken = host.broken.as_ref().map(|_| "broken".into());
     let notes = caught.into_iter().chain(script).chain(incomplete);
-    notes.chain(lost).collect()
+    notes.chain(lost).chain(interrupted).chain(broken).collect()
 }
 
 /// The last line: all hosts together, as sentences.
@@ -264,6 +268,13 @@ fn total(summary: &Summary, view: &View) -> String {
     tell(count(|host| host.lost.is_some()), "was lost", "were lost");
     let incomplete = count(|host| !host.incomplete.is_empty());
     tell(incomplete, "has no complete plan", "have no complete plan");
+    let broken = count(|host| host.broken.is_some());
+    tell(broken, "broke veza-play", "broke veza-play");
+    let cut_off = count(|host| host.interrupted);
+    tell(cut_off, "was cut off", "were cut off");
+    if summary.interrupted {
+        sentences.push("The run was interrupted.".into());
+    }
     if !summary.finished {
         sentences.push("The run broke off before its end.".into());
     } else if view.settings.show_time {
@@ -302,7 +313,7 @@ fn changes(summary: &Summary) -> String {
         let tasks = number(half_done, "task");
         return format!("Changes were {verb}, by {tasks} that then failed.");
     }
-    let all_sure = summary.finished && summary.skipped.is_empty();
+    let all_sure = summary.finished && !summary.interrupted && summary.skipped.is_empty();
     match all_sure && summary.hosts.iter().all(sure) {
         true => "No changes. The hosts are as the scripts ask.".into(),
         // Of what was not looked at, nothing may be claimed.

@@ -18,6 +18,8 @@ pub struct Summary {
     pub skipped: Vec<SkippedPlay>,
     /// Whether a play stopped, and the run with it.
     pub stopped: bool,
+    /// Whether the user ended the run.
+    pub interrupted: bool,
     /// Whether the run came to its end; it did not when its thread is gone.
     pub finished: bool,
     /// Wall time in milliseconds.
@@ -43,8 +45,10 @@ pub struct SkippedPlay {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
-    /// The run ended without its last event: a bug, or it was interrupted.
+    /// veza-play broke down: on a host, or the run ended without its last event.
     Broken,
+    /// The user ended the run.
+    Interrupted,
     /// The script went wrong on a host.
     ScriptFailed,
     /// A task failed.
@@ -64,6 +68,7 @@ impl Default for Summary {
             hosts: Vec::new(),
             skipped: Vec::new(),
             stopped: false,
+            interrupted: false,
             finished: false,
             milliseconds: 0,
             output_error: None,
@@ -94,6 +99,7 @@ impl Summary {
                 hosts,
                 reason,
             } => self.skip(play, hosts, reason),
+            Event::RunInterrupted => self.interrupted = true,
             Event::RunFinished { milliseconds } => {
                 self.finished = true;
                 self.milliseconds = *milliseconds;
@@ -118,6 +124,8 @@ impl Summary {
             | Event::PlanIncomplete { host, .. }
             | Event::HostLost { host, .. }
             | Event::HostFailed { host, .. }
+            | Event::HostInterrupted { host }
+            | Event::HostBroken { host, .. }
             | Event::HostFinished { host } => {
                 let mode = self.mode;
                 self.host(host).observe(event, mode);
@@ -128,8 +136,11 @@ impl Summary {
     /// The run in one word.
     pub fn ending(&self) -> Ending {
         let any = |test: fn(&HostSummary) -> bool| self.hosts.iter().any(test);
-        if !self.finished {
+        if !self.finished || any(|host| host.broken.is_some()) {
             return Ending::Broken;
+        }
+        if self.interrupted {
+            return Ending::Interrupted;
         }
         if any(|host| !host.script_failed.is_empty()) {
             return Ending::ScriptFailed;
@@ -203,6 +214,29 @@ mod tests {
     #[test]
     fn a_run_without_its_last_event_is_broken() {
         assert_eq!(Summary::default().ending(), Ending::Broken);
+    }
+
+    #[test]
+    fn an_interrupted_run_is_not_done() {
+        let events = vec![
+            Event::RunInterrupted,
+            Event::HostInterrupted {
+                host: "web1".into(),
+            },
+        ];
+        assert_eq!(ending(Mode::Apply, events), Ending::Interrupted);
+    }
+
+    #[test]
+    fn a_bug_on_one_host_is_a_bug_of_the_run() {
+        let broken = Event::HostBroken {
+            host: "web1".into(),
+            message: "it panicked".into(),
+        };
+        assert_eq!(
+            ending(Mode::Apply, vec![broken, sample::lost("web2")]),
+            Ending::Broken
+        );
     }
 
     #[test]

@@ -127,11 +127,7 @@ impl HostTasks {
         // However the block ended: what it had begun comes first.
         let ended = self.settle().and(ended);
         let ended = ended.and_then(|()| self.flush_handlers(site.clone()));
-        if let Err(Stop::Task(failure)) = &ended {
-            self.tell_forgotten(&failure.site);
-        }
-        self.forget();
-        ended
+        self.end(ended)
     }
 
     /// What went wrong on another host, as a failure of this one's script.

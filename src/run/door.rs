@@ -11,7 +11,6 @@ use veza_agent::protocol::Request;
 use super::host::RunHost;
 use super::session::{Answer, Session};
 use super::shared::Shared;
-use crate::report::event::Mode;
 use crate::script::RESOURCE;
 use crate::script::tasks::{Door, Stop};
 
@@ -38,12 +37,6 @@ impl HostDoor {
 
     fn later(&self) -> MutexGuard<'_, Option<String>> {
         self.later.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether effects are only recorded.
-    fn is_dry(&self) -> bool {
-        let options = &self.shared.options;
-        options.mode == Mode::Check || options.sandbox.is_some()
     }
 
     fn send(&self, request: &Request) -> Result<Answer, Stop> {
@@ -110,11 +103,11 @@ impl Door for HostDoor {
     }
 
     fn waits(&self) -> bool {
-        let is_dry = self.is_dry();
-        if is_dry {
+        let waits = self.host.waits();
+        if !waits {
             *self.later() = Some("what it waits for".to_owned());
         }
-        !is_dry
+        waits
     }
 
     fn records(&self) -> Result<Outcome, Stop> {

@@ -1,9 +1,9 @@
 //! One host during a run: its agents, and whether it is still part of it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::{Map, Value};
 use veza_agent::outcome::{Failure, HostState};
@@ -15,7 +15,7 @@ use super::turn::Turn;
 use crate::inventory::{Escalation, Host};
 use crate::play::Play;
 use crate::report::event::{Event, Mode};
-use crate::script::tasks::{Stop, TaskFailure};
+use crate::script::tasks::Stop;
 use crate::transport::bootstrap::{AgentBinary, Become, start_agent};
 use crate::transport::{Connection, Unreachable, connect};
 
@@ -38,8 +38,12 @@ pub fn agent() -> AgentBinary {
 pub struct RunHost {
     /// What the inventory says of it.
     pub host: Host,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     agents: Mutex<Agents>,
+    /// Each agent, in the order of their coming.
+    sessions: Mutex<Vec<Arc<Session>>>,
+    /// What the host is, as the first agent found it.
+    facts: OnceLock<Map<String, Value>>,
     next_call: AtomicU64,
     out: AtomicBool,
     /// Why it is lost, if it is.
@@ -50,11 +54,58 @@ pub struct RunHost {
     planned: AtomicBool,
 }
 
+/// What a host is to a run.
+#[derive(Clone, Copy, PartialEq)]
+enum Standing {
+    /// It is there.
+    Real,
+    /// A dry run takes it for a fresh Debian, since a task will make it.
+    Planned,
+    /// It is kept in a directory.
+    Sandbox,
+}
+
 #[derive(Default)]
 struct Agents {
     by_user: HashMap<Option<String>, Arc<Session>>,
     /// Whose agent has what a dry run recorded so far.
     current: Option<Option<String>>,
+    /// Users that a dry run plans; other users' agents plan their tasks.
+    planned: BTreeSet<String>,
+}
+
+impl Agents {
+    /// The agent that has what a dry run recorded so far.
+    fn current(&self) -> Option<Arc<Session>> {
+        self.by_user.get(self.current.as_ref()?).cloned()
+    }
+
+    /// Gives what a dry run recorded to the agent of its next tasks: later reads
+    /// must see what was recorded under the user before.
+    fn hand_over(&self, user: &Option<String>, next: &Arc<Session>) -> Result<(), Unreachable> {
+        if let Some(before) = self.current()
+            && !Arc::ptr_eq(&before, next)
+        {
+            let pending = before.take_pending()?;
+            next.send(&Request::SetPending(pending))?;
+        }
+        if self.planned.is_empty() {
+            return Ok(());
+        }
+        let planned = user.as_ref().filter(|user| self.planned.contains(*user));
+        next.send(&Request::ActAs(planned.cloned()))
+    }
+}
+
+/// Why there is no agent for a user.
+pub enum NoAgent {
+    /// The host is lost.
+    Lost(Unreachable),
+    /// The host is there, but lets nobody become that user.
+    Refused(Unreachable),
+    /// A dry run cannot tell whether the user will be there; where that depends
+    /// on.
+    Unknown(String),
 }
 
 impl RunHost {
@@ -64,6 +115,8 @@ impl RunHost {
             host,
             shared,
             agents: Mutex::default(),
+            sessions: Mutex::default(),
+            facts: OnceLock::new(),
             next_call: AtomicU64::new(1),
             out: AtomicBool::new(false),
             lost: Mutex::default(),
@@ -109,14 +162,47 @@ impl RunHost {
         self.out.store(true, Ordering::SeqCst);
     }
 
-    /// Takes the host out of the run because a task failed, and says so.
-    pub fn fail(&self, failed: TaskFailure) {
+    /// Tells why the script of this host did not come to its end, and takes the
+    /// host out of the run. What a dry run cannot know is no reason for that.
+    pub fn stopped(&self, stop: Stop) {
+        let host = self.host.name.clone();
+        let event = match stop {
+            Stop::Undecidable { origin, site } => {
+                return self.shared.send(Event::PlanIncomplete {
+                    host,
+                    reason: format!(
+                        "the script depends on {origin}, which is known only after apply"
+                    ),
+                    site,
+                });
+            }
+            Stop::Task(failed) => Event::HostFailed {
+                host,
+                failure: failed.failure,
+                module: failed.module,
+                site: failed.site,
+            },
+            Stop::Script(problem) => Event::ScriptFailed {
+                host,
+                message: problem.to_string(),
+                site: problem.site().cloned(),
+                rendered: problem.render(),
+            },
+            Stop::Cancelled => Event::HostInterrupted { host },
+            // It was told when it happened.
+            Stop::HostLost => return self.leave(),
+        };
         self.leave();
-        self.shared.send(Event::HostFailed {
+        self.shared.send(event);
+    }
+
+    /// Tells that veza-play itself went wrong here, and takes the host out of the
+    /// run.
+    pub fn broke(&self, message: &str) {
+        self.leave();
+        self.shared.send(Event::HostBroken {
             host: self.host.name.clone(),
-            failure: failed.failure,
-            module: failed.module,
-            site: failed.site,
+            message: format!("veza-play broke down: {message}"),
         });
     }
 
@@ -125,7 +211,7 @@ impl RunHost {
     /// cannot be sent is refused here, while nothing has begun.
     pub fn entrust(&self, session: &Session, arguments: &Value) -> Result<(), Failure> {
         check_size(arguments)?;
-        if self.shared.options.sandbox.is_some() {
+        if self.is_virtual() {
             return Ok(());
         }
         let needed = self.shared.playbook.secrets().needed(arguments)?;
@@ -144,7 +230,8 @@ impl RunHost {
     /// planned on a fresh virtual host, and that is said.
     pub fn foresee(&self, play: &Play) -> Result<(), Stop> {
         let options = &self.shared.options;
-        if options.sandbox.is_some() || options.mode == Mode::Apply || self.is_connected() {
+        let is_connected = self.facts.get().is_some();
+        if self.is_virtual() || options.mode == Mode::Apply || is_connected {
             return Ok(());
         }
         let name = self.host.name.clone();
@@ -169,13 +256,28 @@ impl RunHost {
         Ok(())
     }
 
-    /// Whether the host is one of data, with an agent on this machine.
-    fn is_virtual(&self) -> bool {
-        self.shared.options.sandbox.is_some() || self.planned.load(Ordering::SeqCst)
+    fn standing(&self) -> Standing {
+        match self.shared.options.sandbox {
+            Some(_) => Standing::Sandbox,
+            None if self.planned.load(Ordering::SeqCst) => Standing::Planned,
+            None => Standing::Real,
+        }
     }
 
-    fn is_connected(&self) -> bool {
-        self.agents().current.is_some()
+    /// Whether the host is one of data, with its one agent on this machine.
+    fn is_virtual(&self) -> bool {
+        self.standing() != Standing::Real
+    }
+
+    /// Whether something comes of waiting: where effects are only recorded,
+    /// nothing does.
+    pub fn waits(&self) -> bool {
+        self.remembers() && !self.is_virtual()
+    }
+
+    /// Whether what is done here outlives the run.
+    pub fn remembers(&self) -> bool {
+        self.shared.options.mode == Mode::Apply
     }
 
     /// Whose agent carries out tasks with this escalation; `None` is the
@@ -195,7 +297,7 @@ impl RunHost {
 
     /// The agent of the tasks that come next. `settle` waits for the tasks of
     /// the one before, which must be done first.
-    pub fn agent<E: From<Unreachable>>(
+    pub fn agent<E: From<NoAgent>>(
         &self,
         user: &Option<String>,
         settle: impl FnOnce() -> Result<(), E>,
@@ -212,51 +314,81 @@ impl RunHost {
         let session = match agents.by_user.get(user) {
             Some(session) => session.clone(),
             None => {
-                let session = Arc::new(self.connect(user)?);
+                let session = self.new_agent(user, &mut agents)?;
                 agents.by_user.insert(user.clone(), session.clone());
                 session
             }
         };
-        // Later reads must see what was recorded under the other user.
-        if self.shared.options.mode == Mode::Check
-            && let Some(before) = agents
-                .current
-                .as_ref()
-                .and_then(|user| agents.by_user.get(user))
-        {
-            let pending = before.take_pending()?;
-            session.send(&Request::SetPending(pending))?;
+        if self.shared.options.mode == Mode::Check {
+            agents.hand_over(user, &session).map_err(NoAgent::Lost)?;
         }
         agents.current = Some(user.clone());
         Ok(session)
     }
 
+    /// An agent of a user's own. One whom a dry run only plans has none: the
+    /// agent that knows of that plans the tasks, as that user.
+    fn new_agent(
+        &self,
+        user: &Option<String>,
+        agents: &mut Agents,
+    ) -> Result<Arc<Session>, NoAgent> {
+        let why = match self.connect(user) {
+            Ok(session) => {
+                let session = Arc::new(session);
+                self.facts.get_or_init(|| session.facts().clone());
+                self.sessions().push(session.clone());
+                return Ok(session);
+            }
+            Err(NoAgent::Refused(why)) => why,
+            Err(lost) => return Err(lost),
+        };
+        let (Some(user), Some(session)) = (user, agents.current()) else {
+            return Err(NoAgent::Lost(why));
+        };
+        if self.shared.options.mode == Mode::Apply {
+            return Err(NoAgent::Refused(why));
+        }
+        let pending = session.take_pending().map_err(NoAgent::Lost)?;
+        if pending.has_user(user) {
+            agents.planned.insert(user.clone());
+            return Ok(session);
+        }
+        Err(match pending.may_bring_users() {
+            Some(origin) => NoAgent::Unknown(format!("the user {user}, who may come of {origin}")),
+            None => NoAgent::Refused(why),
+        })
+    }
+
     /// What the host is, as the first agent found it.
     pub fn facts(&self) -> Map<String, Value> {
-        let agents = self.agents();
-        agents
-            .by_user
-            .values()
-            .next()
-            .map(|session| session.facts().clone())
-            .unwrap_or_default()
+        self.facts.get().cloned().unwrap_or_default()
+    }
+
+    /// Its agents, in the order of their coming.
+    pub fn sessions(&self) -> MutexGuard<'_, Vec<Arc<Session>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn agents(&self) -> MutexGuard<'_, Agents> {
         self.agents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn connect(&self, user: &Option<String>) -> Result<Session, Unreachable> {
+    fn connect(&self, user: &Option<String>) -> Result<Session, NoAgent> {
         let shared = &self.shared;
-        let mut transport = connect(&self.connection())?;
+        let mut transport = connect(&self.connection()).map_err(NoAgent::Lost)?;
         let escalation = user.as_ref().map(|user| Become { user: user.clone() });
-        let arguments = hello(self.world(), &shared.run)?;
-        let pipe = start_agent(
+        let arguments = hello(self.world(), &shared.run).map_err(NoAgent::Lost)?;
+        let started = start_agent(
             &mut *transport,
             &shared.agent,
             escalation.as_ref(),
             &arguments,
-        )?;
+        );
+        let pipe = started.map_err(match user {
+            Some(_) => NoAgent::Refused,
+            None => NoAgent::Lost,
+        })?;
         let events = shared.clone();
         let host = self.host.name.clone();
         let listener = move |_, stream, text| {
@@ -276,10 +408,11 @@ impl RunHost {
             shared.preparation.contents.clone(),
             Heard {
                 secrets: shared.playbook.secrets().clone(),
-                trusted: shared.options.sandbox.is_some(),
+                trusted: self.is_virtual(),
                 listener: Box::new(listener),
             },
-        )?;
+        )
+        .map_err(NoAgent::Lost)?;
         shared.stop_with_run(session.canceller());
         shared.send(Event::HostConnected {
             host: self.host.name.clone(),
@@ -302,23 +435,15 @@ impl RunHost {
     }
 
     fn world(&self) -> World {
-        let options = &self.shared.options;
         let host = self.host.name.clone();
-        if self.planned.load(Ordering::SeqCst) {
-            return World::Planned { host };
-        }
         let directory = |sandbox: &PathBuf| sandbox.join(&host);
-        match (&options.sandbox, options.mode) {
+        let sandbox = self.shared.options.sandbox.as_ref().map(directory);
+        match (sandbox, self.shared.options.mode) {
+            _ if self.standing() == Standing::Planned => World::Planned { host },
             (None, Mode::Apply) => World::Live,
             (None, Mode::Check) => World::DryRun,
-            (Some(sandbox), Mode::Apply) => World::Sandbox {
-                directory: directory(sandbox),
-                host,
-            },
-            (Some(sandbox), Mode::Check) => World::SandboxDryRun {
-                directory: directory(sandbox),
-                host,
-            },
+            (Some(directory), Mode::Apply) => World::Sandbox { directory, host },
+            (Some(directory), Mode::Check) => World::SandboxDryRun { directory, host },
         }
     }
 }

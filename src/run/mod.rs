@@ -32,6 +32,8 @@ mod turn;
 
 mod provided;
 
+mod due;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -46,6 +48,7 @@ use crate::play::Play;
 use crate::report::event::Event;
 use crate::script::Playbook;
 use host::RunHost;
+use plays::INTERRUPTED;
 use shared::Shared;
 
 /// A run that is about to begin, or going on.
@@ -120,12 +123,13 @@ impl Run {
         let mut stopped = None;
         for (play, names) in &self.plays {
             match &stopped {
-                _ if shared.is_cancelled() => break,
+                _ if names.is_empty() => {}
+                _ if shared.is_cancelled() => self.skip(play, names, INTERRUPTED),
                 None => stopped = self.play(play, names, &hosts),
-                Some(_) if names.is_empty() => {}
                 Some(reason) => self.skip(play, names, reason),
             }
         }
+        self.tell_undefined(hosts.values().map(Arc::as_ref));
         part(hosts);
         let milliseconds = started.elapsed().as_millis() as u64;
         shared.send(Event::RunFinished { milliseconds });

@@ -2,6 +2,7 @@
 //! those of a batch in parallel.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -14,8 +15,10 @@ use super::shared::Shared;
 use super::tasks::HostTasks;
 use crate::play::Play;
 use crate::report::event::Event;
-use crate::script::STACK_SIZE;
-use crate::script::tasks::Stop;
+use crate::script::{STACK_SIZE, panic_text};
+
+/// Why plays, or hosts of one, are left out after an interrupt.
+pub(super) const INTERRUPTED: &str = "the run was interrupted";
 
 impl Run {
     /// Runs one play; why no other one may follow, if its losses forbid it.
@@ -48,6 +51,12 @@ impl Run {
             play: play.name.clone(),
         });
         let (reason, waiting) = stopped?;
+        if self.shared.is_cancelled() {
+            if !waiting.is_empty() {
+                self.skip(play, &waiting, &reason);
+            }
+            return None;
+        }
         self.shared.send(Event::PlayStopped {
             play: play.name.clone(),
             hosts: waiting,
@@ -67,9 +76,6 @@ impl Run {
         let batches = batches(hosts.to_vec(), &play.serial);
         let is_out = |host: &&Arc<RunHost>| host.is_out();
         for (index, batch) in batches.iter().enumerate() {
-            if self.shared.is_cancelled() {
-                return None;
-            }
             if !play.serial.is_empty() {
                 self.shared.send(Event::BatchStarted {
                     play: play.name.clone(),
@@ -78,7 +84,11 @@ impl Run {
                     hosts: names_of(batch),
                 });
             }
-            self.on_hosts(play, batch.clone(), company);
+            let waiting = self.on_hosts(play, batch.clone(), company);
+            if self.shared.is_cancelled() {
+                let waiting = [waiting, batches[index + 1..].concat()].concat();
+                return Some((INTERRUPTED.to_owned(), names_of(&waiting)));
+            }
             let losses = Losses {
                 hosts: hosts.len(),
                 out: hosts.iter().filter(is_out).count(),
@@ -99,18 +109,30 @@ impl Run {
         });
     }
 
-    fn on_hosts(&self, play: &Play, hosts: Vec<Arc<RunHost>>, company: &Arc<Company>) {
+    /// Runs a play on hosts in parallel; those that it did not begin on, since
+    /// the run was interrupted.
+    fn on_hosts(
+        &self,
+        play: &Play,
+        hosts: Vec<Arc<RunHost>>,
+        company: &Arc<Company>,
+    ) -> Vec<Arc<RunHost>> {
         let threads = self.shared.options.forks.clamp(1, hosts.len());
         let waiting = Mutex::new(VecDeque::from(hosts));
         let next = || {
-            waiting
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .pop_front()
+            let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            match self.shared.is_cancelled() {
+                true => None,
+                false => waiting.pop_front(),
+            }
         };
         let work = || {
             while let Some(host) = next() {
-                on_host(&self.shared, play, host, company);
+                let on_host = || on_host(&self.shared, play, &host, company);
+                // The other hosts, and the report of the run, must not end with it.
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(on_host)) {
+                    host.broke(&panic_text(&*panic));
+                }
             }
         };
         thread::scope(|scope| {
@@ -124,6 +146,8 @@ impl Run {
                 }
             }
         });
+        let waiting = waiting.into_inner().unwrap_or_else(PoisonError::into_inner);
+        waiting.into()
     }
 }
 
@@ -132,31 +156,12 @@ fn names_of(hosts: &[Arc<RunHost>]) -> Vec<String> {
 }
 
 /// One host's way through a play.
-fn on_host(shared: &Arc<Shared>, play: &Play, host: Arc<RunHost>, company: &Arc<Company>) {
-    let name = host.host.name.clone();
+fn on_host(shared: &Arc<Shared>, play: &Play, host: &Arc<RunHost>, company: &Arc<Company>) {
     let tasks = HostTasks::new(shared.clone(), host.clone(), play, company.clone());
-    let stop = match tasks.and_then(|tasks| tasks.run()) {
-        Ok(()) => return shared.send(Event::HostFinished { host: name }),
-        Err(stop) => stop,
-    };
-    let event = match stop {
-        Stop::Undecidable { origin, site } => Event::PlanIncomplete {
-            host: name,
-            reason: format!("the script depends on {origin}, which is known only after apply"),
-            site,
-        },
-        Stop::Task(failed) => return host.fail(*failed),
-        Stop::Script(problem) => {
-            host.leave();
-            Event::ScriptFailed {
-                host: name,
-                message: problem.to_string(),
-                site: problem.site().cloned(),
-                rendered: problem.render(),
-            }
-        }
-        // The first was told when it happened; after the other nothing is.
-        Stop::HostLost | Stop::Cancelled => return host.leave(),
-    };
-    shared.send(event);
+    match tasks.and_then(|tasks| tasks.run()) {
+        Ok(()) => shared.send(Event::HostFinished {
+            host: host.host.name.clone(),
+        }),
+        Err(stop) => host.stopped(stop),
+    }
 }

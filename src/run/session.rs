@@ -16,6 +16,7 @@ use veza_agent::protocol::{
     FrameError, HELLO_ARGUMENT, Reply, Request, VERSION, World, read_frame, write_frame,
 };
 use veza_agent::secrets::{Masking, Secret};
+use veza_agent::system::due::DueHandler;
 use veza_agent::system::live::Stream;
 use veza_agent::system::overlay::Pending;
 
@@ -60,6 +61,8 @@ pub struct Heard {
 pub struct Session {
     line: Arc<Line>,
     facts: Map<String, Value>,
+    /// Handlers that earlier runs left, and nobody took up yet.
+    due: Mutex<Vec<DueHandler>>,
     reader: Option<JoinHandle<()>>,
     /// Kept open; dropped after the agent was told goodbye.
     transport: Mutex<Option<Box<dyn Transport>>>,
@@ -104,16 +107,26 @@ impl Session {
         let mut session = Self {
             line,
             facts: Map::new(),
+            due: Mutex::default(),
             reader: Some(reader),
             transport: Mutex::new(Some(transport)),
         };
-        session.facts = session.line.wait(HELLO, |inbox| inbox.facts.take())?;
+        let (facts, due) = session.line.wait(HELLO, |inbox| inbox.ready.take())?;
+        session.facts = facts;
+        session.due = Mutex::new(due);
         Ok(session)
     }
 
     /// What the host is.
     pub fn facts(&self) -> &Map<String, Value> {
         &self.facts
+    }
+
+    /// Handlers that earlier runs left to be run, and that `wanted` wants. They
+    /// are handed out once.
+    pub fn take_due(&self, wanted: impl Fn(&DueHandler) -> bool) -> Vec<DueHandler> {
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        due.extract_if(.., |handler| wanted(handler)).collect()
     }
 
     /// A handle that can stop the agent from another thread.
@@ -226,7 +239,8 @@ struct Line {
 
 #[derive(Default)]
 struct Inbox {
-    facts: Option<Map<String, Value>>,
+    /// What the host is, and which handlers are due there.
+    ready: Option<(Map<String, Value>, Vec<DueHandler>)>,
     answers: BTreeMap<u64, Answer>,
     pending: Option<Box<Pending>>,
     ended: Option<Unreachable>,
@@ -343,8 +357,16 @@ impl Line {
                         Err(ended) => return ended,
                     }
                 }
-                Reply::Ready { version, facts } => match self.cleared(facts, &heard) {
-                    Ok(facts) => self.keep(Reply::Ready { version, facts }),
+                Reply::Ready {
+                    version,
+                    facts,
+                    due,
+                } => match self.cleared((facts, due), &heard) {
+                    Ok((facts, due)) => self.keep(Reply::Ready {
+                        version,
+                        facts,
+                        due,
+                    }),
                     Err(ended) => return ended,
                 },
                 Reply::Want { sha256 } => {
@@ -373,8 +395,9 @@ impl Line {
         match reply {
             Reply::Ready {
                 facts: Value::Object(facts),
+                due,
                 ..
-            } => inbox.facts = Some(facts),
+            } => inbox.ready = Some((facts, due)),
             Reply::Done {
                 id,
                 outcome,
@@ -491,6 +514,7 @@ mod tests {
         let ready = Reply::Ready {
             version: VERSION,
             facts: json!({}),
+            due: Vec::new(),
         };
         for reply in std::iter::once(&ready).chain(replies) {
             write_frame(&mut says, reply).expect("it fits into the pipe");

@@ -100,6 +100,7 @@ pub struct Stopper(pub(super) Arc<Shared>);
 impl Stopper {
     /// Lets no task begin any more, and ends those that run.
     pub fn stop(&self) {
+        self.0.send(Event::RunInterrupted);
         self.0.cancelled.store(true, Ordering::SeqCst);
         for canceller in &*self.0.cancellers() {
             canceller.cancel();

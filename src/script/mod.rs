@@ -67,7 +67,7 @@ mod lint;
 pub mod describe;
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -103,6 +103,8 @@ pub struct Playbook {
     engine: Engine,
     inventory: Inventory,
     plays: Vec<Play>,
+    /// The handlers of all its scripts; none when the name of one is computed.
+    handlers: Option<BTreeSet<String>>,
 }
 
 /// What the command line sets.
@@ -160,6 +162,7 @@ impl Playbook {
             problems: found,
             hosts,
             groups: named_groups,
+            handlers,
         } = lint::findings(&library, &engine);
         if found.is_empty() {
             engine.set_strict_variables(true);
@@ -208,6 +211,7 @@ impl Playbook {
             engine,
             inventory,
             plays,
+            handlers,
         })
     }
 
@@ -219,6 +223,13 @@ impl Playbook {
     /// The plays, in the order in which they run.
     pub fn plays(&self) -> &[Play] {
         &self.plays
+    }
+
+    /// Whether its scripts may define a handler of this name, on whichever way
+    /// they go.
+    pub fn may_define(&self, handler: &str) -> bool {
+        let handlers = self.handlers.as_ref();
+        handlers.is_none_or(|handlers| handlers.contains(handler))
     }
 
     /// The secrets that its scripts name.
@@ -342,7 +353,8 @@ fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, Problem> {
     })
 }
 
-fn panic_text(panic: &(dyn Any + Send)) -> String {
+/// What a panic says.
+pub fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no message".into())

@@ -60,7 +60,7 @@ pub trait Tasks: Send + Sync {
     /// Whether effects are predicted only.
     fn is_dry_run(&self) -> bool;
 
-    /// Lets some time pass.
+    /// Lets some time pass, where something may come of it.
     fn pause(&self, time: Duration) -> Result<(), Stop>;
 
     /// Says something to the reader of the run, in order with the tasks.

@@ -140,3 +140,28 @@ fn a_switch_to_a_sick_colour_is_taken_back() {
     assert_eq!(configuration(), before);
     site.apply(ENV, &[]).says("No changes");
 }
+
+/// What a release does at first with the colour that serves.
+#[test]
+fn a_colour_without_weight_is_left_by_its_clients_too() {
+    let Some((site, active, other)) = site() else {
+        return;
+    };
+    let set = |to: &str| {
+        let server = format!("backend_api/backend_{}", active.name);
+        let socket = "socat - /run/haproxy/admin.sock";
+        inside(
+            BALANCER,
+            &format!("echo 'set server {server} {to}' | {socket}"),
+        );
+    };
+    let mut client = Browser::new(site.entry());
+    let mut server = || client.get("/api/v1/x").expect("an answer").instance;
+    assert_eq!(server(), active.servers[0]);
+    set("state drain");
+    assert_eq!(server(), active.servers[0], "its cookie names it");
+    set("weight 0");
+    assert_eq!(server(), other.servers[0]);
+    set("weight 1");
+    set("state ready");
+}

@@ -112,6 +112,11 @@ fn copy() {
 }
 
 #[test]
+fn archive() {
+    family("archive");
+}
+
+#[test]
 fn template() {
     family("template");
 }

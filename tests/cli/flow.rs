@@ -124,7 +124,7 @@ fn results_can_be_read_and_steer_the_script() {
 }
 
 #[test]
-fn a_failure_names_the_handlers_that_it_keeps_from_running() {
+fn a_failure_names_the_handlers_that_it_leaves_to_the_next_run() {
     let project = three_hosts(
         r#"play("p", "db", || {
                handler("reload", || { log("reload"); });
@@ -133,7 +133,7 @@ fn a_failure_names_the_handlers_that_it_keeps_from_running() {
            });"#,
     );
     let said = sandbox(&project, &[]).ended_with(3);
-    said.says("notified handlers that did not run: \"reload\"");
+    said.says("handlers left for the next run: \"reload\"");
 }
 
 #[test]

@@ -28,6 +28,8 @@ mod unknowns;
 
 mod local;
 
+mod handlers;
+
 use std::net::TcpListener;
 
 use serde_json::Value;

@@ -8,23 +8,13 @@ use std::time::{Duration, Instant};
 
 use crate::{support::TestProject, three_hosts};
 
-/// Runs in the sandbox until it says `text`, interrupts it then, and returns
-/// all that it said.
+/// Runs until it says `text`, interrupts it then, and returns all that it said.
+/// In a sandbox nothing would wait.
 #[track_caller]
 fn interrupted_at(project: &TestProject, text: &str) -> Vec<String> {
-    interrupted(
-        project,
-        &["play.rhai", "--sandbox", "--output", "json"],
-        text,
-    )
-}
-
-/// The same for any command line.
-#[track_caller]
-fn interrupted(project: &TestProject, arguments: &[&str], text: &str) -> Vec<String> {
     let mut child = project
         .command(project.root())
-        .args(arguments)
+        .args(["play.rhai", "--output", "json"])
         .spawn()
         .expect("the program starts");
     let lines = lines_of(child.stdout.take().expect("it has one"));
@@ -104,10 +94,33 @@ fn a_host_that_others_use() {
                }
            });"#,
     );
-    let said = interrupted(
-        &project,
-        &["play.rhai", "--output", "json"],
-        "\"text\":\"now\"",
-    );
+    let said = interrupted_at(&project, "\"text\":\"now\"");
     assert!(!said.join("\n").contains("never"), "{said:?}");
+}
+
+#[test]
+fn what_an_interrupted_run_did_not_do_is_told() {
+    let project = three_hosts(
+        r#"play("first", "all", #{ serial: 2 }, || {
+               retry(#{ delay: "1h" }, || fail("not yet"));
+           });
+           play("second", "web", || log("never"));"#,
+    );
+    let said = interrupted_at(&project, "attempt 1 of 3: not yet");
+    let events: Vec<serde_json::Value> = said
+        .iter()
+        .map(|line| serde_json::from_str(line).expect("each line is JSON"))
+        .collect();
+    let summary = events.last().expect("there is a summary");
+    assert_eq!(summary["ending"], "interrupted");
+    assert_eq!(summary["stopped"], false, "the batch has not failed");
+    let cut_off = |host: &serde_json::Value| host["interrupted"] == true;
+    let hosts = summary["hosts"].as_array().expect("they are listed");
+    assert_eq!(hosts.iter().filter(|host| cut_off(host)).count(), 2);
+    let why = "the run was interrupted";
+    let skipped = serde_json::json!([
+        { "play": "first", "hosts": ["db"], "reason": why },
+        { "play": "second", "hosts": ["web1", "web2"], "reason": why },
+    ]);
+    assert_eq!(summary["skipped"], skipped);
 }

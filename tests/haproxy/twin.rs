@@ -1,7 +1,6 @@
 //! A container of the lab for one test, and the env file that describes it.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use super::support::lab::{self, incus};
 use super::support::{Said, TestProject, promise};

@@ -34,6 +34,8 @@ mod package;
 
 mod unit;
 
+pub mod due;
+
 pub mod live;
 
 pub mod overlay;

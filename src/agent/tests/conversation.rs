@@ -16,6 +16,7 @@ use veza_agent::protocol::{
     FrameError, MAX_FRAME, Reply, Request, VERSION, World, read_frame, write_frame,
 };
 use veza_agent::serve::serve;
+use veza_agent::system::due::DueHandler;
 
 #[derive(Clone, Default)]
 struct Said(Rc<RefCell<Vec<u8>>>);
@@ -344,4 +345,67 @@ fn damaged_conversations_end_without_a_panic() {
         }
         drop(talk(bytes));
     }
+}
+
+fn handler(name: &str) -> DueHandler {
+    DueHandler {
+        file: "site.rhai".to_owned(),
+        host: "host".to_owned(),
+        play: "site".to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+/// The handlers that an agent which starts in this directory says are due.
+fn due(directory: &Path) -> Vec<String> {
+    let (_, replies) = talk(frames(&[hello(directory)]));
+    let Some(Reply::Ready { due, .. }) = replies.into_iter().next() else {
+        panic!("the agent is not ready");
+    };
+    due.into_iter().map(|handler| handler.name).collect()
+}
+
+#[test]
+fn handlers_are_due_once_their_task_changes_something() {
+    let directory = tempfile::tempdir().unwrap();
+    let notifies = |name: &str| Request::Notifies(vec![handler(name)]);
+    let file = |id, path: &str| call(id, "file", json!({ "path": path, "state": "directory" }));
+    let (_, replies) = talk(frames(&[
+        hello(directory.path()),
+        notifies("changed"),
+        file(1, "/srv/a"),
+        // What is as asked notifies nobody, nor does what is not begun.
+        notifies("unchanged"),
+        file(2, "/srv/a"),
+        file(3, "relative"),
+        notifies("dropped"),
+        file(4, "/srv/b"),
+        Request::Resume,
+        file(5, "/srv/c"),
+        // A command without any state counts, too.
+        notifies("ran"),
+        call(6, "command", json!({ "cmd": ["true"] })),
+        Request::Bye,
+    ]));
+    assert!(dropped(&replies, 4), "{replies:?}");
+    assert_eq!(
+        done(&replies, 5).map(|it| it.verdict),
+        Some(Verdict::Changed)
+    );
+    assert_eq!(due(directory.path()), ["changed", "ran"]);
+    let (_, replies) = talk(frames(&[
+        hello(directory.path()),
+        Request::Due {
+            id: 1,
+            add: vec![handler("another")],
+            remove: vec![handler("changed")],
+        },
+        Request::Bye,
+    ]));
+    let answer = Reply::Answer {
+        id: 1,
+        answer: Ok(Value::Null),
+    };
+    assert!(replies.contains(&answer), "{replies:?}");
+    assert_eq!(due(directory.path()), ["another", "ran"]);
 }

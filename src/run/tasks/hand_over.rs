@@ -8,14 +8,14 @@ use serde_json::Value;
 use veza_agent::outcome::{Failure, Outcome, Verdict};
 use veza_agent::protocol::Request;
 
-use super::queue::{Entry, Sent, Until};
+use super::queue::{Entry, Sent, Task, Until};
 use super::{HostTasks, TICK};
 use crate::report::event::Event;
 use crate::run::door::HostDoor;
+use crate::run::host::NoAgent;
 use crate::run::prepare::Unprepared;
 use crate::run::provided::promised;
-use crate::script::tasks::{Call, Stop, TaskFailure, TaskId, Tasks};
-use crate::transport::Unreachable;
+use crate::script::tasks::{Call, Stop, TaskId, Tasks};
 
 impl HostTasks {
     pub(super) fn hand_over(&self, call: Call) -> Result<TaskId, Stop> {
@@ -26,6 +26,7 @@ impl HostTasks {
         if !call.only_looks() && !self.shared.options.selects(play, task, in_handler) {
             return Ok(self.left_out(&call));
         }
+        self.state().is_selected = true;
         if self.shared.playbook.is_in_rhai(&call.schema.name) {
             return self.perform(call);
         }
@@ -40,7 +41,7 @@ impl HostTasks {
             Err(Unprepared::Unknown(origin)) => {
                 return self.decided(&call, Outcome::unknown(&title(&call), &origin));
             }
-            Err(Unprepared::Failure(failure)) => return self.refused(call, *failure),
+            Err(Unprepared::Failure(failure)) => return self.refused(&call, *failure),
         };
         if synchronous {
             self.collect(Until::Task(id))?;
@@ -48,32 +49,40 @@ impl HostTasks {
         Ok(id)
     }
 
-    /// Remembers an outcome that needed no agent.
-    fn decided(&self, call: &Call, outcome: Outcome) -> Result<TaskId, Stop> {
-        self.settle()?;
-        let id = TaskId(self.host.next_call());
-        self.shared.send(Event::TaskFinished {
-            host: self.view.name.clone(),
+    /// What a call is known by from now on.
+    fn task(&self, call: &Call) -> Task {
+        Task {
+            id: TaskId(self.host.next_call()),
             module: call.schema.name.clone(),
             site: call.site.clone(),
+            notify: call.options.notify.clone(),
             handler: self.state().handlers.running.clone(),
-            caller: self.caller(),
-            milliseconds: 0,
-            outcome: Box::new(outcome.clone()),
-        });
-        self.state().outcomes.insert(id, Arc::new(outcome));
-        Ok(id)
+            promised: promised(call),
+        }
+    }
+
+    /// Takes an outcome that needed no agent.
+    fn decided(&self, call: &Call, outcome: Outcome) -> Result<TaskId, Stop> {
+        self.settle()?;
+        let task = self.task(call);
+        self.conclude(&task, Box::new(outcome), 0);
+        Ok(task.id)
     }
 
     /// A call that failed before any agent was asked.
-    fn refused(&self, call: Call, failure: Failure) -> Result<TaskId, Stop> {
-        self.decided(&call, Outcome::failed(title(&call), failure.clone()))?;
-        Err(Stop::Task(Box::new(TaskFailure {
-            host: self.view.name.clone(),
-            module: call.schema.name.clone(),
-            failure,
-            site: call.site,
-        })))
+    fn refused(&self, call: &Call, failure: Failure) -> Result<TaskId, Stop> {
+        self.decided(call, Outcome::failed(title(call), failure.clone()))?;
+        Err(self.failure_of(&call.schema.name, failure, &call.site))
+    }
+
+    fn not_begun(&self, call: &Call, why: NotBegun) -> Result<TaskId, Stop> {
+        match why {
+            NotBegun::Stop(stop) => Err(stop),
+            NotBegun::Failed(failure) => self.refused(call, failure),
+            NotBegun::Unknown(origin) => {
+                self.decided(call, Outcome::unknown(&title(call), &origin))
+            }
+        }
     }
 
     /// A task that the tags leave out: the script may read its result, but
@@ -83,13 +92,15 @@ impl HostTasks {
         let mut outcome = Outcome::unknown(&title(call), "");
         outcome.verdict = Verdict::Skipped;
         outcome.assumptions.clear();
-        self.state().outcomes.insert(id, Arc::new(outcome));
+        let mut state = self.state();
+        state.outcomes.insert(id, Arc::new(outcome));
+        state.handlers.cut_short();
         id
     }
 
     /// Begins a task with the agent that carries it out, which is told the
     /// secrets among the arguments.
-    fn begin(&self, call: &Call, arguments: &Value) -> Result<Result<Sent, Failure>, Stop> {
+    fn begin(&self, call: &Call, arguments: &Value) -> Result<Sent, NotBegun> {
         let escalation = call
             .options
             .escalation
@@ -98,44 +109,43 @@ impl HostTasks {
         let user = self.host.user_for(&escalation);
         let goes_on = || self.check_cancelled();
         self.host.turn.take(self.id, TICK, goes_on)?;
-        let settle = || self.collect(Until::All).map_err(AgentError::Stop);
-        let session = self.host.agent(&user, settle);
-        let session = session.map_err(|error| match error {
-            AgentError::Stop(stop) => stop,
-            AgentError::Unreachable(why) => self.host.lose(why),
-        })?;
+        let settle = || self.collect(Until::All).map_err(NotTaken::Stop);
+        let session = match self.host.agent(&user, settle) {
+            Ok(session) => session,
+            Err(NotTaken::Stop(stop)) => return Err(stop.into()),
+            Err(NotTaken::NoAgent(NoAgent::Lost(why))) => return Err(self.host.lose(why).into()),
+            Err(NotTaken::NoAgent(NoAgent::Refused(why))) => {
+                let mut failure = Failure::new(why.reason);
+                failure.hint = why.hint;
+                return Err(failure.into());
+            }
+            Err(NotTaken::NoAgent(NoAgent::Unknown(origin))) => {
+                return Err(NotBegun::Unknown(origin));
+            }
+        };
         // To connect may take long.
         self.check_cancelled()?;
-        if let Err(failure) = self.host.entrust(&session, arguments) {
-            return Ok(Err(failure));
-        }
-        let module = call.schema.name.clone();
+        self.host.entrust(&session, arguments)?;
+        self.announce(&session, &call.options.notify)??;
+        let task = self.task(call);
         self.shared.send(Event::TaskStarted {
             host: self.view.name.clone(),
-            module: module.clone(),
+            module: task.module.clone(),
             title: title(call),
-            site: call.site.clone(),
+            site: task.site.clone(),
         });
-        Ok(Ok(Sent {
-            id: TaskId(self.host.next_call()),
-            session,
-            module,
-            site: call.site.clone(),
-            notify: call.options.notify.clone(),
-            handler: self.state().handlers.running.clone(),
-            promised: promised(call),
-        }))
+        Ok(Sent { task, session })
     }
 
     fn send(&self, call: Call, arguments: Value) -> Result<TaskId, Stop> {
-        let sent = match self.begin(&call, &arguments)? {
+        let sent = match self.begin(&call, &arguments) {
             Ok(sent) => sent,
-            Err(failure) => return self.refused(call, failure),
+            Err(why) => return self.not_begun(&call, why),
         };
-        let id = sent.id;
+        let id = sent.task.id;
         let request = Request::Call {
             id: id.0,
-            module: sent.module.clone(),
+            module: sent.task.module.clone(),
             arguments,
         };
         sent.session
@@ -152,9 +162,9 @@ impl HostTasks {
         let Some(this) = self.this.upgrade() else {
             return Err(Stop::Cancelled);
         };
-        let sent = match self.begin(&call, &Value::Object(call.arguments.clone()))? {
+        let sent = match self.begin(&call, &Value::Object(call.arguments.clone())) {
             Ok(sent) => sent,
-            Err(failure) => return self.refused(call, failure),
+            Err(why) => return self.not_begun(&call, why),
         };
         let started = Instant::now();
         let door = HostDoor::new(self.shared.clone(), self.host.clone(), sent.session.clone());
@@ -163,21 +173,42 @@ impl HostTasks {
         let performed = playbook.perform(&call, &title(&call), this, Arc::new(door));
         self.state().performs = false;
         let outcome = performed?;
-        let id = sent.id;
+        let id = sent.task.id;
         let milliseconds = started.elapsed().as_millis() as u64;
         self.finish(sent, Box::new(outcome), milliseconds)?;
         Ok(id)
     }
 }
 
-enum AgentError {
+/// Why a task is not begun.
+enum NotBegun {
     Stop(Stop),
-    Unreachable(Unreachable),
+    Failed(Failure),
+    /// It depends on this, which is known only after apply.
+    Unknown(String),
 }
 
-impl From<Unreachable> for AgentError {
-    fn from(why: Unreachable) -> Self {
-        Self::Unreachable(why)
+impl From<Stop> for NotBegun {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}
+
+impl From<Failure> for NotBegun {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Why the agent of a task's user does not take it.
+enum NotTaken {
+    Stop(Stop),
+    NoAgent(NoAgent),
+}
+
+impl From<NoAgent> for NotTaken {
+    fn from(why: NoAgent) -> Self {
+        Self::NoAgent(why)
     }
 }
 

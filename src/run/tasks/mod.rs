@@ -10,6 +10,8 @@ mod queue;
 
 mod handlers;
 
+mod due;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -17,16 +19,17 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use veza_agent::outcome::{Failure, Outcome};
+use veza_agent::system::due::DueHandler;
 
 use super::company::{Company, Script};
-use super::host::RunHost;
+use super::host::{NoAgent, RunHost};
+use super::session::Session;
 use super::shared::Shared;
 use crate::play::{Body, Play};
-use crate::report::event::{Event, Mode, Site};
+use crate::report::event::{Event, Site};
 use crate::script::Closure;
 use crate::script::tasks::{Call, Stop, TaskFailure, TaskId, Tasks, View};
-use crate::transport::Unreachable;
-use handlers::Handlers;
+use handlers::{Handlers, Which};
 use queue::{Entry, Until};
 
 /// How soon one that waits notices that the run was cancelled.
@@ -43,6 +46,8 @@ pub struct HostTasks {
     pub(super) company: Arc<Company>,
     pub(super) script: Arc<Script>,
     view: View,
+    /// The agent that remembers the handlers which are due.
+    keeper: Arc<Session>,
     state: Mutex<State>,
 }
 
@@ -51,14 +56,12 @@ struct State {
     queue: VecDeque<Entry>,
     outcomes: HashMap<TaskId, Arc<Outcome>>,
     handlers: Handlers<Closure>,
+    /// Those that an earlier run left, with the agent that remembers them.
+    taken: Vec<(Arc<Session>, DueHandler)>,
+    /// Whether `--tags` and `--skip-tags` let a task run.
+    is_selected: bool,
     /// Whether a module that is written in Rhai is at work on the host.
     performs: bool,
-}
-
-impl From<Unreachable> for Stop {
-    fn from(_: Unreachable) -> Self {
-        Self::HostLost
-    }
 }
 
 impl HostTasks {
@@ -98,9 +101,15 @@ impl HostTasks {
         host.foresee(play)?;
         let user = host.user_for(&play.escalation.or(&host.host.escalation));
         host.turn.take(id, TICK, || shared.check_cancelled())?;
-        let connected = host.agent::<Unreachable>(&user, || Ok(()));
+        let connected = host.agent(&user, || Ok(()));
         host.turn.pass(id);
-        connected.map_err(|why| host.lose(why))?;
+        let keeper = connected.map_err(|why| match why {
+            NoAgent::Lost(why) | NoAgent::Refused(why) => host.lose(why),
+            NoAgent::Unknown(origin) => Stop::Undecidable {
+                origin,
+                site: Some(play.site.clone()),
+            },
+        })?;
         let inventory = shared.playbook.inventory();
         let variables = inventory.variables(&host.host, &play.vars);
         let view = View {
@@ -127,23 +136,18 @@ impl HostTasks {
             company,
             script,
             view,
+            keeper,
             state: Mutex::default(),
         }))
     }
 
     /// Runs the play's body and then the handlers it notified.
     pub fn run(self: &Arc<Self>) -> Result<(), Stop> {
-        let ended = self.body().and_then(|()| self.last_handlers());
-        if let Err(Stop::Task(failure)) = &ended {
-            self.tell_forgotten(&failure.site);
-        }
-        self.forget();
-        ended
-    }
-
-    /// Lets go of the handlers: what they captured may hold this very thing.
-    pub(super) fn forget(&self) {
-        self.state().handlers.forget();
+        let ended = match self.body() {
+            Ok(()) => self.last_handlers(Which::All),
+            Err(stop) => self.after_failure(stop),
+        };
+        self.end(ended)
     }
 
     /// The host whose script asked for what is done here, if it is another.
@@ -246,12 +250,15 @@ impl Tasks for HostTasks {
     }
 
     fn is_dry_run(&self) -> bool {
-        self.shared.options.mode == Mode::Check
+        !self.host.remembers()
     }
 
     fn pause(&self, time: Duration) -> Result<(), Stop> {
         // What was said before must not wait too.
         self.settle()?;
+        if !self.host.waits() {
+            return self.check_cancelled();
+        }
         let begun = Instant::now();
         loop {
             self.check_cancelled()?;
@@ -275,6 +282,6 @@ impl Tasks for HostTasks {
     }
 
     fn flush_handlers(&self, site: Site) -> Result<(), Stop> {
-        self.run_handlers(&site)
+        self.run_handlers(Which::All, &site)
     }
 }

@@ -10,7 +10,7 @@ use veza_agent::protocol::Request;
 use super::HostTasks;
 use crate::report::event::{Event, Site};
 use crate::run::session::{Answer, Session};
-use crate::script::tasks::{Stop, TaskFailure, TaskId};
+use crate::script::tasks::{Stop, TaskId};
 
 /// What was handed over and is not told yet, in order.
 pub(super) enum Entry {
@@ -20,11 +20,17 @@ pub(super) enum Entry {
 
 /// A task that an agent has.
 pub(super) struct Sent {
-    pub id: TaskId,
+    pub task: Task,
     pub session: Arc<Session>,
+}
+
+/// What a task is known by, and what follows from it.
+pub(super) struct Task {
+    pub id: TaskId,
     pub module: String,
     pub site: Site,
     pub notify: Vec<String>,
+    /// The handler that it runs in, if in one.
     pub handler: Option<String>,
     /// The hosts that the call says it provides.
     pub promised: BTreeSet<String>,
@@ -82,8 +88,8 @@ impl HostTasks {
                 Entry::Task(sent) => sent,
             };
             let answer = match until {
-                Until::Now => sent.session.answered(sent.id.0),
-                Until::All | Until::Task(_) => sent.session.answer(sent.id.0).map(Some),
+                Until::Now => sent.session.answered(sent.task.id.0),
+                Until::All | Until::Task(_) => sent.session.answer(sent.task.id.0).map(Some),
             };
             match answer.map_err(|why| self.host.lose(why))? {
                 None => {
@@ -92,7 +98,7 @@ impl HostTasks {
                 }
                 Some(Answer::Dropped | Answer::Told(_)) => return Err(Stop::Cancelled),
                 Some(Answer::Done(outcome, milliseconds)) => {
-                    let id = sent.id;
+                    let id = sent.task.id;
                     self.finish(*sent, outcome, milliseconds)?;
                     if until == Until::Task(id) {
                         return Ok(());
@@ -108,38 +114,47 @@ impl HostTasks {
         outcome: Box<Outcome>,
         milliseconds: u64,
     ) -> Result<(), Stop> {
-        self.shared.send(Event::TaskFinished {
-            host: self.view.name.clone(),
-            module: sent.module.clone(),
-            site: sent.site.clone(),
-            handler: sent.handler.clone(),
-            caller: self.caller(),
-            milliseconds,
-            outcome: outcome.clone(),
-        });
+        let outcome = self.conclude(&sent.task, outcome, milliseconds);
         let (name, provides) = (&self.view.name, &outcome.provides);
         self.shared
-            .provide(name, &sent.promised, provides, &sent.site);
-        let outcome: Arc<Outcome> = outcome.into();
-        let mut state = self.state();
-        state.outcomes.insert(sent.id, outcome.clone());
-        if matches!(outcome.verdict, Verdict::Changed | Verdict::Unknown) {
-            state.handlers.notify(sent.notify, sent.handler.as_deref());
-        }
+            .provide(name, &sent.task.promised, provides, &sent.task.site);
         let Some(failure) = outcome.failure.clone() else {
             return Ok(());
         };
         // The agent has dropped all that was sent after it.
-        state.queue.clear();
-        drop(state);
-        sent.session
-            .send(&Request::Resume)
-            .map_err(|why| self.host.lose(why))?;
-        Err(Stop::Task(Box::new(TaskFailure {
+        self.state().queue.clear();
+        let resumed = sent.session.send(&Request::Resume);
+        resumed.map_err(|why| self.host.lose(why))?;
+        Err(self.failure_of(&sent.task.module, failure, &sent.task.site))
+    }
+
+    /// Tells what came of a task and remembers it, whoever decided it; and
+    /// notifies its handlers.
+    pub(super) fn conclude(
+        &self,
+        task: &Task,
+        outcome: Box<Outcome>,
+        milliseconds: u64,
+    ) -> Arc<Outcome> {
+        self.shared.send(Event::TaskFinished {
             host: self.view.name.clone(),
-            module: sent.module,
-            failure,
-            site: sent.site,
-        })))
+            module: task.module.clone(),
+            site: task.site.clone(),
+            handler: task.handler.clone(),
+            caller: self.caller(),
+            milliseconds,
+            outcome: outcome.clone(),
+        });
+        let outcome: Arc<Outcome> = outcome.into();
+        let mut state = self.state();
+        state.outcomes.insert(task.id, outcome.clone());
+        let is_change = matches!(outcome.verdict, Verdict::Changed | Verdict::Unknown);
+        if is_change {
+            state.handlers.notify(&task.notify, task.handler.as_deref());
+        }
+        if is_change || !outcome.effects.is_empty() {
+            state.handlers.noted(&task.notify);
+        }
+        outcome
     }
 }

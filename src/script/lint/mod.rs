@@ -36,6 +36,7 @@ pub(super) fn findings(library: &Library, engine: &Engine) -> Findings {
         problems: vec![panic],
         hosts: Vec::new(),
         groups: Vec::new(),
+        handlers: None,
     })
 }
 
@@ -47,6 +48,8 @@ pub(super) struct Findings {
     pub hosts: Vec<(Site, String)>,
     /// Groups whose hosts are asked for, likewise.
     pub groups: Vec<(Site, String)>,
+    /// All handlers; none when the name of one is computed.
+    pub handlers: Option<BTreeSet<String>>,
 }
 
 /// All problems of the modules of the project, and of those that are called.
@@ -72,6 +75,7 @@ fn lint(library: &Library, engine: &Engine) -> Findings {
         problems: lint.problems,
         hosts: lint.hosts,
         groups: lint.groups,
+        handlers: lint.handlers,
     }
 }
 

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::archive::{Archive, Member};
+use super::due::Due;
 use super::{
     AccountKind, Available, Found, Group, KernelParameter, Output, Package, Performed, Port, Reads,
     Stat, System, Transaction, Unit, User, observe, privilege, sound, visible,
@@ -66,6 +67,7 @@ pub struct Live {
     unpacked: RefCell<HashMap<String, archive::Spooled>>,
     output: OutputSink,
     journal: Option<Journal>,
+    due: Rc<Due>,
     records: Vec<Record>,
     assumptions: RefCell<Vec<String>>,
     secrets: secrets::Shared,
@@ -88,6 +90,7 @@ impl Live {
             unpacked: RefCell::default(),
             output,
             journal,
+            due: Rc::default(),
             records: Vec::new(),
             assumptions: RefCell::default(),
             secrets: secrets::Shared::default(),
@@ -97,6 +100,11 @@ impl Live {
     /// The same host, with the secrets it may be told.
     pub fn with_secrets(self, secrets: secrets::Shared) -> Self {
         Self { secrets, ..self }
+    }
+
+    /// The same host, with the handlers that are due before it changes.
+    pub fn with_due(self, due: Rc<Due>) -> Self {
+        Self { due, ..self }
     }
 
     fn execute(&self, effect: &Effect) -> Result<Performed> {
@@ -402,6 +410,7 @@ impl System for Live {
                 "this session may only read the host",
             ));
         };
+        self.due.note()?;
         let secrets = self.secrets();
         let entry = journal.begin(&secrets.scrub(record.clone())?)?;
         let performed = reveal::effect(&record.effect, &secrets)

@@ -24,6 +24,7 @@ use crate::http::{HttpRequest, HttpResponse, is_local};
 use crate::mark;
 use crate::module::Result;
 use crate::modules::systemd::full_name;
+use crate::outcome::Failure;
 use crate::resource::{Known, Resource};
 use crate::secrets::Table;
 
@@ -60,6 +61,8 @@ pub struct Overlay {
     base: Box<dyn Reads>,
     absence: Absence,
     pending: Pending,
+    /// Whose tasks are planned, where that is a user of this run's.
+    acting: Option<String>,
     records: Vec<Record>,
     assumptions: RefCell<Vec<String>>,
 }
@@ -81,6 +84,7 @@ impl Overlay {
             base,
             absence,
             pending,
+            acting: None,
             records: Vec::new(),
             assumptions: RefCell::default(),
         }
@@ -94,6 +98,11 @@ impl Overlay {
     /// Replaces everything recorded so far.
     pub fn set_pending(&mut self, pending: Pending) {
         self.pending = pending;
+    }
+
+    /// Plans what comes next as a user whom the base does not know yet.
+    pub fn act_as(&mut self, user: Option<String>) {
+        self.acting = user;
     }
 
     fn predict(&mut self, effect: &Effect) -> Result<()> {
@@ -359,6 +368,10 @@ impl Reads for Overlay {
             return Ok(Found::Unknown(change_of(path.display())));
         }
         let program = command.argv.first().map_or("", String::as_str);
+        if let Some(user) = &self.acting {
+            let origin = format!("what `{program}` says to {user}, who does not exist yet");
+            return Ok(Found::Unknown(origin));
+        }
         match self.expected_program(program) {
             Some(package) => Ok(Found::Unknown(package)),
             None => self.base.query(command),
@@ -414,7 +427,11 @@ impl Reads for Overlay {
     }
 
     fn me(&self) -> Result<User> {
-        self.base.me()
+        let Some(name) = &self.acting else {
+            return self.base.me();
+        };
+        let known = self.users()?.into_iter().find(|user| user.name == *name);
+        known.ok_or_else(|| Failure::new(format!("the user {name} does not exist any more")))
     }
 
     fn pending(&self, what: &str) -> Option<String> {
@@ -461,6 +478,10 @@ impl System for Overlay {
     }
 
     fn take_records(&mut self) -> (Vec<Record>, Vec<String>) {
-        (std::mem::take(&mut self.records), self.assumptions.take())
+        let mut assumptions = self.assumptions.take();
+        if let (Some(user), false) = (&self.acting, self.records.is_empty()) {
+            assumptions.push(format!("It runs as {user}, who does not exist yet."));
+        }
+        (std::mem::take(&mut self.records), assumptions)
     }
 }

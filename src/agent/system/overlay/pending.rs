@@ -142,6 +142,20 @@ impl Pending {
         (0, highest.map_or(1, |(_, inode)| inode + 1))
     }
 
+    /// Whether a user is among those that something has changed.
+    pub fn has_user(&self, name: &str) -> bool {
+        let users = self.users.as_deref().unwrap_or_default();
+        users.iter().any(|user| user.name == name)
+    }
+
+    /// What may have brought a user of which nothing is known.
+    pub fn may_bring_users(&self) -> Option<String> {
+        match self.opaque_packages.first() {
+            Some(package) => Some(format!("what the package {package} brings")),
+            None => self.ran_commands.then(|| "what commands change".to_owned()),
+        }
+    }
+
     /// The path in a word of a command, be it a whole script, that changed, or
     /// that something changed below.
     pub fn mentioned<'a>(&self, word: &'a str) -> Option<&'a Path> {

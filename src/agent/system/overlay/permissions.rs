@@ -21,6 +21,8 @@ impl Overlay {
     pub(super) fn need_writable(&self, directory: &Path, path: &Path, action: &str) -> Result<()> {
         let error = match self.pending.files.get(directory) {
             Some(Node::Present(_)) => self.refusal_by_mode(directory)?,
+            // The base would ask for its own user.
+            _ if self.acting.is_some() => self.refusal_by_mode(directory)?,
             _ => self.base.refusal(directory),
         };
         match error {

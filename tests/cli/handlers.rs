@@ -1,0 +1,145 @@
+//! Handlers, and what becomes of them when a run does not come to its end.
+
+use crate::{logged, pending, sandbox, three_hosts};
+
+const DUE: &str = "db: handler \"reload\" is due since an earlier run";
+
+/// What a run says of handlers and in logs.
+fn run(project: &crate::support::TestProject, options: &[&str], code: i32) -> Vec<String> {
+    let options = [&["--output", "json"], options].concat();
+    logged(&sandbox(project, &options).ended_with(code))
+}
+
+#[test]
+fn a_task_that_cannot_be_decided_notifies_as_it_may_change_something() {
+    let project = three_hosts(
+        r#"play("p", "db", || {
+               handler("reload", || { log("reloaded"); });
+               let id = command("make-id");
+               template("t.j2", "/etc/t", #{ vars: #{ id: id.stdout }, notify: "reload" });
+           });"#,
+    );
+    project.write("templates/t.j2", "{% if id == '7' %}seven{% endif %}\n");
+    pending(&project)
+        .ended_with(2)
+        .says("may change")
+        .says("reloaded");
+}
+
+#[test]
+fn a_script_that_goes_wrong_leaves_its_handlers_to_the_next_run() {
+    let project = three_hosts(
+        r#"group("all", #{ vars: #{ wrong: false } });
+           play("p", "db", || {
+               handler("reload", || log("reloaded"));
+               copy("/etc/a", #{ content: "a", notify: "reload" });
+               if vars.wrong { 1 + #{} }
+           });"#,
+    );
+    let left = "db: handlers left for the next run: \"reload\"";
+    assert_eq!(run(&project, &["--set", "wrong=true"], 1), [left]);
+    // It goes wrong each time: that may not keep the handler from running.
+    assert_eq!(
+        run(&project, &["--set", "wrong=true", "--check"], 1),
+        [DUE, "db: reloaded"]
+    );
+    assert_eq!(
+        run(&project, &["--set", "wrong=true"], 1),
+        [DUE, "db: reloaded"]
+    );
+    assert_eq!(run(&project, &[], 0), [""; 0]);
+}
+
+#[test]
+fn a_handler_that_fails_stays_due() {
+    let project = three_hosts(
+        r#"group("all", #{ vars: #{ fails: false } });
+           play("p", "db", || {
+               handler("reload", || { if vars.fails { fail("broken") } log("reloaded"); });
+               copy("/etc/a", #{ content: "a", notify: "reload" });
+           });"#,
+    );
+    let left = "db: handlers left for the next run: \"reload\"";
+    assert_eq!(run(&project, &["--set", "fails=true"], 3), [left]);
+    assert_eq!(run(&project, &["--set", "fails=true"], 3), [DUE, left]);
+    assert_eq!(run(&project, &[], 0), [DUE, "db: reloaded"]);
+    assert_eq!(run(&project, &[], 0), [""; 0]);
+}
+
+#[test]
+fn tags_that_leave_out_a_play_or_a_part_of_a_handler_leave_it_due() {
+    let project = three_hosts(
+        r#"group("all", #{ vars: #{ fails: false } });
+           play("p", "db", #{ tags: "app" }, || {
+               handler("reload", || { command("reload", #{ tags: "slow" }); log("reloaded"); });
+               copy("/etc/a", #{ content: "a", notify: "reload" });
+               if vars.fails { fail("broken") }
+           });
+           play("q", "db", #{ tags: "other" }, || { copy("/etc/b", #{ content: "b" }); });"#,
+    );
+    let left = "db: handlers left for the next run: \"reload\"";
+    assert_eq!(run(&project, &["--set", "fails=true"], 3), [left]);
+    assert_eq!(run(&project, &["--tags", "other"], 0), [""; 0]);
+    assert_eq!(run(&project, &["--skip-tags", "app"], 0), [""; 0]);
+    let skipped = run(&project, &["--skip-tags", "slow"], 0);
+    assert_eq!(skipped, [DUE, "db: reloaded", left]);
+    assert_eq!(run(&project, &["--tags", "app"], 0), [DUE, "db: reloaded"]);
+    assert_eq!(run(&project, &[], 0), [""; 0]);
+}
+
+#[test]
+fn handlers_of_equal_names_are_told_apart_by_their_plays() {
+    let project = three_hosts(
+        r#"group("all", #{ vars: #{ fails: false } });
+           play("first", "db", || {
+               handler("reload", || log("the first"));
+               if !vars.fails { copy("/etc/a", #{ content: "a" }); }
+           });
+           play("second", "db", || {
+               handler("reload", || log("the second"));
+               copy("/etc/b", #{ content: "b", notify: "reload" });
+               if vars.fails { fail("broken") }
+           });"#,
+    );
+    let left = "db: handlers left for the next run: \"reload\"";
+    assert_eq!(run(&project, &["--set", "fails=true"], 3), [left]);
+    assert_eq!(run(&project, &[], 0), [DUE, "db: the second"]);
+}
+
+#[test]
+fn what_another_host_was_asked_to_do_is_remembered_there() {
+    let project = three_hosts(
+        r#"group("all", #{ vars: #{ fails: false } });
+           play("p", "web1", || {
+               on("db", || {
+                   handler("reload", || log("reloaded"));
+                   copy("/etc/a", #{ content: "a", notify: "reload" });
+                   if vars.fails { fail("broken") }
+               });
+           });"#,
+    );
+    let left = "db: handlers left for the next run: \"reload\"";
+    assert_eq!(run(&project, &["--set", "fails=true"], 3), [left]);
+    assert_eq!(run(&project, &[], 0), [DUE, "db: reloaded"]);
+    assert_eq!(run(&project, &[], 0), [""; 0]);
+}
+
+#[test]
+fn one_that_a_run_does_not_come_to_stays_due() {
+    let project = three_hosts(
+        r#"group("all", #{ vars: #{ fails: false, other_way: false } });
+           play("p", "db", || {
+               if vars.other_way { return; }
+               handler("reload", || log("reloaded"));
+               copy("/etc/a", #{ content: "a", notify: "reload" });
+               if vars.fails { fail("broken") }
+           });"#,
+    );
+    let left = "db: handlers left for the next run: \"reload\"";
+    assert_eq!(run(&project, &["--set", "fails=true"], 3), [left]);
+    let other_way = run(&project, &["--set", "other_way=true"], 0);
+    let still = "db: handler \"reload\" of play p is due since an earlier run; \
+                 this one did not come to it";
+    assert_eq!(other_way, [still]);
+    assert_eq!(run(&project, &[], 0), [DUE, "db: reloaded"]);
+}
