@@ -193,7 +193,17 @@ impl RunHost {
             Stop::HostLost => return self.leave(),
         };
         self.leave();
+        // The task may have failed because it was ended.
+        let cut_off = match event {
+            Event::HostFailed { ref host, .. } if self.shared.is_cancelled() => {
+                Some(Event::HostInterrupted { host: host.clone() })
+            }
+            _ => None,
+        };
         self.shared.send(event);
+        if let Some(cut_off) = cut_off {
+            self.shared.send(cut_off);
+        }
     }
 
     /// Tells that veza-play itself went wrong here, and takes the host out of the

@@ -41,15 +41,16 @@ impl Turn {
         }
         line.waiting.push_back(me);
         loop {
-            if line.has.is_none() && line.waiting.front() == Some(&me) {
-                line.waiting.pop_front();
-                line.has = Some(me);
-                return Ok(());
-            }
+            // First: an end of the run is also what sets the host free.
             if let Err(stop) = goes_on() {
                 line.waiting.retain(|&waiting| waiting != me);
                 self.passed.notify_all();
                 return Err(stop);
+            }
+            if line.has.is_none() && line.waiting.front() == Some(&me) {
+                line.waiting.pop_front();
+                line.has = Some(me);
+                return Ok(());
             }
             let waited = self.passed.wait_timeout(line, tick);
             line = waited.unwrap_or_else(PoisonError::into_inner).0;

@@ -140,10 +140,9 @@ impl<C: Clone> Handlers<C> {
     /// Those that the host may remember, though nothing notified them. They
     /// are not asked for again.
     pub fn take_spare(&mut self) -> BTreeSet<String> {
-        let left = self.left();
-        self.noted
-            .extract_if(.., |name| !left.contains(name))
-            .collect()
+        let spare = &self.noted - &self.left();
+        self.noted.retain(|name| !spare.contains(name));
+        spare
     }
 
     /// Lets go of what the handlers captured.
