@@ -217,6 +217,15 @@ pub struct Attributes {
 }
 
 impl Attributes {
+    /// These attributes, with what is not given taken from `other`.
+    pub fn or(&self, other: Attributes) -> Attributes {
+        Attributes {
+            owner: self.owner.clone().or(other.owner),
+            group: self.group.clone().or(other.group),
+            mode: self.mode.or(other.mode),
+        }
+    }
+
     /// Whether nothing is asked for.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

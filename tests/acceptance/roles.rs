@@ -56,6 +56,7 @@ const CASES: &[Case] = &[
         tasks: &[
             "template /etc/haproxy/haproxy.cfg",
             "systemd haproxy.service (reloaded)",
+            "file /etc/haproxy/haproxy.cfg.loaded",
         ],
         files: &["/etc/haproxy/haproxy.cfg"],
     },

@@ -150,8 +150,8 @@ fn body(source: &Source, tree: &AST, definition: &ScriptFuncDef) -> Range<usize>
     // That of a closure without braces has no end in the tree, and for its
     // start the operator, which may stand behind what it is applied to.
     let mut places = Vec::new();
-    let alone =
-        tree.clone_functions_only_filtered(|_, _, _, name, _| name == definition.name.as_str());
+    let mut alone = tree.clone_functions_only();
+    alone.retain_functions(|_, _, name, _| name == definition.name.as_str());
     alone.walk(&mut |path: &[ASTNode]| {
         let place = path.last().map_or(Position::NONE, ASTNode::position);
         if !place.is_none() {
@@ -218,4 +218,21 @@ pub fn filled_constants<'a>(
         .iter()
         .filter(move |filling| body.contains(&filling.at) && filling.given == parameter)
         .map(|filling| filling.constant.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_without_braces_is_as_long_as_what_is_in_it() {
+        let text = "fn f(a) { let one = |x| (a + 1) * x; let two = || g(#{ a: [a] }); one }";
+        let source = Source::new("test", text).expect("it is short");
+        let engine = crate::script::engine::describing();
+        let tree = engine.compile(text).expect("it is right");
+        let bodies = closure_bodies(&source, &tree);
+        let mut texts: Vec<_> = bodies.into_iter().map(|body| &text[body]).collect();
+        texts.sort_unstable();
+        assert_eq!(texts, ["a + 1) * x", "g(#{ a: [a"]);
+    }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::content::Content;
 use crate::effect::Attributes;
 use crate::resource::Known;
-use crate::system::{FileKind, Group, Unit, User};
+use crate::system::{FileKind, Found, Group, Stat, Unit, User};
 
 /// Everything recorded over a base.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -102,6 +102,61 @@ pub struct Entry {
     /// Which file it is, where it is one of the base or has a second name.
     #[serde(default)]
     pub identity: Option<(u64, u64)>,
+}
+
+impl Entry {
+    /// A new one.
+    pub fn new(kind: FileKind, attributes: Attributes, now: u64) -> Self {
+        Self {
+            kind,
+            attributes,
+            content: None,
+            target: None,
+            expected: None,
+            sha256: None,
+            fresh: false,
+            identity: None,
+            modified: i64::try_from(now).unwrap_or(i64::MAX),
+        }
+    }
+
+    /// What is there, without its content.
+    pub fn of(stat: &Stat) -> Self {
+        Self {
+            kind: stat.kind,
+            attributes: stat.attributes(),
+            content: None,
+            target: stat.target.clone(),
+            expected: None,
+            sha256: None,
+            fresh: false,
+            identity: stat.identity,
+            modified: stat.modified,
+        }
+    }
+
+    /// What a read finds; unknown as long as its attributes are.
+    pub fn stat(&self) -> Found<Stat> {
+        let Attributes { owner, group, mode } = &self.attributes;
+        let known = owner.is_some() && group.is_some() && mode.is_some();
+        if let (Some(origin), false) = (&self.expected, known) {
+            return Found::Unknown(origin.clone());
+        }
+        Found::Present(Stat {
+            kind: self.kind,
+            mode: self.attributes.mode.unwrap_or_default(),
+            owner: self.attributes.owner.clone().unwrap_or_default(),
+            group: self.attributes.group.clone().unwrap_or_default(),
+            size: match (&self.content, &self.target) {
+                (Some(content), _) => content.size,
+                (None, Some(target)) => target.as_os_str().len() as u64,
+                (None, None) => 0,
+            },
+            modified: self.modified,
+            target: self.target.clone(),
+            identity: self.identity,
+        })
+    }
 }
 
 /// What a file has under all its names.

@@ -1,0 +1,116 @@
+//! Files that are written anew.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, fchown};
+use std::path::Path;
+
+use super::read::copy_hashing;
+use super::temporary::{Temporary, make_temporary, place};
+use super::{ContentSource, failed, is_absence, is_directory};
+use crate::content::Content;
+use crate::effect::Attributes;
+use crate::module::Result;
+use crate::outcome::Failure;
+use crate::system::live::accounts::Accounts;
+
+/// A file about to be put in place.
+pub struct NewFile<'a> {
+    /// Where.
+    pub path: &'a Path,
+    /// Owner, group and mode; what is not given is kept from the file that is
+    /// replaced, or is the agent's own and 0644.
+    pub attributes: &'a Attributes,
+    /// Where a copy of what is replaced is kept.
+    pub backup: Option<&'a Path>,
+}
+
+/// Puts a file in place once `fill` has written it and `check` has accepted it
+/// under another name.
+pub fn write(
+    new: &NewFile,
+    accounts: &Accounts,
+    fill: &dyn Fn(&mut dyn Write) -> Result<()>,
+    check: &dyn Fn(&Path) -> Result<()>,
+) -> Result<()> {
+    let temporary = Temporary::beside(new.path)?;
+    fill(&mut &temporary.file)?;
+    let attributes = complete(new.attributes, fs::symlink_metadata(new.path).ok().as_ref());
+    temporary.set_attributes(new.path, &attributes, accounts)?;
+    temporary
+        .file
+        .sync_all()
+        .map_err(failed("write", new.path))?;
+    check(&temporary.path)?;
+    if let Some(backup) = new.backup {
+        keep(new.path, backup)?;
+    }
+    temporary.become_file(new.path)
+}
+
+/// Writes the bytes of a content, for the file at `path`.
+pub fn send(
+    content: &Content,
+    path: &Path,
+    contents: &dyn ContentSource,
+    sink: &mut dyn Write,
+) -> Result<()> {
+    match (content.unknown_origin(), &content.text) {
+        (Some(origin), _) => Err(Failure::new(format!(
+            "the content depends on {origin}, which is not known"
+        ))),
+        (None, Some(text)) => sink
+            .write_all(text.as_bytes())
+            .map_err(failed("write", path)),
+        (None, None) => contents.fetch(&content.sha256, sink),
+    }
+}
+
+/// Fills in what is not asked for from the file that is replaced.
+pub(super) fn complete(asked: &Attributes, replaced: Option<&fs::Metadata>) -> Attributes {
+    let replaced = replaced.filter(|metadata| metadata.is_file());
+    Attributes {
+        owner: asked
+            .owner
+            .clone()
+            .or_else(|| replaced.map(|file| file.uid().to_string())),
+        group: asked
+            .group
+            .clone()
+            .or_else(|| replaced.map(|file| file.gid().to_string())),
+        mode: asked
+            .mode
+            .or_else(|| replaced.map(|file| file.mode() & 0o7777))
+            .or(Some(0o644)),
+    }
+}
+
+/// Keeps what is at `path` as `backup` too. A link that somebody put there is
+/// replaced, never followed.
+pub(super) fn keep(path: &Path, backup: &Path) -> Result<()> {
+    let metadata = match fs::symlink_metadata(path) {
+        Err(error) if is_absence(&error) => return Ok(()),
+        metadata => metadata.map_err(failed("look at", path))?,
+    };
+    if metadata.is_dir() {
+        return Err(is_directory("replace", path));
+    }
+    let linked = make_temporary(backup, "keep a backup as", |new| fs::hard_link(path, new));
+    match linked {
+        Ok((temporary, ())) => place(&temporary, backup, "keep a backup as"),
+        Err(failure) if !metadata.is_file() => Err(failure),
+        // Not every file system has hard links, nor every user the right.
+        Err(_) => keep_copy(path, &metadata, backup),
+    }
+}
+
+pub(super) fn keep_copy(path: &Path, metadata: &fs::Metadata, backup: &Path) -> Result<()> {
+    let copy = Temporary::beside(backup)?;
+    let source = File::open(path).map_err(failed("read", path))?;
+    copy_hashing(&source, &mut &copy.file).map_err(failed("keep a backup as", backup))?;
+    fchown(&copy.file, Some(metadata.uid()), Some(metadata.gid()))
+        .and_then(|()| copy.file.set_permissions(metadata.permissions()))
+        .and_then(|()| copy.file.sync_all())
+        .map_err(failed("keep a backup as", backup))?;
+    copy.become_file(backup)
+}
