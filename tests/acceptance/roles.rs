@@ -58,7 +58,10 @@ const CASES: &[Case] = &[
             "systemd haproxy.service (reloaded)",
             "file /etc/haproxy/haproxy.cfg.loaded",
         ],
-        files: &["/etc/haproxy/haproxy.cfg"],
+        files: &[
+            "/etc/haproxy/haproxy.cfg",
+            "/etc/haproxy/haproxy.cfg.loaded",
+        ],
     },
     Case {
         role: "backend_api",
