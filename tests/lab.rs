@@ -138,6 +138,55 @@ fn files_on_all_three_ways_to_a_host() {
 }
 
 #[test]
+fn parts_of_files_and_of_the_kernel_on_all_three_ways() {
+    let Some(lab) = Lab::clean() else { return };
+    for host in HOSTS {
+        lab.inside(host, "echo '# mine' >/etc/sysctl.d/99-veza.conf");
+    }
+    lab.play(
+        "all",
+        r#"
+        sysctl("net.ipv4.conf.all.rp_filter", 2);
+        sysctl("net/ipv4/ip_local_port_range", "20000 60000");
+        authorized_key("daemon", #{ key: KEY, path: "/etc/ssh/keys/daemon", manage_dir: true, key_options: "no-pty" });
+        authorized_key("deploy", #{ key: KEY, comment: "second" });
+        hostname("node-" + host.name);
+        timezone("Europe/Paris");
+        lineinfile("/etc/ssh/sshd_config", #{ regexp: "^#?MaxAuthTries", line: "MaxAuthTries 4", validate: ["/usr/sbin/sshd", "-t", "-f", "%s"] });
+        blockinfile("/etc/hosts", "192.0.2.1 one\n192.0.2.2 two\n", #{ insertafter: "^127" });
+        "#
+        .replace("KEY", &format!("{:?}", KEY))
+        .as_str(),
+    );
+    lab.keeps_its_promise();
+    for (host, name) in HOSTS.iter().zip(["incus", "root", "deploy"]) {
+        let seen = lab.inside(
+            host,
+            "cat /etc/sysctl.d/99-veza.conf /proc/sys/net/ipv4/conf/all/rp_filter \
+             /proc/sys/net/ipv4/ip_local_port_range /etc/ssh/keys/daemon; hostname; date +%Z; \
+             grep -c second /home/deploy/.ssh/authorized_keys; /usr/sbin/sshd -T | grep maxauthtries",
+        );
+        let expected = [
+            "# mine",
+            "2\n20000\t60000\n",
+            &format!("no-pty {KEY}"),
+            &format!("node-{name}\nCE"),
+            "\n1\nmaxauthtries 4",
+        ];
+        for text in expected {
+            assert!(
+                seen.contains(text),
+                "{host}: {text:?} is missing in\n{seen}"
+            );
+        }
+    }
+}
+
+/// A public key; nobody has the other half any more.
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAme9JgpSRdsUO+xqErPvf413ATZDJWOKIwfq9rk5FG";
+
+#[test]
 fn a_refused_file_leaves_the_old_one() {
     let Some(lab) = Lab::clean() else { return };
     let before = lab.inside("veza-haproxy", "cat /etc/sudoers");

@@ -147,6 +147,11 @@ fn account() {
 }
 
 #[test]
+fn git() {
+    family("git");
+}
+
+#[test]
 fn lines() {
     family("lines");
 }

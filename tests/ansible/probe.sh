@@ -56,3 +56,14 @@ END
     done
     systemctl daemon-reload
 }
+
+# A working copy of git: where it comes from, what is checked out, and whether
+# it was changed.
+copy() {
+    for path; do
+        git -C "$path" remote get-url origin
+        git -C "$path" rev-parse HEAD
+        git -C "$path" status --porcelain
+        find "$path" -name .git -prune -o -type f -print | LC_ALL=C sort | xargs sha256sum
+    done
+}

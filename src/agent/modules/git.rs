@@ -169,7 +169,7 @@ impl Module for Git {
             words.extend(["--", &repo, &dest]);
             self.change(words, ".git", system)?;
         } else if diff.has(REPO) {
-            let words = ["remote", "set-url", &self.remote, &self.repo];
+            let words = ["remote", "set-url", &self.remote, &self.url()];
             self.change_there(&words, ".git/config", system)?;
         }
         self.fetch(system)?;
