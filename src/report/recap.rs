@@ -4,7 +4,7 @@
 use veza_agent::outcome::Verdict;
 
 use super::event::Mode;
-use super::host::HostSummary;
+use super::host::{Counts, HostSummary};
 use super::human::View;
 use super::paint;
 use super::summary::{SkippedPlay, Summary};
@@ -314,7 +314,12 @@ fn changes(summary: &Summary) -> String {
         return format!("Changes were {verb}, by {tasks} that then failed.");
     }
     let all_sure = summary.finished && !summary.interrupted && summary.skipped.is_empty();
+    let nothing_ran = |host: &HostSummary| host.counts == Counts::default();
     match all_sure && summary.hosts.iter().all(sure) {
+        // Whatever --tags leaves out was not looked at.
+        true if summary.hosts.iter().all(nothing_ran) => {
+            "No task ran: there was none, or the tags leave all of them out.".into()
+        }
         true => "No changes. The hosts are as the scripts ask.".into(),
         // Of what was not looked at, nothing may be claimed.
         false if summary.mode == Mode::Check => "No changes were found.".into(),

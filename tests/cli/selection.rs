@@ -149,3 +149,11 @@ fn a_result_that_tags_leave_out_is_told_as_such() {
     let said = sandbox(&project, &["--skip-tags", "look"]).ended_with(1);
     said.says("no `exists`").says("the task was left out");
 }
+
+#[test]
+fn tags_that_nothing_has_are_not_taken_for_success() {
+    let project =
+        three_hosts(r#"play("p", "all", || { file("/srv", #{ state: "directory" }); });"#);
+    let said = sandbox(&project, &["--tags", "misspelt"]).ended_with(0);
+    said.says("No task ran: there was none, or the tags leave all of them out.");
+}
