@@ -315,6 +315,32 @@ fn a_dry_run_goes_on_as_a_user_whom_it_only_plans() {
 }
 
 #[test]
+fn a_users_own_units_run_in_the_run_that_enables_lingering() {
+    let Some(lab) = Lab::clean() else { return };
+    lab.play(
+        "root,deploy",
+        r#"package(["libpam-systemd", "dbus-user-session"]);
+           user("app", #{ home: "/srv/app" });
+           as_user("app", || {
+               file("/srv/app/.config/systemd/user", #{ state: "directory" });
+               copy("/srv/app/.config/systemd/user/own.service", #{
+                   content: "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=default.target\n",
+               });
+           });
+           command("loginctl enable-linger app", #{ creates: "/var/lib/systemd/linger/app" });
+           as_user("app", || systemd("own", #{ scope: "user", state: "started", enabled: true }));"#,
+    )
+    .keeps_its_promise();
+    let state = "XDG_RUNTIME_DIR=/run/user/$(id -u app) setpriv --reuid app --regid app \
+        --clear-groups systemctl --user is-active own; \
+        readlink /srv/app/.config/systemd/user/default.target.wants/own.service";
+    assert_eq!(
+        lab.inside("veza-backend-api-1", state),
+        "active\n/srv/app/.config/systemd/user/own.service\n"
+    );
+}
+
+#[test]
 fn a_user_whom_nobody_may_become_fails_the_task_and_not_the_host() {
     let Some(lab) = Lab::clean() else { return };
     lab.play(

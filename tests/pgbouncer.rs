@@ -118,11 +118,13 @@ impl Pair {
                 ),
             )
         };
-        for auth_type in ["scram-sha-256", "md5"] {
+        for (auth_type, refused) in [("trust", false), ("scram-sha-256", true), ("md5", true)] {
             let set = format!("auth_type={auth_type}");
             self.run(&["--set", &set]).ended_with(0);
             assert_eq!(select("geheim"), "42\n", "{auth_type}");
-            assert!(select("wrong").contains("failed"), "{auth_type}");
+            let wrong = select("wrong");
+            assert_eq!(wrong.contains("failed"), refused, "{auth_type}: {wrong}");
+            assert_eq!(wrong == "42\n", !refused, "{auth_type}: {wrong}");
         }
         // Another port needs a restart, and gets one.
         let before = pid();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::accounts::Accounts;
 use super::processes;
@@ -20,6 +20,10 @@ const PROPERTIES: &str = "--property=LoadState,ActiveState,SubState,UnitFileStat
 /// fails over its configuration is seen only a little later.
 const LOOKS: u32 = 5;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+
+/// How long a user's systemd manager, whose start has begun, may take: what
+/// systemd itself gives it.
+const MANAGER_START: Duration = Duration::from_secs(120);
 
 /// How much of the journal a failure carries: its last lines.
 const JOURNAL_LINES: usize = 15;
@@ -69,6 +73,9 @@ fn file_state(name: &str, scope: &Scope, known: &str) -> Result<String> {
 }
 
 fn properties(name: &str, scope: &Scope) -> Result<HashMap<String, String>> {
+    if let Scope::User(user) = scope {
+        wait_for_manager(user_number(user)?)?;
+    }
     let output = processes::output(&systemctl(scope, &["show", PROPERTIES, "--", name])?)?;
     if output.code != 0 {
         let failure = processes::ended_badly("systemctl show", output.code, &output);
@@ -79,11 +86,35 @@ fn properties(name: &str, scope: &Scope) -> Result<HashMap<String, String>> {
             _ => failure.hint("Is systemd running on this host?"),
         });
     }
+    Ok(pairs(&output.stdout))
+}
+
+fn pairs(stdout: &str) -> HashMap<String, String> {
     let pair = |line: &str| {
         let (name, value) = line.split_once('=')?;
         Some((name.to_owned(), value.to_owned()))
     };
-    Ok(output.stdout.lines().filter_map(pair).collect())
+    stdout.lines().filter_map(pair).collect()
+}
+
+/// `loginctl enable-linger` and a login return while the manager that they
+/// start is still on its way; until it is there, systemctl only fails.
+fn wait_for_manager(uid: u32) -> Result<()> {
+    let socket = PathBuf::from(format!("/run/user/{uid}/systemd/private"));
+    let begun = Instant::now();
+    while !socket.exists() && begun.elapsed() < MANAGER_START && manager_starts(uid)? {
+        thread::sleep(BETWEEN_LOOKS);
+    }
+    Ok(())
+}
+
+fn manager_starts(uid: u32) -> Result<bool> {
+    let manager = format!("user@{uid}.service");
+    let words = ["show", "--property=ActiveState,Job", "--", &manager];
+    let output = processes::output(&systemctl(&Scope::System, &words)?)?;
+    let properties = pairs(&output.stdout);
+    Ok(properties.contains_key("Job")
+        || properties.get("ActiveState").map(String::as_str) == Some("activating"))
 }
 
 /// systemd does not look into a drop-in directory that is newer than its list
