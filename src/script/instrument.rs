@@ -3,6 +3,7 @@
 //! - Task calls are pipelined: a call returns before its task is done. Inside
 //!   `try` that would let a failure surface too late, so entering and leaving
 //!   a `try` block is told to the host's context, and calls in between wait.
+//!   A call around the block hands on its value.
 //! - `switch` takes its default branch for a value that is not known yet
 //!   instead of refusing it, so its value passes through a check first.
 //! - Rhai keeps the constants of a file behind one lock for all hosts, and
@@ -14,16 +15,16 @@
 
 use std::collections::BTreeSet;
 
-use rhai::{AST, ASTNode, Expr, FlowControl, Position, Stmt};
+use rhai::{AST, ASTNode, Expr, FlowControl, Position, Stmt, SwitchCasesCollection};
 
-use super::lint::literals::{constants, expression};
+use super::lint::literals::constants;
 use super::own_names;
 use super::source::{Insertion, Source};
 use super::tokens::token_end;
 
 /// Called first in a `try` block.
 pub const ENTER_TRY: &str = "__try_enter";
-/// Called last in a `try` block.
+/// Called with the value of a `try` block.
 pub const LEAVE_TRY: &str = "__try_leave";
 /// Called first in a `catch` block, with the error.
 pub const CAUGHT: &str = "__try_caught";
@@ -32,9 +33,10 @@ pub const DECIDED: &str = "__decided";
 /// Called with the text of a back-quoted string.
 pub const TEXT: &str = "__text";
 
-/// Called with the name and value of a constant, once it has one.
+/// Called with the file, name and value of a constant, once it has one.
 pub const DEFINE: &str = "__define";
-/// Called with the name of a constant.
+/// Called with the file and name of a constant. The engine does not know for
+/// certain which file it is in: that of a closure may be called by another.
 pub const CONSTANT: &str = "__constant";
 
 const ERROR: &str = "__error";
@@ -49,7 +51,9 @@ pub fn insertions(source: &Source, ast: &AST) -> Vec<Insertion> {
     ast.walk(&mut |path: &[ASTNode]| {
         match path.last() {
             Some(ASTNode::Stmt(Stmt::TryCatch(flow, position))) => found.try_block(flow, *position),
-            Some(ASTNode::Stmt(Stmt::Switch(_, position))) => found.switch(*position),
+            Some(ASTNode::Stmt(Stmt::Switch(switch, position))) => {
+                found.switch(&switch.1, *position);
+            }
             Some(ASTNode::Expr(Expr::InterpolatedString(_, position))) => found.text(*position),
             Some(ASTNode::Expr(Expr::Variable(variable, _, position))) => {
                 if let [root] = variable.2.path.as_slice()
@@ -106,12 +110,9 @@ impl Found<'_> {
         let source = self.source;
         self.insert(
             source.offset_of(flow.body.position()) + 1,
-            format!("{ENTER_TRY}();"),
+            format!("{LEAVE_TRY}({{{ENTER_TRY}();"),
         );
-        self.insert(
-            source.offset_of(flow.body.end_position()),
-            format!(";{LEAVE_TRY}();"),
-        );
+        self.insert(source.offset_of(flow.body.end_position()), "})");
         let branch = source.offset_of(flow.branch.position());
         let name = match &flow.expr {
             Expr::Variable(variable, ..) => variable.1.as_str(),
@@ -120,16 +121,27 @@ impl Found<'_> {
                 ERROR
             }
         };
-        self.insert(branch + 1, format!("{CAUGHT}({name});"));
+        // The places that it names are those of the text as it runs.
+        self.insert(branch + 1, format!("{name}={CAUGHT}({name});"));
     }
 
-    fn switch(&mut self, position: Position) {
+    fn switch(&mut self, cases: &SwitchCasesCollection, position: Position) {
         let Some(keyword) = self.is_new(position) else {
             return;
         };
-        if let Some((start, end)) = switch_value(self.source.text(), keyword) {
-            self.insert(start, format!(" {DECIDED}("));
-            self.insert(end, ")");
+        let text = self.source.text();
+        let parts = cases
+            .expressions
+            .iter()
+            .flat_map(|case| [&case.lhs, &case.rhs]);
+        let parts = parts.map(|part| part.start_position());
+        let parts = parts.filter(|position| !position.is_none());
+        // Without a case the value decides nothing.
+        if let Some(first) = parts.map(|part| self.source.offset_of(part)).min()
+            && let Some(block) = outermost(text, keyword, first)
+        {
+            self.insert(keyword + "switch".len(), format!(" {DECIDED}("));
+            self.insert(block, ")");
         }
     }
 
@@ -138,16 +150,22 @@ impl Found<'_> {
             return;
         };
         let end = self.source.offset_of(end) + name.len();
-        self.insert(start, format!("{CONSTANT}(\"{name}\")/*"));
+        // What ends there would also end the comment that it gets into.
+        if self.source.text()[start..end].contains("//") {
+            return;
+        }
+        let file = own_names::mark(self.source);
+        self.insert(start, format!("{CONSTANT}(\"{file}\",\"{name}\")/*"));
         self.insert(end, "*/");
     }
 
     /// Hands over the constants of the file's top level behind each of them.
     fn definitions(&mut self, ast: &AST) {
-        for (name, value) in constants(ast) {
-            let start = self.source.offset_of(value.start_position());
-            let end = start + expression(self.source.text(), start).len();
-            let call = format!("{DEFINE}(\"{name}\", {name});");
+        let file = own_names::mark(self.source);
+        for constant in constants(ast) {
+            let name = constant.name;
+            let end = constant.written(self.source).end;
+            let call = format!("{DEFINE}(\"{file}\",\"{name}\",{name});");
             match self.source.text()[end..].starts_with(';') {
                 true => self.insert(end + 1, call),
                 false => self.insert(end, format!(";{call}")),
@@ -164,28 +182,20 @@ impl Found<'_> {
     }
 }
 
-/// Start and end of the value between `switch` and its block.
-fn switch_value(text: &str, keyword: usize) -> Option<(usize, usize)> {
-    if !text.get(keyword..)?.starts_with("switch") {
-        return None;
-    }
-    let start = keyword + "switch".len();
-    let mut depth = 0usize;
-    let mut at = start;
-    loop {
-        let token = text
-            .get(at..token_end(text, at))
-            .filter(|token| !token.is_empty())?;
-        match token {
-            "{" if depth == 0 => return Some((start, at)),
-            "(" | "[" | "{" | "#{" => depth += 1,
-            ")" | "]" | "}" => depth = depth.checked_sub(1)?,
-            // A block as the value cannot be told from the cases.
-            "if" | "switch" | "loop" | "while" | "do" | "for" if depth == 0 => return None,
+/// The outermost of the blocks that begin behind `from` and that `inside` is in.
+fn outermost(text: &str, from: usize, inside: usize) -> Option<usize> {
+    let mut open = Vec::new();
+    let mut at = from;
+    while at < inside {
+        let end = token_end(text, at);
+        match &text[at..end] {
+            "(" | "[" | "{" | "#{" => open.push(at),
+            ")" | "]" | "}" => drop(open.pop()),
             _ => {}
         }
-        at += token.len();
+        at = end;
     }
+    open.first().copied()
 }
 
 #[cfg(test)]
@@ -205,30 +215,47 @@ mod tests {
     #[test]
     fn try_blocks_are_surrounded_also_in_closures() {
         let text = "let f = || { try { a() } catch { b() } };\nfn g() { try { try {} catch (e) {} } catch (e) { } }";
-        let expected = "let f = || { try {__try_enter(); a() ;__try_leave();} \
-                        catch (__error){__try_caught(__error); b() } };\n\
-                        fn g() { try {__try_enter(); try {__try_enter();;__try_leave();} \
-                        catch (e) {__try_caught(e);} ;__try_leave();} catch (e) {__try_caught(e); } }";
+        let expected = "let f = || { try {__try_leave({__try_enter(); a() })} \
+                        catch (__error){__error=__try_caught(__error); b() } };\n\
+                        fn g() { try {__try_leave({__try_enter(); try {__try_leave({__try_enter();})} \
+                        catch (e) {e=__try_caught(e);} })} catch (e) {e=__try_caught(e); } }";
         assert_eq!(instrumented(text), expected);
         assert!(engine::bare().compile(expected).is_ok());
     }
 
     #[test]
     fn constants_are_kept_by_the_library() {
-        let text = "const A = [1; 2];\nfn f() { try {global::A} catch {} `${global :: A.b}` }"
-            .replace("1; 2", "1, 2");
-        let expected = "const A = [1, 2];__define(\"A\", A);\nfn f() { try {__try_enter();\
-                        __constant(\"A\")/*global::A*/;__try_leave();} catch (__error){__try_caught(__error);} \
-                        __text(`${__constant(\"A\")/*global :: A*/.b}`) }";
-        assert_eq!(instrumented(&text), expected);
-        assert!(engine::bare().compile(expected).is_ok());
+        let text = "const A = (1 + 2) * 3;\nfn f() { try {global::A} catch {} `${global :: A.b}` }\n\
+                    fn g() { global:: // */\nA }";
+        let expected = "const A = (1 + 2) * 3;__define(\"~\",\"A\",A);\nfn f() { try {__try_leave({__try_enter();\
+                        __constant(\"~\",\"A\")/*global::A*/})} catch (__error){__error=__try_caught(__error);} \
+                        __text(`${__constant(\"~\",\"A\")/*global :: A*/.b}`) }\n\
+                        fn g() { global:: // */\nA }";
+        let source = Source::new("test.rhai", text).expect("the text is short");
+        let expected = expected.replace('~', &own_names::mark(&source));
+        let made = instrumented(text);
+        // The names of functions are not what this is about.
+        let made: Vec<_> = made.split("fn ").map(|part| part.split_once('(')).collect();
+        let wanted: Vec<_> = expected
+            .split("fn ")
+            .map(|part| part.split_once('('))
+            .collect();
+        let bodies = |parts: &[Option<(&str, &str)>]| {
+            let bodies = parts.iter().flatten().map(|(_, body)| (*body).to_owned());
+            bodies.collect::<Vec<_>>()
+        };
+        let (made, wanted) = (bodies(&made), bodies(&wanted));
+        assert!(wanted.iter().all(|body| made.contains(body)), "{made:#?}");
     }
 
     #[test]
     fn switch_values_are_checked() {
-        let text = "let x = switch m[\"{\"].a(#{ b: 1 }) { 1 => 2, _ => switch y { _ => 3 } };";
+        let text = "let x = switch m[\"{\"].a(#{ b: 1 }) { 1 => 2, _ => switch y { _ => 3 } };\
+                    switch if x == 1 { y } else { 2 } // {\n { 1 if x > 2 => {} }; switch { x } { _ => 1 + 1 }";
         let expected = "let x = switch __decided( m[\"{\"].a(#{ b: 1 }) ){ 1 => 2, \
-                        _ => switch __decided( y ){ _ => 3 } };";
+                        _ => switch __decided( y ){ _ => 3 } };\
+                        switch __decided( if x == 1 { y } else { 2 } // {\n ){ 1 if x > 2 => {} }; \
+                        switch __decided( { x } ){ _ => 1 + 1 }";
         assert_eq!(
             instrumented(&format!("let m = #{{}}; let y = 1; {text}")),
             format!("let m = #{{}}; let y = 1; {expected}")

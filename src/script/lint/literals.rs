@@ -59,16 +59,50 @@ pub fn is_closure(expression: &Expr) -> bool {
     }
 }
 
-/// The constants of a file's top level and their values.
-pub fn constants(tree: &AST) -> impl Iterator<Item = (&str, &Expr)> {
+/// A constant of a file's top level.
+pub struct Constant<'a> {
+    pub name: &'a str,
+    pub value: &'a Expr,
+    /// Where `const` is.
+    at: Position,
+}
+
+/// The constants of a file's top level.
+pub fn constants(tree: &AST) -> impl Iterator<Item = Constant<'_>> {
     tree.statements()
         .iter()
         .filter_map(|statement| match statement {
-            Stmt::Var(variable, flags, _) if flags.contains(rhai::ASTFlags::CONSTANT) => {
-                Some((variable.0.name.as_str(), &variable.1))
+            Stmt::Var(variable, flags, at) if flags.contains(rhai::ASTFlags::CONSTANT) => {
+                Some(Constant {
+                    name: variable.0.name.as_str(),
+                    value: &variable.1,
+                    at: *at,
+                })
             }
             _ => None,
         })
+}
+
+impl Constant<'_> {
+    /// The bytes of its value, as it is written.
+    pub fn written(&self, source: &Source) -> Range<usize> {
+        let text = source.text();
+        let mut at = source.offset_of(self.at);
+        let mut start = None;
+        let mut depth = 0usize;
+        while at < text.len() {
+            let end = token_end(text, at);
+            match &text[at..end] {
+                "=" if start.is_none() => start = Some(end),
+                ";" if depth == 0 => break,
+                "(" | "[" | "{" | "#{" => depth += 1,
+                ")" | "]" | "}" => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            at = end;
+        }
+        start.unwrap_or(at)..at
+    }
 }
 
 /// The keys of the map that is the only argument of a call, as written.
@@ -80,25 +114,6 @@ pub fn keys_of_argument(expression: &Expr) -> Vec<&str> {
         },
         _ => Vec::new(),
     }
-}
-
-/// The text of the expression that starts here, up to what ends it.
-pub fn expression(text: &str, start: usize) -> &str {
-    let mut at = start;
-    let mut depth = 0usize;
-    while let Some(token) = text
-        .get(at..token_end(text, at))
-        .filter(|token| !token.is_empty())
-    {
-        match token {
-            ";" | "," | ")" | "]" | "}" if depth == 0 => break,
-            "(" | "[" | "{" | "#{" => depth += 1,
-            ")" | "]" | "}" => depth -= 1,
-            _ => {}
-        }
-        at += token.len();
-    }
-    text.get(start..at).unwrap_or_default()
 }
 
 /// What a closure sees: its bytes in the file, and the names that are given

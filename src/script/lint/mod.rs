@@ -285,7 +285,7 @@ impl Lint<'_> {
         File {
             functions,
             constants: literals::constants(tree)
-                .map(|(name, _)| name.to_owned())
+                .map(|constant| constant.name.to_owned())
                 .collect(),
             imports,
         }
@@ -381,9 +381,8 @@ pub(super) fn options(
     let source = &parsed.source;
     let mut scope = Scope::new();
     let mut options = BTreeMap::new();
-    for (name, expression) in literals::constants(tree) {
-        let start = source.offset_of(expression.start_position());
-        let text = literals::expression(source.text(), start);
+    for constant in literals::constants(tree) {
+        let text = &source.text()[constant.written(source)];
         let Ok(value) = engine.eval_expression_with_scope::<rhai::Dynamic>(&mut scope, text) else {
             continue;
         };
@@ -393,10 +392,10 @@ pub(super) fn options(
                 name: role,
                 ..(**found.schema()).clone()
             };
-            let schema = schema.in_order(&literals::keys_of_argument(expression));
-            options.insert(name.to_owned(), Arc::new(schema));
+            let schema = schema.in_order(&literals::keys_of_argument(constant.value));
+            options.insert(constant.name.to_owned(), Arc::new(schema));
         }
-        scope.push_constant_dynamic(name, value);
+        scope.push_constant_dynamic(constant.name, value);
     }
     options
 }

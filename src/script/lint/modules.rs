@@ -83,7 +83,7 @@ impl Lint<'_> {
 
     /// The constant and the functions that make a file a module.
     fn check_parts(&mut self, file: &ModuleFile, parsed: &Parsed, tree: &AST) {
-        if !literals::constants(tree).any(|(name, _)| name == ARGUMENTS) {
+        if !literals::constants(tree).any(|constant| constant.name == ARGUMENTS) {
             self.lacks(
                 parsed,
                 format!("the module {} does not say what it takes", file.name),
@@ -167,14 +167,11 @@ fn not_arguments(parsed: &Parsed, tree: &AST) -> Problem {
     let message = format!("`{ARGUMENTS}` is not made by `arguments(#{{ … }})`");
     let problem = Problem::new("module", message);
     let mut constants = literals::constants(tree);
-    match constants.find(|(name, _)| *name == ARGUMENTS) {
-        Some((_, value)) => {
+    match constants.find(|constant| constant.name == ARGUMENTS) {
+        Some(constant) => {
             let source = &parsed.source;
-            problem.at(
-                source,
-                source.span(value.start_position()),
-                "something else",
-            )
+            let at = source.span(constant.value.start_position());
+            problem.at(source, at, "something else")
         }
         None => problem,
     }
