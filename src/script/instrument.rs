@@ -11,7 +11,9 @@
 //!   library instead, and `global::NAME` becomes a comment behind a call.
 //! - Text that takes in an unknown value becomes unknown itself, which the
 //!   engine cannot do for a back-quoted string alone.
-//! - Functions get names of their own (`own_names.rs`).
+//! - Functions get names of their own (`own_names.rs`). Closures cannot, but
+//!   the engine takes two for one that have the same text at the same place of
+//!   two files, as in a role that was copied. So each names its file.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +22,7 @@ use rhai::{AST, ASTNode, Expr, FlowControl, Position, Stmt, SwitchCasesCollectio
 use super::lint::literals::constants;
 use super::own_names;
 use super::source::{Insertion, Source};
-use super::tokens::token_end;
+use super::tokens::{token_end, tokens};
 
 /// Called first in a `try` block.
 pub const ENTER_TRY: &str = "__try_enter";
@@ -55,6 +57,9 @@ pub fn insertions(source: &Source, ast: &AST) -> Vec<Insertion> {
                 found.switch(&switch.1, *position);
             }
             Some(ASTNode::Expr(Expr::InterpolatedString(_, position))) => found.text(*position),
+            Some(ASTNode::Expr(Expr::DynamicConstant(value, position))) if value.is_fnptr() => {
+                found.closure(*position);
+            }
             Some(ASTNode::Expr(Expr::Variable(variable, _, position))) => {
                 if let [root] = variable.2.path.as_slice()
                     && root.name == "global"
@@ -74,12 +79,15 @@ pub fn insertions(source: &Source, ast: &AST) -> Vec<Insertion> {
     found.insertions
 }
 
-/// What closes comes before what follows it at the same place.
+/// What closes comes before what follows it at the same place, and what opens
+/// before what is in it.
 fn rank(text: &str) -> usize {
     match text {
         "*/" => 0,
         ")" => 1,
-        _ => 2,
+        "}" => 2,
+        _ if text.starts_with("{\"") || text.starts_with('"') => 3,
+        _ => 4,
     }
 }
 
@@ -173,6 +181,23 @@ impl Found<'_> {
         }
     }
 
+    fn closure(&mut self, position: Position) {
+        let text = self.source.text();
+        let Some(at) = self
+            .is_new(position)
+            .filter(|at| text[*at..].starts_with('|'))
+        else {
+            return;
+        };
+        let file = own_names::mark(self.source);
+        let body = body_of_closure(text, at);
+        if text[body..].starts_with('{') {
+            return self.insert(body + 1, format!("\"{file}\";"));
+        }
+        self.insert(body, format!("{{\"{file}\";"));
+        self.insert(end_of_expression(text, body), "}");
+    }
+
     fn text(&mut self, position: Position) {
         let Some(start) = self.is_new(position) else {
             return;
@@ -180,6 +205,31 @@ impl Found<'_> {
         self.insert(start, format!("{TEXT}("));
         self.insert(token_end(self.source.text(), start), ")");
     }
+}
+
+/// Where the body of a closure starts.
+fn body_of_closure(text: &str, at: usize) -> usize {
+    let mut start = at + 1;
+    while start < text.len() && !text[start..].starts_with('|') {
+        start = token_end(text, start);
+    }
+    tokens(text, (start + 1).min(text.len()))
+        .next()
+        .map_or(text.len(), |(start, _)| start)
+}
+
+/// Where an expression ends: at what closes or parts it from the next.
+fn end_of_expression(text: &str, start: usize) -> usize {
+    let mut depth = 0usize;
+    for (at, token) in tokens(text, start) {
+        match token {
+            ";" | "," | ")" | "]" | "}" if depth == 0 => return at,
+            "(" | "[" | "{" | "#{" => depth += 1,
+            ")" | "]" | "}" => depth -= 1,
+            _ => {}
+        }
+    }
+    text.len()
 }
 
 /// The outermost of the blocks that begin behind `from` and that `inside` is in.
@@ -209,43 +259,37 @@ mod tests {
             .compile(source.script())
             .expect("the script is right");
         let insertions = insertions(&source, &ast);
-        source.with_insertions(insertions).instrumented()
+        let made = source.with_insertions(insertions).instrumented();
+        engine::bare().compile(&made).expect("it still is");
+        made
+    }
+
+    fn mark() -> String {
+        own_names::mark(&Source::new("test.rhai", "").expect("it is short"))
     }
 
     #[test]
-    fn try_blocks_are_surrounded_also_in_closures() {
-        let text = "let f = || { try { a() } catch { b() } };\nfn g() { try { try {} catch (e) {} } catch (e) { } }";
-        let expected = "let f = || { try {__try_leave({__try_enter(); a() })} \
-                        catch (__error){__error=__try_caught(__error); b() } };\n\
-                        fn g() { try {__try_leave({__try_enter(); try {__try_leave({__try_enter();})} \
-                        catch (e) {e=__try_caught(e);} })} catch (e) {e=__try_caught(e); } }";
-        assert_eq!(instrumented(text), expected);
-        assert!(engine::bare().compile(expected).is_ok());
+    fn try_blocks_and_closures_are_surrounded() {
+        let text = "let f = || { try { a() } catch { b() } }; try { try {} catch (e) {} } catch (e) { }\n\
+                    let g = [|x, /* | */ y| x || y // )\n, || || `${f}`, |x| global::A, |x| try { |y| y } catch {}];";
+        let expected = "let f = || {\"~\"; try {__try_leave({__try_enter(); a() })} \
+                        catch (__error){__error=__try_caught(__error); b() } }; \
+                        try {__try_leave({__try_enter(); try {__try_leave({__try_enter();})} \
+                        catch (e) {e=__try_caught(e);} })} catch (e) {e=__try_caught(e); }\n\
+                        let g = [|x, /* | */ y| {\"~\";x || y // )\n}, || {\"~\";|| {\"~\";__text(`${f}`)}}, \
+                        |x| {\"~\";__constant(\"~\",\"A\")/*global::A*/}, \
+                        |x| {\"~\";try {__try_leave({__try_enter(); |y| {\"~\";y }})} \
+                        catch (__error){__error=__try_caught(__error);}}];";
+        assert_eq!(instrumented(text), expected.replace('~', &mark()));
     }
 
     #[test]
     fn constants_are_kept_by_the_library() {
-        let text = "const A = (1 + 2) * 3;\nfn f() { try {global::A} catch {} `${global :: A.b}` }\n\
-                    fn g() { global:: // */\nA }";
-        let expected = "const A = (1 + 2) * 3;__define(\"~\",\"A\",A);\nfn f() { try {__try_leave({__try_enter();\
-                        __constant(\"~\",\"A\")/*global::A*/})} catch (__error){__error=__try_caught(__error);} \
-                        __text(`${__constant(\"~\",\"A\")/*global :: A*/.b}`) }\n\
-                        fn g() { global:: // */\nA }";
-        let source = Source::new("test.rhai", text).expect("the text is short");
-        let expected = expected.replace('~', &own_names::mark(&source));
-        let made = instrumented(text);
-        // The names of functions are not what this is about.
-        let made: Vec<_> = made.split("fn ").map(|part| part.split_once('(')).collect();
-        let wanted: Vec<_> = expected
-            .split("fn ")
-            .map(|part| part.split_once('('))
-            .collect();
-        let bodies = |parts: &[Option<(&str, &str)>]| {
-            let bodies = parts.iter().flatten().map(|(_, body)| (*body).to_owned());
-            bodies.collect::<Vec<_>>()
-        };
-        let (made, wanted) = (bodies(&made), bodies(&wanted));
-        assert!(wanted.iter().all(|body| made.contains(body)), "{made:#?}");
+        let text = "const A = (1 + 2) * 3;\n`${global :: A.b}` + global::A;\nglobal:: // */\nA";
+        let expected = "const A = (1 + 2) * 3;__define(\"~\",\"A\",A);\n\
+                        __text(`${__constant(\"~\",\"A\")/*global :: A*/.b}`) + \
+                        __constant(\"~\",\"A\")/*global::A*/;\nglobal:: // */\nA";
+        assert_eq!(instrumented(text), expected.replace('~', &mark()));
     }
 
     #[test]

@@ -159,7 +159,7 @@ fn end_of(source: &Source, name: &str, start: usize) -> Option<usize> {
 /// The functions of a file. Those of a type are refused by the static check.
 fn definitions(text: &str) -> Definitions {
     let mut found = Definitions::new();
-    let mut tokens = tokens(text).peekable();
+    let mut tokens = tokens(text, 0).peekable();
     let mut before = (0, "");
     while let Some((start, token)) = tokens.next() {
         if token == "fn"

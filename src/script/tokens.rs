@@ -6,9 +6,9 @@ pub fn token_end(text: &str, offset: usize) -> usize {
     nested_token_end(text, offset, 0, &mut |_| {})
 }
 
-/// The tokens of a file but for spaces and comments, with their offsets.
-pub fn tokens(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let mut at = 0;
+/// The tokens from here on but for spaces and comments, with their offsets.
+pub fn tokens(text: &str, from: usize) -> impl Iterator<Item = (usize, &str)> {
+    let mut at = from;
     std::iter::from_fn(move || {
         while at < text.len() {
             let start = at;

@@ -78,7 +78,9 @@ impl<'a, 'b> Calls<'a, 'b> {
         if !call.namespace.is_empty() {
             return self.role(call, position);
         }
-        if let Some(function) = self.file.functions.get(name) {
+        if let Some(function) = self.file.functions.get(name)
+            && function.counts.contains(&call.args.len())
+        {
             let options = function.options.clone();
             return options
                 .into_iter()

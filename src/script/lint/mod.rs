@@ -119,18 +119,21 @@ struct Notified {
 /// What others may use of a file.
 #[derive(Default)]
 struct File {
-    /// Its functions: numbers of arguments, and whether others may call them.
+    /// Whether it can be read, so that the rest of this is known.
+    is_read: bool,
     functions: BTreeMap<String, Function>,
     constants: BTreeSet<String>,
     /// Imported files by the name they have here; none when not found.
     imports: BTreeMap<String, Option<String>>,
 }
 
-/// A function of a script.
+/// The functions of one name in a script.
 #[derive(Default)]
 struct Function {
+    /// The numbers of arguments that they take.
     counts: BTreeSet<usize>,
-    private: bool,
+    /// Those of them that others may give.
+    public: BTreeSet<usize>,
     /// What it takes as its only argument: `OPTIONS.fill(given)`.
     options: Option<Arc<Schema>>,
 }
@@ -277,12 +280,16 @@ impl Lint<'_> {
         {
             let function = functions.entry(definition.name.to_string()).or_default();
             function.counts.insert(definition.params.len());
-            function.private |= definition.access == FnAccess::Private;
+            if definition.access == FnAccess::Public {
+                function.public.insert(definition.params.len());
+            }
             let mut filled = literals::filled_constants(definition, &fillings);
-            let schema = filled.find_map(|name| options.get(name));
-            function.options = schema.cloned();
+            if let Some(schema) = filled.find_map(|name| options.get(name)) {
+                function.options = Some(schema.clone());
+            }
         }
         File {
+            is_read: true,
             functions,
             constants: literals::constants(tree)
                 .map(|constant| constant.name.to_owned())

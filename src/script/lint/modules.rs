@@ -17,7 +17,7 @@ use crate::script::module::door::{self, DoorFunction};
 use crate::script::module::{self, ARGUMENTS, FIX, PARTS, Part};
 use crate::script::project::ModuleFile;
 use crate::script::source::Source;
-use crate::script::tokens::token_end;
+use crate::script::tokens::tokens;
 
 /// Checks the modules of the project, and those that scripts call.
 pub(super) fn check_all(lint: &mut Lint) {
@@ -40,21 +40,13 @@ pub(super) fn check_all(lint: &mut Lint) {
 
 /// Where a function is defined: the byte at which its name starts.
 pub(in crate::script) fn definition(source: &Source, name: &str) -> Option<usize> {
-    let text = source.text();
-    let mut at = 0;
     let mut before = "";
-    loop {
-        let end = token_end(text, at);
-        let token = text.get(at..end).filter(|token| !token.is_empty())?;
-        let is_code = !token.starts_with("//") && !token.starts_with("/*");
-        if is_code && !token.trim().is_empty() {
-            if before == "fn" && token == name {
-                return Some(at);
-            }
-            before = token;
-        }
-        at = end;
-    }
+    let mut tokens = tokens(source.text(), 0);
+    let (at, _) = tokens.find(|(_, token)| {
+        let before = std::mem::replace(&mut before, token);
+        before == "fn" && *token == name
+    })?;
+    Some(at)
 }
 
 impl Lint<'_> {

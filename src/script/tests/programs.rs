@@ -41,6 +41,20 @@ pub enum Mistake {
     Import,
     Imported,
     Method,
+    Pointer,
+}
+
+impl Mistake {
+    pub const ALL: [Self; 8] = [
+        Self::Variable,
+        Self::Function,
+        Self::Count,
+        Self::Constant,
+        Self::Import,
+        Self::Imported,
+        Self::Method,
+        Self::Pointer,
+    ];
 }
 
 /// The files of a project, and where the mistake is in which of them.
@@ -566,12 +580,7 @@ impl Maker<'_> {
         let own = self.files[self.file].clone();
         let imports = self.imports[self.file].clone();
         if !imports.is_empty() && self.dice.often(1, 2) {
-            let (mut alias, mut file) = imports[self.dice.below(imports.len())].clone();
-            let further = self.imports[file].clone();
-            if !further.is_empty() && self.dice.often(1, 3) {
-                let (name, other) = further[self.dice.below(further.len())].clone();
-                (alias, file) = (format!("{alias}::{name}"), other);
-            }
+            let (alias, file) = imports[self.dice.below(imports.len())].clone();
             let of_file = self.files[file].clone();
             let open = of_file
                 .iter()
@@ -660,7 +669,7 @@ impl Maker<'_> {
         let choice = if depth == 0 {
             self.dice.below(3)
         } else {
-            self.dice.below(14)
+            self.dice.below(15)
         };
         match (choice, self.variable(Kind::Text)) {
             (1 | 2, Some(name)) => self.put(&name),
@@ -720,6 +729,12 @@ impl Maker<'_> {
                 self.text(depth - 1);
                 self.put(" } catch { } }");
             }
+            (14, Some(name)) => {
+                let (left, right) =
+                    self.dice
+                        .one(&[("", " + \"b\""), ("\"b\" + ", ""), ("(", ")")]);
+                self.put(&format!("{left}{name}{right}"));
+            }
             _ => {
                 let written = self.dice.one(&WRITTEN);
                 self.put(written);
@@ -750,6 +765,7 @@ impl Maker<'_> {
             Some(Mistake::Constant) => ("global::", "NONE".to_owned(), ""),
             Some(Mistake::Import) => ("", "none".to_owned(), "::check(1)"),
             Some(Mistake::Method) => ("\"\".", "no_method".to_owned(), "()"),
+            Some(Mistake::Pointer) => ("Fn(", "\"no_such\"".to_owned(), ").call()"),
             Some(Mistake::Imported) => match self.imports[self.file].first() {
                 Some((alias, _)) => {
                     let alias = format!("{alias}::");
