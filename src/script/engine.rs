@@ -42,6 +42,12 @@ const FREED: [&str; 23] = [
     "yield",
 ];
 
+/// How deep a script may nest expressions and blocks.
+const DEPTH: usize = 128;
+
+/// The same in functions, which call each other.
+const DEPTH_IN_FUNCTIONS: usize = 64;
+
 thread_local! {
     /// Whether the token before this one, of the text that this thread parses,
     /// is one after which a map's key may stand.
@@ -66,6 +72,8 @@ pub(super) fn describing() -> Engine {
 /// The engine that runs the scripts of one playbook.
 pub(super) fn complete(library: &Arc<Library>, tag: Tag) -> Engine {
     let mut engine = bare();
+    // What is inserted into a script has depth, too.
+    engine.set_max_expr_depths(3 * DEPTH, 3 * DEPTH_IN_FUNCTIONS);
     engine.set_default_tag(Dynamic::from(tag));
     register_all(&mut engine);
     library.note_functions(functions_of(&engine));
@@ -130,7 +138,7 @@ fn configure(engine: &mut Engine) {
         .set_fail_on_invalid_map_property(true)
         .set_max_operations(50_000_000)
         .set_max_call_levels(64)
-        .set_max_expr_depths(128, 64)
+        .set_max_expr_depths(DEPTH, DEPTH_IN_FUNCTIONS)
         .set_max_string_size(16 << 20)
         .set_max_array_size(1_000_000)
         .set_max_map_size(200_000)

@@ -270,6 +270,35 @@ fn caught_errors_name_the_original_place() {
     ]);
 }
 
+#[test]
+fn scripts_may_be_as_deep_as_without() {
+    let nested = |depth: usize| {
+        let (open, close) = ("try { ".repeat(depth), " } catch { }".repeat(depth));
+        let deep = format!("fn f(n) {{ if n < 60 {{ {open}f(n + 1){close} }} else {{ n }} }}");
+        let texts = |inner: &str| format!("{}{inner}{}", "`${".repeat(depth), "}`".repeat(depth));
+        (
+            deep,
+            format!("log(f(0)); log({});", texts("[1].map(|x| x)")),
+        )
+    };
+    let is_read = |depth: &usize| {
+        let (top, body) = nested(*depth);
+        let script = format!("{top}\n{}", play_body(&body));
+        seen(&[("envs/test.rhai", &script)], true).is_ok()
+    };
+    let deepest = (1..).take_while(is_read).last().expect("one is read");
+    assert!(deepest > 10, "{deepest}");
+    // Half of it is what a main thread has, which loads.
+    let thread = std::thread::Builder::new().stack_size(STACK_SIZE / 2);
+    let run = thread.spawn(move || {
+        let (top, body) = nested(deepest);
+        all_alike(&[(&top, &body)]);
+    });
+    run.expect("a thread starts")
+        .join()
+        .expect("they are alike");
+}
+
 /// Here the engine alone would be wrong.
 #[test]
 fn what_runs_knows_its_own_file() {
