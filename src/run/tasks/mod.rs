@@ -45,6 +45,8 @@ pub struct HostTasks {
     play: Play,
     pub(super) company: Arc<Company>,
     pub(super) script: Arc<Script>,
+    /// Who runs it, where it is an `on` block.
+    block_of: Option<String>,
     view: View,
     /// The agent that remembers the handlers which are due.
     keeper: Arc<Session>,
@@ -73,7 +75,7 @@ impl HostTasks {
         company: Arc<Company>,
     ) -> Result<Arc<Self>, Stop> {
         let script = Script::of(&host.host.name);
-        Self::with(shared, host, play, company, Arc::new(script))
+        Self::with(shared, host, play, company, Arc::new(script), None)
     }
 
     /// The same script and play on another host.
@@ -84,6 +86,7 @@ impl HostTasks {
             &self.play,
             self.company.clone(),
             self.script.clone(),
+            Some(self.script.name()),
         )?;
         // What a handler does there is done in it.
         there.state().handlers.running = self.state().handlers.running.clone();
@@ -96,6 +99,7 @@ impl HostTasks {
         play: &Play,
         company: Arc<Company>,
         script: Arc<Script>,
+        block_of: Option<String>,
     ) -> Result<Arc<Self>, Stop> {
         let id = host.next_call();
         host.foresee(play)?;
@@ -135,6 +139,7 @@ impl HostTasks {
             play: play.clone(),
             company,
             script,
+            block_of,
             view,
             keeper,
             state: Mutex::default(),

@@ -283,8 +283,10 @@ fn scripts_may_be_as_deep_as_without() {
     };
     let is_read = |depth: &usize| {
         let (top, body) = nested(*depth);
-        let script = format!("{top}\n{}", play_body(&body));
-        seen(&[("envs/test.rhai", &script)], true).is_ok()
+        let script = format!("import \"a\" as a;\n{}", play_body("a::role();"));
+        let role = format!("{top}\nfn role() {{ {body} }}");
+        let files = [("envs/test.rhai", script.as_str()), ("roles/a.rhai", &role)];
+        seen(&files, true).is_ok()
     };
     let deepest = (1..).take_while(is_read).last().expect("one is read");
     assert!(deepest > 10, "{deepest}");
