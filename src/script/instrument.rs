@@ -162,21 +162,22 @@ impl Found<'_> {
         if self.source.text()[start..end].contains("//") {
             return;
         }
-        let file = own_names::mark(self.source);
+        let file = own_names::mark(self.source.id());
         self.insert(start, format!("{CONSTANT}(\"{file}\",\"{name}\")/*"));
         self.insert(end, "*/");
     }
 
     /// Hands over the constants of the file's top level behind each of them.
     fn definitions(&mut self, ast: &AST) {
-        let file = own_names::mark(self.source);
+        let file = own_names::mark(self.source.id());
         for constant in constants(ast) {
             let name = constant.name;
             let end = constant.written(self.source).end;
             let call = format!("{DEFINE}(\"{file}\",\"{name}\",{name});");
-            match self.source.text()[end..].starts_with(';') {
-                true => self.insert(end + 1, call),
-                false => self.insert(end, format!(";{call}")),
+            let semicolon = tokens(self.source.text(), end).next();
+            match semicolon {
+                Some((at, ";")) => self.insert(at + 1, call),
+                _ => self.insert(end, format!(";{call}")),
             }
         }
     }
@@ -189,7 +190,7 @@ impl Found<'_> {
         else {
             return;
         };
-        let file = own_names::mark(self.source);
+        let file = own_names::mark(self.source.id());
         let body = body_of_closure(text, at);
         if text[body..].starts_with('{') {
             return self.insert(body + 1, format!("\"{file}\";"));
@@ -218,18 +219,20 @@ fn body_of_closure(text: &str, at: usize) -> usize {
         .map_or(text.len(), |(start, _)| start)
 }
 
-/// Where an expression ends: at what closes or parts it from the next.
+/// Where an expression ends: before what closes or parts it from the next.
 fn end_of_expression(text: &str, start: usize) -> usize {
     let mut depth = 0usize;
+    let mut end = start;
     for (at, token) in tokens(text, start) {
         match token {
-            ";" | "," | ")" | "]" | "}" if depth == 0 => return at,
+            ";" | "," | ")" | "]" | "}" if depth == 0 => break,
             "(" | "[" | "{" | "#{" => depth += 1,
             ")" | "]" | "}" => depth -= 1,
             _ => {}
         }
+        end = at + token.len();
     }
-    text.len()
+    end
 }
 
 /// The outermost of the blocks that begin behind `from` and that `inside` is in.
@@ -265,7 +268,7 @@ mod tests {
     }
 
     fn mark() -> String {
-        own_names::mark(&Source::new("test.rhai", "").expect("it is short"))
+        own_names::mark("test.rhai")
     }
 
     #[test]
@@ -276,19 +279,21 @@ mod tests {
                         catch (__error){__error=__try_caught(__error); b() } }; \
                         try {__try_leave({__try_enter(); try {__try_leave({__try_enter();})} \
                         catch (e) {e=__try_caught(e);} })} catch (e) {e=__try_caught(e); }\n\
-                        let g = [|x, /* | */ y| {\"~\";x || y // )\n}, || {\"~\";|| {\"~\";__text(`${f}`)}}, \
+                        let g = [|x, /* | */ y| {\"~\";x || y} // )\n, || {\"~\";|| {\"~\";__text(`${f}`)}}, \
                         |x| {\"~\";__constant(\"~\",\"A\")/*global::A*/}, \
-                        |x| {\"~\";try {__try_leave({__try_enter(); |y| {\"~\";y }})} \
+                        |x| {\"~\";try {__try_leave({__try_enter(); |y| {\"~\";y} })} \
                         catch (__error){__error=__try_caught(__error);}}];";
         assert_eq!(instrumented(text), expected.replace('~', &mark()));
     }
 
     #[test]
     fn constants_are_kept_by_the_library() {
-        let text = "const A = (1 + 2) * 3;\n`${global :: A.b}` + global::A;\nglobal:: // */\nA";
+        let text = "const A = (1 + 2) * 3;\n`${global :: A.b}` + global::A;\nglobal:: // */\nA;\n\
+                    const B = |x| x + 1 // b";
         let expected = "const A = (1 + 2) * 3;__define(\"~\",\"A\",A);\n\
                         __text(`${__constant(\"~\",\"A\")/*global :: A*/.b}`) + \
-                        __constant(\"~\",\"A\")/*global::A*/;\nglobal:: // */\nA";
+                        __constant(\"~\",\"A\")/*global::A*/;\nglobal:: // */\nA;\n\
+                        const B = |x| {\"~\";x + 1};__define(\"~\",\"B\",B); // b";
         assert_eq!(instrumented(text), expected.replace('~', &mark()));
     }
 

@@ -30,12 +30,17 @@ const FOR_OTHERS: &str = "__";
 const BY_VALUE: &str = "_on";
 
 /// What tells a file from all others in a name.
-pub fn mark(source: &Source) -> String {
-    format!("{:.8}", content::digest(source.id().as_bytes()))
+pub fn mark(file: &str) -> String {
+    format!("{:.8}", content::digest(file.as_bytes()))
 }
 
-/// The name that other files and the engine call a function by.
-pub fn for_others(name: &str) -> String {
+/// The name that a function has for its file.
+pub fn own(name: &str, file: &str) -> String {
+    format!("{name}__{}", mark(file))
+}
+
+/// The name that other files call a function by.
+fn for_others(name: &str) -> String {
     format!("{name}{FOR_OTHERS}")
 }
 
@@ -66,7 +71,7 @@ type Definitions = BTreeMap<String, Vec<Definition>>;
 /// What to insert for them.
 pub fn insertions(source: &Source, ast: &AST) -> Vec<Insertion> {
     let definitions = definitions(&source.script());
-    let suffix = format!("__{}", mark(source));
+    let suffix = format!("__{}", mark(source.id()));
     let by_value = format!("{suffix}{BY_VALUE}");
     let mut inserted = BTreeMap::new();
     let mut methods = BTreeSet::new();

@@ -7,7 +7,7 @@ use rhai::{AST, ASTNode, Expr, Position, ScriptFuncDef, Stmt};
 
 use crate::schema::check::{Part, Shape};
 use crate::script::source::Source;
-use crate::script::tokens::token_end;
+use crate::script::tokens::tokens;
 
 /// A value as far as it is literal.
 pub fn part(source: &Source, expression: &Expr) -> Part<Position> {
@@ -86,22 +86,21 @@ pub fn constants(tree: &AST) -> impl Iterator<Item = Constant<'_>> {
 impl Constant<'_> {
     /// The bytes of its value, as it is written.
     pub fn written(&self, source: &Source) -> Range<usize> {
-        let text = source.text();
-        let mut at = source.offset_of(self.at);
-        let mut start = None;
+        let mut tokens = tokens(source.text(), source.offset_of(self.at));
+        let equals = tokens.find(|(_, token)| *token == "=");
+        let start = equals.map_or(0, |(at, _)| at + 1);
+        let mut end = start;
         let mut depth = 0usize;
-        while at < text.len() {
-            let end = token_end(text, at);
-            match &text[at..end] {
-                "=" if start.is_none() => start = Some(end),
+        for (at, token) in tokens {
+            match token {
                 ";" if depth == 0 => break,
                 "(" | "[" | "{" | "#{" => depth += 1,
                 ")" | "]" | "}" => depth = depth.saturating_sub(1),
                 _ => {}
             }
-            at = end;
+            end = at + token.len();
         }
-        start.unwrap_or(at)..at
+        start..end
     }
 }
 

@@ -12,6 +12,7 @@ use crate::script::diagnostics::Problem;
 use crate::script::library::Parsed;
 use crate::script::lookups;
 use crate::script::source::Source;
+use crate::script::tokens::tokens;
 
 /// Functions of the engine that it lists nowhere.
 const BUILT_IN: [&str; 8] = [
@@ -35,7 +36,7 @@ pub(super) fn check(lint: &mut Lint, parsed: &Parsed, tree: &AST, file: &File) {
         sights: literals::sights(&parsed.source, tree),
         seen: BTreeSet::new(),
     };
-    names.functions_of_types(tree);
+    names.definitions(tree);
     tree.walk(&mut |path: &[ASTNode]| {
         match path {
             [.., ASTNode::Expr(Expr::Variable(variable, _, at))] => match variable.2.path.first() {
@@ -120,19 +121,32 @@ impl Names<'_, '_> {
         });
     }
 
-    /// `fn int.double()`: the engine would find it in other files, too.
-    fn functions_of_types(&mut self, tree: &AST) {
+    /// Functions that no file may define. The engine would find `fn int.double()`
+    /// in other files, too.
+    fn definitions(&mut self, tree: &AST) {
         for definition in tree.iter_fn_def() {
-            if let Some(of_type) = &definition.this_type {
-                let name = &definition.name;
-                let message = format!("the function `{name}` is one of a type, `{of_type}`");
-                let help = format!(
-                    "Define `fn {name}(…)`; it is called as `{name}(value)`, or as `value.{name}()` with the value as `this`."
-                );
-                let at = definition.body.start_position();
-                let label = "only values of that type have it".into();
-                self.report("function_of_type", at, message, label, Some(help));
-            }
+            let name = &definition.name;
+            let (message, help) = match &definition.this_type {
+                Some(_) => (
+                    format!("the function `{name}` is one of a type"),
+                    format!(
+                        "Write `fn {name}(…)`: it is called as `{name}(value)`, or as `value.{name}()` with the value as `this`."
+                    ),
+                ),
+                None if name.starts_with("__") => (
+                    format!("the name `{name}` is kept for what a run adds to scripts"),
+                    "Give it a name that does not begin with `__`.".to_owned(),
+                ),
+                None => continue,
+            };
+            let source = &self.parsed.source;
+            let body = source.offset_of(definition.body.start_position());
+            let before = tokens(source.text(), 0).take_while(|(at, _)| *at < body);
+            let start = before.filter(|(_, token)| *token == "fn").last();
+            let at = source.span_at(start.map_or(body, |(at, _)| at));
+            let problem = Problem::new("function_name", message);
+            self.lint
+                .report(problem.at(source, at, "defined here").help(help));
         }
     }
 

@@ -211,7 +211,7 @@ fn keep(context: NativeCallContext) -> Result<(), Failed> {
     let mut kept = Functions::new();
     for part in &PARTS {
         let site = site(&library, id, part.name);
-        let function = FnPtr::new(own_names::for_others(part.name))?;
+        let function = FnPtr::new(own_names::own(part.name, id))?;
         if let Some(site) = site {
             kept.insert(part.name, Closure::of_file(&context, function, site));
         }

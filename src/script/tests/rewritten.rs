@@ -241,6 +241,10 @@ fn switches_and_constants_are_what_they_are() {
             "log(f());",
         ),
         (
+            "const A = 1; const B = global::A + 1; fn f() { global::B }",
+            "log(f());",
+        ),
+        (
             "const A = 1; fn f() { global /* a */ :: /* b */ A } fn g() { global:: // */\n A }",
             "log(f()); log(g());",
         ),
