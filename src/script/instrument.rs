@@ -15,14 +15,13 @@
 //!   the engine takes two for one that have the same text at the same place of
 //!   two files, as in a role that was copied. So each names its file.
 
-use std::collections::BTreeSet;
-
 use rhai::{AST, ASTNode, Expr, FlowControl, Position, Stmt, SwitchCasesCollection};
 
 use super::lint::literals::constants;
 use super::own_names;
 use super::source::{Insertion, Source};
 use super::tokens::{token_end, tokens};
+use super::tree::walk;
 
 /// Called first in a `try` block.
 pub const ENTER_TRY: &str = "__try_enter";
@@ -48,28 +47,24 @@ pub fn insertions(source: &Source, ast: &AST) -> Vec<Insertion> {
     let mut found = Found {
         source,
         insertions: Vec::new(),
-        seen: BTreeSet::new(),
     };
-    ast.walk(&mut |path: &[ASTNode]| {
-        match path.last() {
-            Some(ASTNode::Stmt(Stmt::TryCatch(flow, position))) => found.try_block(flow, *position),
-            Some(ASTNode::Stmt(Stmt::Switch(switch, position))) => {
-                found.switch(&switch.1, *position);
-            }
-            Some(ASTNode::Expr(Expr::InterpolatedString(_, position))) => found.text(*position),
-            Some(ASTNode::Expr(Expr::DynamicConstant(value, position))) if value.is_fnptr() => {
-                found.closure(*position);
-            }
-            Some(ASTNode::Expr(Expr::Variable(variable, _, position))) => {
-                if let [root] = variable.2.path.as_slice()
-                    && root.name == "global"
-                {
-                    found.constant(&variable.1, root.pos, *position);
-                }
-            }
-            _ => {}
+    walk(ast, &mut |path| match path.last() {
+        Some(ASTNode::Stmt(Stmt::TryCatch(flow, _))) => found.try_block(flow),
+        Some(ASTNode::Stmt(Stmt::Switch(switch, position))) => {
+            found.switch(&switch.1, *position);
         }
-        true
+        Some(ASTNode::Expr(Expr::InterpolatedString(_, position))) => found.text(*position),
+        Some(ASTNode::Expr(Expr::DynamicConstant(value, position))) if value.is_fnptr() => {
+            found.closure(*position);
+        }
+        Some(ASTNode::Expr(Expr::Variable(variable, _, position))) => {
+            if let [root] = variable.2.path.as_slice()
+                && root.name == "global"
+            {
+                found.constant(&variable.1, root.pos, *position);
+            }
+        }
+        _ => {}
     });
     found.definitions(ast);
     found.insertions.extend(own_names::insertions(source, ast));
@@ -94,7 +89,6 @@ fn rank(text: &str) -> usize {
 struct Found<'a> {
     source: &'a Source,
     insertions: Vec<Insertion>,
-    seen: BTreeSet<usize>,
 }
 
 impl Found<'_> {
@@ -105,16 +99,7 @@ impl Found<'_> {
         });
     }
 
-    /// Whether the node that starts here is met for the first time.
-    fn is_new(&mut self, position: Position) -> Option<usize> {
-        let offset = self.source.offset_of(position);
-        self.seen.insert(offset).then_some(offset)
-    }
-
-    fn try_block(&mut self, flow: &FlowControl, position: Position) {
-        if self.is_new(position).is_none() {
-            return;
-        }
+    fn try_block(&mut self, flow: &FlowControl) {
         let source = self.source;
         self.insert(
             source.offset_of(flow.body.position()) + 1,
@@ -134,9 +119,7 @@ impl Found<'_> {
     }
 
     fn switch(&mut self, cases: &SwitchCasesCollection, position: Position) {
-        let Some(keyword) = self.is_new(position) else {
-            return;
-        };
+        let keyword = self.source.offset_of(position);
         let text = self.source.text();
         let parts = cases
             .expressions
@@ -154,9 +137,7 @@ impl Found<'_> {
     }
 
     fn constant(&mut self, name: &str, start: Position, end: Position) {
-        let Some(start) = self.is_new(start) else {
-            return;
-        };
+        let start = self.source.offset_of(start);
         let end = self.source.offset_of(end) + name.len();
         // What ends there would also end the comment that it gets into.
         if self.source.text()[start..end].contains("//") {
@@ -184,12 +165,10 @@ impl Found<'_> {
 
     fn closure(&mut self, position: Position) {
         let text = self.source.text();
-        let Some(at) = self
-            .is_new(position)
-            .filter(|at| text[*at..].starts_with('|'))
-        else {
+        let at = self.source.offset_of(position);
+        if !text[at..].starts_with('|') {
             return;
-        };
+        }
         let file = own_names::mark(self.source.id());
         let body = body_of_closure(text, at);
         if text[body..].starts_with('{') {
@@ -200,9 +179,7 @@ impl Found<'_> {
     }
 
     fn text(&mut self, position: Position) {
-        let Some(start) = self.is_new(position) else {
-            return;
-        };
+        let start = self.source.offset_of(position);
         self.insert(start, format!("{TEXT}("));
         self.insert(token_end(self.source.text(), start), ")");
     }

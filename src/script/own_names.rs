@@ -18,6 +18,7 @@ use veza_agent::content;
 
 use super::source::{Insertion, Source};
 use super::tokens::tokens;
+use super::tree::walk;
 
 /// Called with a value and a name: whether it is a map with a function of that
 /// name.
@@ -75,30 +76,27 @@ pub fn insertions(source: &Source, ast: &AST) -> Vec<Insertion> {
     let by_value = format!("{suffix}{BY_VALUE}");
     let mut inserted = BTreeMap::new();
     let mut methods = BTreeSet::new();
-    ast.walk(&mut |path: &[ASTNode]| {
-        match path.last() {
-            Some(ASTNode::Stmt(Stmt::FnCall(call, at)) | ASTNode::Expr(Expr::FnCall(call, at))) => {
-                let (name, start) = mentioned(source, call, *at);
-                let end = end_of(source, &name, start);
-                if !call.namespace.is_empty() {
-                    end.map(|end| inserted.insert(end, FOR_OTHERS.to_owned()));
-                } else if is_meant(&definitions, call, &name) {
-                    end.map(|end| inserted.insert(end, suffix.clone()));
-                }
+    walk(ast, &mut |path| match path.last() {
+        Some(ASTNode::Stmt(Stmt::FnCall(call, at)) | ASTNode::Expr(Expr::FnCall(call, at))) => {
+            let (name, start) = mentioned(source, call, *at);
+            let end = end_of(source, &name, start);
+            if !call.namespace.is_empty() {
+                end.map(|end| inserted.insert(end, FOR_OTHERS.to_owned()));
+            } else if is_meant(&definitions, call, &name) {
+                end.map(|end| inserted.insert(end, suffix.clone()));
             }
-            Some(ASTNode::Expr(Expr::MethodCall(call, at))) => {
-                let name = call.name.as_str();
-                let end = end_of(source, name, source.offset_of(*at));
-                if takes(&definitions, name, call.args.len())
-                    && let Some(end) = end
-                {
-                    inserted.insert(end, by_value.clone());
-                    methods.insert((name.to_owned(), call.args.len()));
-                }
-            }
-            _ => {}
         }
-        true
+        Some(ASTNode::Expr(Expr::MethodCall(call, at))) => {
+            let name = call.name.as_str();
+            let end = end_of(source, name, source.offset_of(*at));
+            if takes(&definitions, name, call.args.len())
+                && let Some(end) = end
+            {
+                inserted.insert(end, by_value.clone());
+                methods.insert((name.to_owned(), call.args.len()));
+            }
+        }
+        _ => {}
     });
     let mut insertions: Vec<_> = inserted
         .into_iter()

@@ -291,11 +291,10 @@ mod tests {
             .compile(text)
             .expect("it is right");
         let mut met = Vec::new();
-        tree.walk(&mut |path: &[rhai::ASTNode]| {
+        crate::script::tree::walk(&tree, &mut |path| {
             if let Some(rhai::ASTNode::Expr(rhai::Expr::Variable(variable, _, at))) = path.last() {
                 met.push((variable.1.to_string(), source.place(*at)));
             }
-            true
         });
         let place = |name: &str| {
             let at = text.rfind(name).expect("it is there");

@@ -8,6 +8,7 @@ use rhai::{AST, ASTNode, Expr, Position, ScriptFuncDef, Stmt};
 use crate::schema::check::{Part, Shape};
 use crate::script::source::Source;
 use crate::script::tokens::tokens;
+use crate::script::tree::walk;
 
 /// A value as far as it is literal.
 pub fn part(source: &Source, expression: &Expr) -> Part<Position> {
@@ -166,12 +167,11 @@ fn body(source: &Source, tree: &AST, definition: &ScriptFuncDef) -> Range<usize>
     let mut places = Vec::new();
     let mut alone = tree.clone_functions_only();
     alone.retain_functions(|_, _, name, _| name == definition.name.as_str());
-    alone.walk(&mut |path: &[ASTNode]| {
+    walk(&alone, &mut |path| {
         let place = path.last().map_or(Position::NONE, ASTNode::position);
         if !place.is_none() {
             places.push(source.offset_of(place));
         }
-        true
     });
     let start = places.iter().min().copied().unwrap_or_default();
     start..places.iter().max().map_or(start, |last| last + 1)
@@ -194,7 +194,7 @@ pub struct Filling {
 /// All places where options are filled with a variable.
 pub fn fillings(tree: &AST) -> Vec<Filling> {
     let mut found = Vec::new();
-    tree.walk(&mut |path: &[ASTNode]| {
+    walk(tree, &mut |path| {
         if let Some(ASTNode::Expr(Expr::Dot(dot, ..))) = path.last()
             && let Expr::Variable(constant, _, at) = &dot.lhs
             && constant
@@ -213,7 +213,6 @@ pub fn fillings(tree: &AST) -> Vec<Filling> {
                 at: *at,
             });
         }
-        true
     });
     found
 }

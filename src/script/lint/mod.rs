@@ -27,6 +27,7 @@ use super::diagnostics::Problem;
 use super::library::{Library, Parsed};
 use super::options::Options;
 use super::source::Source;
+use super::tree::walk;
 use crate::report::event::Site;
 use crate::schema::{Schema, closest};
 
@@ -204,13 +205,12 @@ impl Lint<'_> {
 
     fn imports(&mut self, parsed: &Parsed, tree: &AST) -> BTreeMap<String, Option<String>> {
         let mut found = Vec::new();
-        tree.walk(&mut |path: &[ASTNode]| {
+        walk(tree, &mut |path| {
             if let Some(ASTNode::Stmt(Stmt::Import(import, _))) = path.last()
                 && let Expr::StringConstant(name, position) = &import.0
             {
                 found.push((import.1.name.to_string(), name.to_string(), *position));
             }
-            true
         });
         let mut imports = BTreeMap::new();
         for (alias, name, position) in found {

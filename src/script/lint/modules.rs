@@ -18,6 +18,7 @@ use crate::script::module::{self, ARGUMENTS, FIX, PARTS, Part};
 use crate::script::project::ModuleFile;
 use crate::script::source::Source;
 use crate::script::tokens::tokens;
+use crate::script::tree::walk;
 
 /// Checks the modules of the project, and those that scripts call.
 pub(super) fn check_all(lint: &mut Lint) {
@@ -182,7 +183,7 @@ fn check_door(lint: &mut Lint, parsed: &Arc<Parsed>, tree: &AST, file: &File) {
     let hosts = hosts(tree);
     let mut uses = Vec::new();
     let mut properties = Vec::new();
-    tree.walk(&mut |path: &[ASTNode]| {
+    walk(tree, &mut |path| {
         if let Some(ASTNode::Expr(Expr::Dot(dot, ..))) = path.last()
             && let Expr::Variable(variable, ..) = &dot.lhs
             && hosts.contains(variable.1.as_str())
@@ -195,7 +196,6 @@ fn check_door(lint: &mut Lint, parsed: &Arc<Parsed>, tree: &AST, file: &File) {
                 _ => {}
             }
         }
-        true
     });
     for (name, position) in properties {
         if !door::PROPERTIES.contains(&name.as_str()) {
@@ -300,7 +300,7 @@ impl Reading {
             Some(name.clone())
         };
         let mut calls: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        tree.walk(&mut |path: &[ASTNode]| {
+        walk(tree, &mut |path| {
             if let Some(
                 ASTNode::Stmt(Stmt::FnCall(call, at)) | ASTNode::Expr(Expr::FnCall(call, at)),
             ) = path.last()
@@ -313,7 +313,6 @@ impl Reading {
                     .or_default()
                     .insert(call.name.to_string());
             }
-            true
         });
         let mut roots: BTreeMap<String, &'static str> = BTreeMap::new();
         for part in PARTS.iter().filter(|part| part.name != FIX) {

@@ -13,6 +13,7 @@ use crate::script::library::Parsed;
 use crate::script::lookups;
 use crate::script::source::Source;
 use crate::script::tokens::tokens;
+use crate::script::tree::walk;
 
 /// Functions of the engine that it lists nowhere.
 const BUILT_IN: [&str; 8] = [
@@ -37,50 +38,44 @@ pub(super) fn check(lint: &mut Lint, parsed: &Parsed, tree: &AST, file: &File) {
         seen: BTreeSet::new(),
     };
     names.definitions(tree);
-    tree.walk(&mut |path: &[ASTNode]| {
-        match path {
-            [.., ASTNode::Expr(Expr::Variable(variable, _, at))] => match variable.2.path.first() {
-                Some(root) if root.name == "global" => names.constant(&variable.1, *at),
-                Some(_) => drop(names.namespace(&variable.2)),
-                None if variable.0.is_none() => names.variable(&variable.1, *at, *at),
-                None => {}
-            },
-            [
-                ..,
-                ASTNode::Expr(Expr::Stmt(closure)),
-                ASTNode::Stmt(Stmt::Share(shared)),
-            ] => {
-                for (variable, _) in shared.iter().filter(|(_, index)| index.is_none()) {
-                    names.variable(&variable.name, variable.pos, closure.position());
-                }
+    walk(tree, &mut |path| match path {
+        [.., ASTNode::Expr(Expr::Variable(variable, _, at))] => match variable.2.path.first() {
+            Some(root) if root.name == "global" => names.constant(&variable.1, *at),
+            Some(_) => drop(names.namespace(&variable.2)),
+            None if variable.0.is_none() => names.variable(&variable.1, *at, *at),
+            None => {}
+        },
+        [
+            ..,
+            ASTNode::Expr(Expr::Stmt(closure)),
+            ASTNode::Stmt(Stmt::Share(shared)),
+        ] => {
+            for (variable, _) in shared.iter().filter(|(_, index)| index.is_none()) {
+                names.variable(&variable.name, variable.pos, closure.position());
             }
-            [
-                ..,
-                ASTNode::Stmt(Stmt::FnCall(call, at)) | ASTNode::Expr(Expr::FnCall(call, at)),
-            ] => {
-                names.call(call, *at);
-            }
-            [.., ASTNode::Expr(Expr::MethodCall(call, at))] => names.method(call, *at),
-            _ => {}
         }
-        true
+        [
+            ..,
+            ASTNode::Stmt(Stmt::FnCall(call, at)) | ASTNode::Expr(Expr::FnCall(call, at)),
+        ] => {
+            names.call(call, *at);
+        }
+        [.., ASTNode::Expr(Expr::MethodCall(call, at))] => names.method(call, *at),
+        _ => {}
     });
 }
 
 /// All names that the file gives to variables, for suggestions.
 fn variables(tree: &AST) -> BTreeSet<String> {
     let mut found: BTreeSet<String> = lookups::NAMES.map(str::to_owned).into();
-    tree.walk(&mut |path: &[ASTNode]| {
-        match path.last() {
-            Some(ASTNode::Stmt(Stmt::Var(variable, ..))) => {
-                found.insert(variable.0.name.to_string());
-            }
-            Some(ASTNode::Stmt(Stmt::For(each, _))) => {
-                found.insert(each.0.name.to_string());
-            }
-            _ => {}
+    walk(tree, &mut |path| match path.last() {
+        Some(ASTNode::Stmt(Stmt::Var(variable, ..))) => {
+            found.insert(variable.0.name.to_string());
         }
-        true
+        Some(ASTNode::Stmt(Stmt::For(each, _))) => {
+            found.insert(each.0.name.to_string());
+        }
+        _ => {}
     });
     // The parameters of a closure include what it captures, misspelt or not.
     let parameters = tree

@@ -134,6 +134,17 @@ fn what_imports_have_is_known() {
 }
 
 #[test]
+fn each_mistake_is_told_once_wherever_it_is() {
+    for body in [
+        "let x = loop { break package(#{ naem: 1, name: \"a\" }); };",
+        "switch 1 { 1 | 2 => package(#{ naem: 1, name: \"a\" }), _ => () }",
+    ] {
+        let found = problems(body);
+        assert_eq!(found.matches("`naem`").count(), 1, "{body}\n{found}");
+    }
+}
+
+#[test]
 fn functions_of_types_and_with_kept_names_are_refused() {
     let files = |text: &str| {
         let script = format!("{text}\n{}", play_body("log(1);"));

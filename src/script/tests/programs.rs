@@ -65,7 +65,7 @@ pub struct Program {
 
 /// All but the last letter of the names of functions, and that letter where
 /// names are shared.
-const NAMES: [(&str, char); 7] = [
+const NAMES: [(&str, char); 8] = [
     ("chec", 'k'),
     ("le", 'n'),
     ("urlencod", 'e'),
@@ -73,7 +73,11 @@ const NAMES: [(&str, char); 7] = [
     ("to_strin", 'g'),
     ("templat", 'e'),
     ("ru", 'n'),
+    ("twic", 'e'),
 ];
+
+/// The one that each file has, which calls what it is given.
+const TWICE: usize = 7;
 
 /// Those of them that are used without being defined.
 const NATIVE: [usize; 3] = [1, 2, 5];
@@ -226,6 +230,8 @@ impl Maker<'_> {
             self.put(";\n");
             self.constants += 1;
         }
+        let twice = self.function_name(file, TWICE);
+        self.put(&format!("fn {twice}(f) {{ f.call(f.call(\"t\")) }}\n"));
         for _ in 0..1 + self.dice.below(4) {
             self.function();
         }
@@ -241,7 +247,7 @@ impl Maker<'_> {
     /// Defines a function that calls those before it.
     fn function(&mut self) {
         let made = Function {
-            name: self.dice.below(NAMES.len()),
+            name: self.dice.below(TWICE),
             parameters: self.dice.below(3),
             is_private: self.dice.often(1, 3),
             on_value: self.dice.often(1, 4),
@@ -283,7 +289,7 @@ impl Maker<'_> {
         self.space();
         self.put("{");
         (self.has_value, self.in_function) = (made.on_value, true);
-        self.block(2);
+        self.statements(2);
         self.text(2);
         (self.has_value, self.in_function) = (false, false);
         self.put(" }\n");
@@ -294,12 +300,16 @@ impl Maker<'_> {
     /// Statements, with variables of their own.
     fn block(&mut self, count: usize) {
         let outside = self.variables.clone();
+        self.statements(count);
+        self.variables = outside;
+    }
+
+    fn statements(&mut self, count: usize) {
         for _ in 0..1 + self.dice.below(count) {
             self.space();
             self.statement();
         }
         self.space();
-        self.variables = outside;
     }
 
     fn variable(&mut self, kind: Kind) -> Option<String> {
@@ -314,12 +324,18 @@ impl Maker<'_> {
         }
     }
 
+    fn map(&self) -> Option<String> {
+        let mut all = self.variables.iter();
+        let found = all.find(|(_, kind)| matches!(kind, Kind::Map(_)));
+        found.map(|(name, _)| name.clone())
+    }
+
     fn statement(&mut self) {
         self.depth += 1;
         let choice = if self.depth > 3 {
             self.dice.below(4)
         } else {
-            self.dice.below(14)
+            self.dice.below(19)
         };
         match choice {
             0 | 1 => self.variable_made(),
@@ -379,6 +395,68 @@ impl Maker<'_> {
                 self.put("} }");
             }
             11 if self.dice.often(1, 4) => self.failure(),
+            13 => {
+                let name = self.fresh();
+                self.put(&format!("let {name} = 0; while {name} < 2 {{ {name} += 1;"));
+                let outer = std::mem::replace(&mut self.in_loop, true);
+                let outside = self.variables.clone();
+                self.variables.retain(|(other, _)| *other != name);
+                self.statement();
+                self.variables = outside;
+                self.in_loop = outer;
+                self.put("}");
+                self.declare(name, Kind::Number);
+            }
+            14 => {
+                let name = self.fresh();
+                self.put(&format!("let {name} = loop {{ "));
+                let outer = std::mem::replace(&mut self.in_loop, true);
+                self.block(1);
+                self.in_loop = outer;
+                self.put("break ");
+                self.text(2);
+                self.put("; };");
+                // Another `break` has no value.
+                self.put(&format!("{name} = `${{{name}}}`;"));
+                self.declare(name, Kind::Text);
+            }
+            15 => match self.map() {
+                Some(name) => {
+                    self.put(&format!("{name}.n = "));
+                    self.number(2);
+                    self.put("; ");
+                    self.put(&format!("{name}[\"n\"] += 1;"));
+                }
+                None => self.put(";"),
+            },
+            16 => match self.variable(Kind::List) {
+                Some(name) => {
+                    self.put(&format!("{name}[0] = "));
+                    self.text(2);
+                    self.put("; ");
+                    self.put(&format!("{name}.insert(0, \"more\");"));
+                }
+                None => self.put("do { } while 1 > 2;"),
+            },
+            17 => {
+                let name = format!("k{}", self.made);
+                self.made += 1;
+                self.put(&format!("const {name} = "));
+                self.text(2);
+                self.put(";");
+                self.declare(name, Kind::Text);
+            }
+            18 => match self.variable(Kind::Number) {
+                Some(name) => {
+                    let made = self.fresh();
+                    if made != name {
+                        self.put(&format!("let {made} = |x| {{ {name} += 1; x }};"));
+                        self.put(&format!("{made}.call(1); log(`${{{name}}}`);"));
+                        self.variables.retain(|(other, _)| *other != made);
+                    }
+                }
+                None => self.put(";"),
+            },
             12 if self.uses_natives => self.put("template(\"a.j2\", \"/a\");"),
             _ => {
                 self.put("{");
@@ -469,10 +547,10 @@ impl Maker<'_> {
                 self.put("#{ n: ");
                 self.number(2);
                 self.put(&format!(", {key}: "));
-                self.closure();
+                self.closure(2);
                 self.put(" }");
             }
-            Kind::Closure => self.closure(),
+            Kind::Closure => self.closure(2),
         }
         self.put(";");
         self.declare(name, kind);
@@ -483,7 +561,7 @@ impl Maker<'_> {
         self.variables.push((name, kind));
     }
 
-    fn closure(&mut self) {
+    fn closure(&mut self, depth: usize) {
         let name = self.dice.one(&["x", "v1", "v2"]).to_owned();
         self.put(&format!("|{name}|"));
         self.space();
@@ -492,15 +570,17 @@ impl Maker<'_> {
         self.declare(name, Kind::Text);
         let outer = (self.has_value, self.in_loop, self.in_function);
         (self.has_value, self.in_loop, self.in_function) = (false, false, true);
-        match self.dice.often(1, 2) {
-            true => self.text(2),
+        self.depth += 1;
+        match depth < 2 || self.dice.often(1, 2) {
+            true => self.text(depth),
             false => {
                 self.put("{");
-                self.block(2);
-                self.text(2);
+                self.statements(2);
+                self.text(depth);
                 self.put("}");
             }
         }
+        self.depth -= 1;
         (self.has_value, self.in_loop, self.in_function) = outer;
         self.variables = outside;
     }
@@ -548,12 +628,8 @@ impl Maker<'_> {
                 self.number(depth - 1);
                 self.put(" }");
             }
-            (8, _) => match self
-                .variables
-                .iter()
-                .find(|(_, kind)| matches!(kind, Kind::Map(_)))
-            {
-                Some((name, _)) => self.text.push_str(&format!("{name}.n")),
+            (8, _) => match self.map() {
+                Some(name) => self.put(&format!("{name}.n")),
                 None => self.put("3"),
             },
             _ => {
@@ -669,7 +745,7 @@ impl Maker<'_> {
         let choice = if depth == 0 {
             self.dice.below(3)
         } else {
-            self.dice.below(15)
+            self.dice.below(18)
         };
         match (choice, self.variable(Kind::Text)) {
             (1 | 2, Some(name)) => self.put(&name),
@@ -728,6 +804,26 @@ impl Maker<'_> {
                 self.put(" > 9 { \"\" } else { try { ");
                 self.text(depth - 1);
                 self.put(" } catch { } }");
+            }
+            (15, _) => {
+                let twice = self.function_name(self.file, TWICE);
+                self.put(&format!("{twice}("));
+                self.closure(depth - 1);
+                self.put(")");
+            }
+            (16, Some(name)) => {
+                self.put(&format!("if {name} in [\"a\", "));
+                self.text(depth - 1);
+                self.put(&format!(
+                    "] && !({name} == \"b\") || false {{ {name} }} else {{ "
+                ));
+                self.text(depth - 1);
+                self.put(" }");
+            }
+            (17, Some(name)) => {
+                self.put(&format!("({name} ?? "));
+                self.text(depth - 1);
+                self.put(")");
             }
             (14, Some(name)) => {
                 let (left, right) =

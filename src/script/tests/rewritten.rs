@@ -106,7 +106,7 @@ fn blocks_have_the_values_they_have() {
         ("", "try { throw 1 } catch { throw; }"),
         (
             "",
-            "let y = loop { break 3; }; log(y); let z = while true { break `a${1}`; }; log(z);",
+            "let y = loop { break `${3}`.len(); }; log(y); let z = while true { break `a${1}`; }; log(z);",
         ),
         (
             "",
