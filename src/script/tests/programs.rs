@@ -102,6 +102,13 @@ enum Kind {
     Closure,
 }
 
+impl Kind {
+    /// Whether one may stand where the other does.
+    fn is_like(self, other: Self) -> bool {
+        self == other || matches!((self, other), (Self::Map(_), Self::Map(_)))
+    }
+}
+
 struct Maker<'a> {
     dice: &'a mut Dice,
     naming: Naming,
@@ -313,203 +320,11 @@ impl Maker<'_> {
     }
 
     fn variable(&mut self, kind: Kind) -> Option<String> {
-        let found: Vec<_> = self
-            .variables
-            .iter()
-            .filter(|(_, of)| *of == kind)
-            .collect();
+        let all = self.variables.iter();
+        let found: Vec<_> = all.filter(|(_, of)| of.is_like(kind)).collect();
         match found.len() {
             0 => None,
             count => Some(found[self.dice.below(count)].0.clone()),
-        }
-    }
-
-    fn map(&self) -> Option<String> {
-        let mut all = self.variables.iter();
-        let found = all.find(|(_, kind)| matches!(kind, Kind::Map(_)));
-        found.map(|(name, _)| name.clone())
-    }
-
-    fn statement(&mut self) {
-        self.depth += 1;
-        let choice = if self.depth > 3 {
-            self.dice.below(4)
-        } else {
-            self.dice.below(19)
-        };
-        match choice {
-            0 | 1 => self.variable_made(),
-            2 => {
-                self.put("log(");
-                self.text(3);
-                self.put(");");
-            }
-            3 => match self.variable(Kind::Number) {
-                Some(name) => {
-                    self.put(&format!("{name} += "));
-                    self.number(2);
-                    self.put(";");
-                }
-                None => self.put(";"),
-            },
-            4 | 5 => self.attempt(),
-            6 => {
-                self.put("if ");
-                self.number(2);
-                self.put(" > 3 {");
-                self.block(2);
-                self.put("} else {");
-                self.block(2);
-                self.put("}");
-            }
-            7 => {
-                let name = self.fresh();
-                self.put(&format!("for {name} in 0..3 {{"));
-                let outside = self.variables.clone();
-                self.declare(name, Kind::Number);
-                let outer = std::mem::replace(&mut self.in_loop, true);
-                self.block(3);
-                self.in_loop = outer;
-                self.variables = outside;
-                self.put("}");
-            }
-            8 if self.in_loop => self.put("if 1 > 0 { break; }"),
-            9 if self.in_function => {
-                self.put("if ");
-                self.number(1);
-                self.put(" == 3 { return ");
-                self.text(2);
-                self.put("; }");
-            }
-            10 => {
-                self.put("switch ");
-                self.number(2);
-                self.put(" { 1 => {");
-                self.block(2);
-                self.put("}, 2..=9 if ");
-                self.number(1);
-                self.put(" > 1 => log(");
-                self.text(1);
-                self.put("), _ => {");
-                self.block(1);
-                self.put("} }");
-            }
-            11 if self.dice.often(1, 4) => self.failure(),
-            13 => {
-                let name = self.fresh();
-                self.put(&format!("let {name} = 0; while {name} < 2 {{ {name} += 1;"));
-                let outer = std::mem::replace(&mut self.in_loop, true);
-                let outside = self.variables.clone();
-                self.variables.retain(|(other, _)| *other != name);
-                self.statement();
-                self.variables = outside;
-                self.in_loop = outer;
-                self.put("}");
-                self.declare(name, Kind::Number);
-            }
-            14 => {
-                let name = self.fresh();
-                self.put(&format!("let {name} = loop {{ "));
-                let outer = std::mem::replace(&mut self.in_loop, true);
-                self.block(1);
-                self.in_loop = outer;
-                self.put("break ");
-                self.text(2);
-                self.put("; };");
-                // Another `break` has no value.
-                self.put(&format!("{name} = `${{{name}}}`;"));
-                self.declare(name, Kind::Text);
-            }
-            15 => match self.map() {
-                Some(name) => {
-                    self.put(&format!("{name}.n = "));
-                    self.number(2);
-                    self.put("; ");
-                    self.put(&format!("{name}[\"n\"] += 1;"));
-                }
-                None => self.put(";"),
-            },
-            16 => match self.variable(Kind::List) {
-                Some(name) => {
-                    self.put(&format!("{name}[0] = "));
-                    self.text(2);
-                    self.put("; ");
-                    self.put(&format!("{name}.insert(0, \"more\");"));
-                }
-                None => self.put("do { } while 1 > 2;"),
-            },
-            17 => {
-                let name = format!("k{}", self.made);
-                self.made += 1;
-                self.put(&format!("const {name} = "));
-                self.text(2);
-                self.put(";");
-                self.declare(name, Kind::Text);
-            }
-            18 => match self.variable(Kind::Number) {
-                Some(name) => {
-                    let made = self.fresh();
-                    if made != name {
-                        self.put(&format!("let {made} = |x| {{ {name} += 1; x }};"));
-                        self.put(&format!("{made}.call(1); log(`${{{name}}}`);"));
-                        self.variables.retain(|(other, _)| *other != made);
-                    }
-                }
-                None => self.put(";"),
-            },
-            12 if self.uses_natives => self.put("template(\"a.j2\", \"/a\");"),
-            _ => {
-                self.put("{");
-                self.block(2);
-                self.put("}");
-            }
-        }
-        self.depth -= 1;
-    }
-
-    fn attempt(&mut self) {
-        let name = self.dice.one(&["", "(e)", "(x)"]);
-        self.put("try");
-        self.space();
-        self.put("{");
-        self.block(3);
-        if self.dice.often(1, 3) {
-            self.failure();
-        }
-        self.put("}");
-        self.space();
-        self.put(&format!("catch {name} {{"));
-        if !name.is_empty() {
-            self.put(&format!("log(`${{type_of({})}}`);", &name[1..2]));
-        }
-        self.block(2);
-        if self.dice.often(1, 12) {
-            self.put("throw;");
-        }
-        self.put("}");
-    }
-
-    /// Something that the engine refuses, or a script throws.
-    fn failure(&mut self) {
-        match self.dice.below(4) {
-            0 => {
-                self.put("throw ");
-                self.text(2);
-                self.put(";");
-            }
-            1 => {
-                self.put("log(");
-                self.text(2);
-                self.put(" - ");
-                self.number(2);
-                self.put(");");
-            }
-            2 => {
-                self.put("[1][");
-                self.number(1);
-                self.put(" + 5];");
-            }
-            _ => self.put("#{ a: 1 }.b;"),
         }
     }
 
@@ -519,65 +334,163 @@ impl Maker<'_> {
         format!("v{}", self.made % 7)
     }
 
-    fn variable_made(&mut self) {
-        let map = Kind::Map(self.dice.below(NAMES.len()));
-        let kinds = [
-            Kind::Number,
-            Kind::Text,
-            Kind::Text,
-            Kind::List,
-            map,
-            Kind::Closure,
-        ];
-        let kind = self.dice.one(&kinds);
-        let name = self.fresh();
-        self.put(&format!("let {name} = "));
-        match kind {
-            Kind::Number => self.number(3),
-            Kind::Text => self.text(3),
-            Kind::List => {
-                self.put("[");
-                self.text(2);
-                self.put(", ");
-                self.text(2);
-                self.put("]");
-            }
-            Kind::Map(key) => {
-                let key = self.function_name(self.file, key);
-                self.put("#{ n: ");
-                self.number(2);
-                self.put(&format!(", {key}: "));
-                self.closure(2);
-                self.put(" }");
-            }
-            Kind::Closure => self.closure(2),
-        }
-        self.put(";");
-        self.declare(name, kind);
-    }
-
     fn declare(&mut self, name: String, kind: Kind) {
         self.variables.retain(|(other, _)| *other != name);
         self.variables.push((name, kind));
     }
 
+    /// Writes a form with its holes filled: `n` is a number, `t` a text, `b` a
+    /// block, `c` a closure and `_` a space.
+    fn form(&mut self, form: &str, depth: usize) {
+        let mut rest = form;
+        while let Some((before, after)) = rest.split_once('«') {
+            let (hole, after) = after.split_once('»').expect("a hole ends");
+            self.put(before);
+            match hole {
+                "n" => self.number(depth),
+                "t" => self.text(depth),
+                "b" => self.block(2),
+                "c" => self.closure(depth),
+                "_" => self.space(),
+                other => panic!("there is no hole `{other}`"),
+            }
+            rest = after;
+        }
+        self.put(rest);
+    }
+
+    /// The same about a variable, which is called `X` in the form; another
+    /// form where there is none.
+    fn about(&mut self, kind: Kind, form: &str, otherwise: &str, depth: usize) {
+        match self.variable(kind) {
+            Some(name) => self.form(&form.replace('X', &name), depth),
+            None => self.form(otherwise, depth),
+        }
+    }
+
+    /// The same about a new variable, which is there once it is made.
+    fn making(&mut self, form: &str, kind: Option<Kind>, is_loop: bool) {
+        let name = self.fresh();
+        let outside = self.variables.clone();
+        self.variables.retain(|(other, _)| *other != name);
+        let outer = self.in_loop;
+        self.in_loop |= is_loop;
+        self.form(&form.replace('X', &name), 2);
+        self.in_loop = outer;
+        self.variables = outside;
+        if let Some(kind) = kind {
+            self.declare(name, kind);
+        }
+    }
+
+    fn statement(&mut self) {
+        const SWITCH: &str =
+            "switch «n» { 1 | 10 => {«b»}, 2..=9 if «n» > 1 => log(«t»), _ => {«b»} }";
+        self.depth += 1;
+        let choice = match self.depth > 3 {
+            true => self.dice.below(4),
+            false => self.dice.below(19),
+        };
+        match choice {
+            0 | 1 => self.variable_made(),
+            2 => self.form("log(«t»);", 3),
+            3 => self.about(Kind::Number, "X += «n»;", ";", 2),
+            4 | 5 => self.attempt(),
+            6 => self.form("if «n» > 3 {«b»} else {«b»}", 2),
+            7 => self.making("for X in 0..3 { log(`${X}`);«b»}", None, true),
+            8 if self.in_loop => self.put("if 1 > 0 { break; }"),
+            9 if self.in_function => self.form("if «n» == 3 { return «t»; }", 2),
+            10 => self.form(SWITCH, 2),
+            11 if self.dice.often(1, 4) => self.failure(),
+            12 if self.uses_natives => self.put("template(\"a.j2\", \"/a\");"),
+            13 => {
+                let form = "let X = 0; while X < 2 { X += 1;«b»}";
+                self.making(form, Some(Kind::Number), true);
+            }
+            14 => {
+                // Another `break` has no value.
+                let form = "let X = loop {«b»break «t»; }; X = `${X}`;";
+                self.making(form, Some(Kind::Text), true);
+            }
+            15 => self.about(Kind::Map(0), "X.n = «n»; X[\"n\"] += 1;", ";", 2),
+            16 => {
+                let form = "X[0] = «t»; X.insert(0, \"more\");";
+                self.about(Kind::List, form, "do { } while 1 > 2;", 2);
+            }
+            17 => self.making("const X = «t»;", Some(Kind::Text), false),
+            18 => {
+                let form = "let f = |x| { X += 1; x }; f.call(1); log(`${X}`);";
+                self.about(Kind::Number, form, ";", 2);
+            }
+            _ => self.form("{«b»}", 2),
+        }
+        self.depth -= 1;
+    }
+
+    fn attempt(&mut self) {
+        self.form("try«_»{«b»", 2);
+        if self.dice.often(1, 3) {
+            self.failure();
+        }
+        let caught = [
+            "}«_»catch {«b»",
+            "}«_»catch (e) { log(`${type_of(e)}`);«b»",
+            "} catch«_»(x) { log(`${type_of(x)}`);«b»",
+        ];
+        let caught = self.dice.one(&caught);
+        self.form(caught, 2);
+        let end = if self.dice.often(1, 12) {
+            "throw;}"
+        } else {
+            "}"
+        };
+        self.put(end);
+    }
+
+    /// Something that the engine refuses, or a script throws.
+    fn failure(&mut self) {
+        let forms = [
+            "throw «t»;",
+            "log(«t» - «n»);",
+            "[1][«n» + 5];",
+            "#{ a: 1 }.b;",
+        ];
+        let form = self.dice.one(&forms);
+        self.form(form, 2);
+    }
+
+    fn variable_made(&mut self) {
+        let key = self.dice.below(NAMES.len());
+        let map = format!(
+            "let X = #{{ n: «n», {}: «c» }};",
+            self.function_name(self.file, key)
+        );
+        let forms = [
+            (Kind::Number, "let X = «n»;"),
+            (Kind::Text, "let X = «t»;"),
+            (Kind::List, "let X = [«t», «t»];"),
+            (Kind::Map(key), map.as_str()),
+            (Kind::Closure, "let X = «c»;"),
+        ];
+        let (kind, form) = self.dice.one(&forms);
+        self.making(form, Some(kind), false);
+    }
+
     fn closure(&mut self, depth: usize) {
         let name = self.dice.one(&["x", "v1", "v2"]).to_owned();
-        self.put(&format!("|{name}|"));
-        self.space();
+        self.form(&format!("|{name}|«_»"), 0);
         let outside = self.variables.clone();
         self.variables.retain(|(_, kind)| *kind != Kind::Closure);
         self.declare(name, Kind::Text);
         let outer = (self.has_value, self.in_loop, self.in_function);
         (self.has_value, self.in_loop, self.in_function) = (false, false, true);
         self.depth += 1;
-        match depth < 2 || self.dice.often(1, 2) {
+        match depth < 2 || self.depth > 3 || self.dice.often(1, 2) {
             true => self.text(depth),
             false => {
                 self.put("{");
                 self.statements(2);
-                self.text(depth);
-                self.put("}");
+                self.form("«t»}", depth);
             }
         }
         self.depth -= 1;
@@ -586,56 +499,34 @@ impl Maker<'_> {
     }
 
     fn number(&mut self, depth: usize) {
-        let choice = if depth == 0 {
-            self.dice.below(2)
-        } else {
-            self.dice.below(10)
-        };
-        match (choice, self.variable(Kind::Number)) {
-            (1 | 2, Some(name)) => self.put(&name),
-            (3, _) if self.constants > 0 => {
+        let digit = self.dice.below(9).to_string();
+        if depth == 0 {
+            return self.about(Kind::Number, "X", &digit, 0);
+        }
+        let constant = match self.constants {
+            0 => digit.clone(),
+            count => {
                 let space = self.dice.one(&["", " ", " /* a */ ", "\n"]);
-                let number = self.dice.below(self.constants);
-                self.put(&format!("global{space}::{space}C{number}"));
+                format!("global{space}::{space}C{}", self.dice.below(count))
             }
-            (4, _) if self.uses_natives => {
+        };
+        match self.dice.below(10) {
+            0 | 1 => self.about(Kind::Number, "X", &digit, 0),
+            2 | 3 => self.put(&constant),
+            4 if self.uses_natives => {
                 self.receiver(depth - 1);
                 self.put(".len()");
             }
-            (5, _) if self.uses_natives => {
-                self.put("len(");
-                self.text(depth - 1);
-                self.put(")");
+            5 if self.uses_natives => self.form("len(«t»)", depth - 1),
+            6 => self.form("(«n»«_»+«_»«n»)", depth - 1),
+            7 => {
+                let values = ["«t»", "{«t»}", "if true {«t»} else { 1 }"];
+                let value = self.dice.one(&values);
+                let form = format!("switch {value} {{ \"a\" => 1, _ => «n» }}");
+                self.form(&form, depth - 1);
             }
-            (6, _) => {
-                self.put("(");
-                self.number(depth - 1);
-                self.space();
-                self.put("+");
-                self.space();
-                self.number(depth - 1);
-                self.put(")");
-            }
-            (7, _) => {
-                self.put("switch ");
-                let (open, close) =
-                    self.dice
-                        .one(&[("", ""), ("{", "}"), ("if true {", "} else { 1 }")]);
-                self.put(open);
-                self.text(depth - 1);
-                self.put(close);
-                self.put(" { \"a\" => 1, _ => ");
-                self.number(depth - 1);
-                self.put(" }");
-            }
-            (8, _) => match self.map() {
-                Some(name) => self.put(&format!("{name}.n")),
-                None => self.put("3"),
-            },
-            _ => {
-                let number = self.dice.below(9);
-                self.put(&number.to_string());
-            }
+            8 => self.about(Kind::Map(0), "X.n", &digit, 0),
+            _ => self.put(&digit),
         }
     }
 
@@ -653,73 +544,67 @@ impl Maker<'_> {
 
     /// A call of a function that is there.
     fn call(&mut self, depth: usize) {
-        let own = self.files[self.file].clone();
-        let imports = self.imports[self.file].clone();
-        if !imports.is_empty() && self.dice.often(1, 2) {
-            let (alias, file) = imports[self.dice.below(imports.len())].clone();
-            let of_file = self.files[file].clone();
-            let open = of_file
-                .iter()
-                .filter(|function| !function.is_private && !function.on_value);
-            let open: Vec<_> = open.collect();
-            if !open.is_empty() {
-                let function = open[self.dice.below(open.len())];
-                let name = self.function_name(file, function.name);
-                self.put(&format!("{alias}::{name}"));
-                return self.arguments(function.parameters, depth);
-            }
+        if let Some((name, parameters)) = self.imported() {
+            self.put(&name);
+            return self.arguments(parameters, depth);
         }
+        let own = self.files[self.file].clone();
         if own.is_empty() {
             return self.put("\"none\"");
         }
         let function = &own[self.dice.below(own.len())];
         let name = self.function_name(self.file, function.name);
+        let mut parameters = function.parameters;
         let on_map = self.variables.iter().find_map(|(map, kind)| match kind {
-            Kind::Map(key) if *key == function.name => Some(map.clone()),
+            Kind::Map(key) if *key == function.name => Some(format!("{map}.{name}")),
             _ => None,
         });
-        match self.dice.below(6) {
-            _ if function.on_value => {
+        let choice = if function.on_value {
+            0
+        } else {
+            self.dice.below(6)
+        };
+        match (choice, on_map) {
+            (0, _) => {
                 self.receiver(depth);
                 self.put(&format!(".{name}"));
-                self.arguments(function.parameters, depth);
             }
-            0 => {
-                self.receiver(depth);
-                self.put(&format!(".{name}"));
-                self.arguments(function.parameters, depth);
+            (1, _) => self.put(&format!("Fn(\"{name}\").call")),
+            (2, _) if parameters > 0 => {
+                self.form(&format!("Fn(\"{name}\").curry(«t»).call"), depth);
+                parameters -= 1;
             }
-            1 => {
-                self.put(&format!("Fn(\"{name}\").call"));
-                self.arguments(function.parameters, depth);
-            }
-            2 if function.parameters > 0 => {
-                self.put(&format!("Fn(\"{name}\").curry("));
-                self.text(depth);
-                self.put(").call");
-                self.arguments(function.parameters - 1, depth);
-            }
-            3 if on_map.is_some() && function.parameters == 1 => {
-                self.put(&format!("{}.{name}", on_map.unwrap_or_default()));
-                self.arguments(1, depth);
-            }
+            (3, Some(held)) if parameters == 1 => self.put(&held),
             _ => {
-                self.put(&name);
                 let space = self.dice.one(&["", "", " "]);
-                self.put(space);
-                self.arguments(function.parameters, depth);
+                self.put(&format!("{name}{space}"));
             }
         }
+        self.arguments(parameters, depth);
+    }
+
+    /// A function of another file and how many parameters it has, by chance.
+    fn imported(&mut self) -> Option<(String, usize)> {
+        let imports = self.imports[self.file].clone();
+        if imports.is_empty() || self.dice.often(1, 2) {
+            return None;
+        }
+        let (alias, file) = imports[self.dice.below(imports.len())].clone();
+        let open = self.files[file].iter();
+        let open = open.filter(|function| !function.is_private && !function.on_value);
+        let open: Vec<_> = open.cloned().collect();
+        if open.is_empty() {
+            return None;
+        }
+        let function = &open[self.dice.below(open.len())];
+        let name = self.function_name(file, function.name);
+        Some((format!("{alias}::{name}"), function.parameters))
     }
 
     fn receiver(&mut self, depth: usize) {
         match self.variable(Kind::Text) {
             Some(name) if self.dice.often(1, 2) => self.put(&name),
-            _ => {
-                self.put("(");
-                self.text(depth);
-                self.put(")");
-            }
+            _ => self.form("(«t»)", depth),
         }
     }
 
@@ -742,100 +627,57 @@ impl Maker<'_> {
             "``",
         ];
         self.mistake_by_chance();
-        let choice = if depth == 0 {
-            self.dice.below(3)
-        } else {
-            self.dice.below(18)
-        };
-        match (choice, self.variable(Kind::Text)) {
-            (1 | 2, Some(name)) => self.put(&name),
-            (3..=5, _) if !self.in_function || choice == 3 => self.call(depth - 1),
-            (6 | 7, _) => {
-                self.put("`");
-                for _ in 0..1 + self.dice.below(3) {
-                    let between = self
-                        .dice
-                        .one(&["a ", "é", "``", "\\${", "\n", "\" } ", "$", "// "]);
-                    self.put(between);
-                    self.put("${");
-                    match self.dice.often(1, 3) {
-                        true => self.number(depth - 1),
-                        false => self.text(depth - 1),
-                    }
-                    self.put("}");
-                }
-                self.put("`");
-            }
-            (8, _) => {
-                self.put("if ");
-                self.number(depth - 1);
-                self.put(" > 2 { ");
-                self.text(depth - 1);
-                self.put(" } else { ");
-                self.text(depth - 1);
-                self.put(" }");
-            }
-            (9, _) => match self.variable(Kind::Closure) {
-                Some(name) => {
-                    self.put(&format!("{name}.call"));
-                    self.arguments(1, depth - 1);
-                }
-                None => self.put("\"no closure\""),
-            },
-            (10, _) => match self.variable(Kind::List) {
-                Some(name) => {
-                    self.put(&format!("{name}["));
-                    self.put("1 - 1]");
-                }
-                None => self.put("[\"list\"][0]"),
-            },
-            (11, _) => {
-                self.put("`${[1, 2].map(|x| ");
+        let written = self.dice.one(&WRITTEN);
+        if depth == 0 {
+            return self.about(Kind::Text, "X", written, 0);
+        }
+        let choice = self.dice.below(18);
+        match choice {
+            0 => self.about(Kind::Text, "X", written, 0),
+            1..=3 if !self.in_function || choice == 1 => self.call(depth - 1),
+            4 | 5 => self.interpolated(depth - 1),
+            6 => self.form("if «n» > 2 { «t» } else { «t» }", depth - 1),
+            7 => self.about(Kind::Closure, "X.call(«t»)", written, depth - 1),
+            8 => self.about(Kind::List, "X[1 - 1]", "[«t»][0]", depth - 1),
+            9 => {
                 let outside = std::mem::take(&mut self.variables);
                 self.variables.push(("x".to_owned(), Kind::Number));
-                self.text(depth - 1);
+                self.form("`${[1, 2].map(|x| «t»)}`", depth - 1);
                 self.variables = outside;
-                self.put(")}`");
             }
-            (12, _) if self.has_value => self.put("`${this}`"),
-            (13, _) => {
-                self.put("if ");
-                self.number(depth - 1);
-                self.put(" > 9 { \"\" } else { try { ");
-                self.text(depth - 1);
-                self.put(" } catch { } }");
+            10 if self.has_value => self.put("`${this}`"),
+            11 => {
+                let form = "if «n» > 9 { \"\" } else { try { «t» } catch { } }";
+                self.form(form, depth - 1);
             }
-            (15, _) => {
+            12 => {
+                let sums = ["X + \"b\"", "\"b\" + X", "(X)"];
+                let sum = self.dice.one(&sums);
+                self.about(Kind::Text, sum, written, 0);
+            }
+            13 => {
                 let twice = self.function_name(self.file, TWICE);
-                self.put(&format!("{twice}("));
-                self.closure(depth - 1);
-                self.put(")");
+                self.form(&format!("{twice}(«c»)"), depth - 1);
             }
-            (16, Some(name)) => {
-                self.put(&format!("if {name} in [\"a\", "));
-                self.text(depth - 1);
-                self.put(&format!(
-                    "] && !({name} == \"b\") || false {{ {name} }} else {{ "
-                ));
-                self.text(depth - 1);
-                self.put(" }");
+            14 => {
+                let form = "if X in [\"a\", «t»] && !(X == \"b\") || false { X } else { «t» }";
+                self.about(Kind::Text, form, written, depth - 1);
             }
-            (17, Some(name)) => {
-                self.put(&format!("({name} ?? "));
-                self.text(depth - 1);
-                self.put(")");
-            }
-            (14, Some(name)) => {
-                let (left, right) =
-                    self.dice
-                        .one(&[("", " + \"b\""), ("\"b\" + ", ""), ("(", ")")]);
-                self.put(&format!("{left}{name}{right}"));
-            }
-            _ => {
-                let written = self.dice.one(&WRITTEN);
-                self.put(written);
-            }
+            15 => self.about(Kind::Text, "(X ?? «t»)", written, depth - 1),
+            _ => self.put(written),
         }
+    }
+
+    fn interpolated(&mut self, depth: usize) {
+        const BETWEEN: [&str; 8] = ["a ", "é", "``", "\\${", "\n", "\" } ", "$", "// "];
+        self.put("`");
+        for _ in 0..1 + self.dice.below(3) {
+            let between = self.dice.one(&BETWEEN);
+            self.put(between);
+            let value = self.dice.one(&["${«n»}", "${«t»}", "${«t»}"]);
+            self.form(value, depth);
+        }
+        self.put("`");
     }
 
     fn mistake_by_chance(&mut self) {

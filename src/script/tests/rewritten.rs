@@ -35,13 +35,20 @@ fn seen(files: &[(&str, &str)], is_plain: bool) -> Result<Seen, String> {
         Err(Stop::Script(problem)) => format!("{problem} at {:?}", problem.site()),
         Err(other) => format!("{other:?}"),
     };
+    let said = tasks.said();
     // That calls wait in a `try` block is what some insertions are for.
-    let said = tasks
-        .said()
-        .iter()
-        .map(|line| line.replace(" (waits)", ""))
-        .collect();
+    let said = said.iter().map(|line| line.replace(" (waits)", ""));
+    let said = said.map(|line| without_names(&line)).collect();
     Ok(Seen { said, end })
+}
+
+/// A text without the names that the engine gives to closures.
+fn without_names(text: &str) -> String {
+    let mut parts = text.split("anon$");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        text + part.trim_start_matches(|c: char| c.is_ascii_hexdigit())
+    })
 }
 
 fn borrowed(files: &[(String, String)]) -> Vec<(&str, &str)> {
