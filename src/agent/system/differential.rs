@@ -459,3 +459,106 @@ fn a_dry_run_foretells_sequences_of_effects() {
         scene.compare(&effects);
     }
 }
+
+/// Directories, files in them that come or are replaced, links and attributes,
+/// as a large archive is put in place: more than are done together.
+fn many(scene: &Scene) -> [Vec<Effect>; 4] {
+    let file = |path: PathBuf, bytes: &[u8]| Effect::WriteFile {
+        path,
+        content: Content::of(bytes),
+        attributes: Attributes::default(),
+        backup: None,
+        validate: None,
+    };
+    let above = |index: usize| scene.at(&format!("empty/{}", index % 40));
+    let directories = (0..40).map(|index| Effect::MakeDirectory {
+        path: above(index),
+        attributes: Attributes::default(),
+    });
+    let replaced = ["file", "setuid", "binary", "large", "twin-a", "twin-b"];
+    let replaced = replaced.map(|name| file(scene.at(name), b"\x00\xff"));
+    let new = (0..1_100).map(|index| {
+        let text = format!("text {index}");
+        file(above(index).join(format!("{index}")), text.as_bytes())
+    });
+    let attributes = ["file", "large", "directory", "directory/inside", "fifo"];
+    [
+        directories.collect(),
+        new.chain(replaced).collect(),
+        (0..20)
+            .map(|index| Effect::Link {
+                path: scene.at(&format!("shared/{index}")),
+                target: format!("../empty/{index}").into(),
+            })
+            .collect(),
+        attributes
+            .map(|name| Effect::SetAttributes {
+                path: scene.at(name),
+                attributes: Attributes {
+                    mode: Some(0o711),
+                    ..Attributes::default()
+                },
+            })
+            .into(),
+    ]
+}
+
+#[test]
+fn a_dry_run_foretells_effects_that_are_done_together() {
+    let scene = Scene::new();
+    let start = snapshot(&scene.dry_run(), scene.root.path());
+    let mut predicted = scene.dry_run();
+    let mut performed = scene.live(Sent::of_tests(), "apply");
+    for effects in many(&scene) {
+        predicted.perform_all(effects.clone()).unwrap();
+        performed.perform_all(effects).unwrap();
+    }
+    let expected = snapshot(&predicted, scene.root.path());
+    assert_same(&expected, &snapshot(&performed, scene.root.path()), "all");
+    let records = performed.take_records().0;
+    assert_eq!(predicted.take_records().0, records);
+    scene.take_back(&records, &start, "all");
+    scene.assert_no_leftovers();
+}
+
+#[test]
+fn files_that_are_done_together_come_whole_or_not_at_all() {
+    let scene = Scene::new();
+    let start = snapshot(&scene.dry_run(), scene.root.path());
+    let file = |name: &str, bytes: &[u8]| Effect::WriteFile {
+        path: scene.at(name),
+        content: Content::of(bytes),
+        attributes: Attributes::default(),
+        backup: None,
+        validate: None,
+    };
+    let mut host = scene.live(Sent::new(), "apply");
+    // Nobody has the bytes of the third.
+    let effects = vec![
+        file("file", b"new\n"),
+        file("new", b"new\n"),
+        file("binary", b"\x00\xff"),
+        file("setuid", b"new\n"),
+    ];
+    let failure = host.perform_all(effects).expect_err("it fails").message;
+    assert!(failure.contains("no such content"), "{failure}");
+    assert_same(&start, &snapshot(&host, scene.root.path()), "nothing");
+    assert!(host.take_records().0.is_empty());
+    scene.assert_no_leftovers();
+
+    // The second name is a directory's.
+    let effects = vec![file("new", b"new\n"), file("empty", b""), file("file", b"")];
+    let failure = host.perform_all(effects).expect_err("it fails").message;
+    assert!(failure.contains("is a directory"), "{failure}");
+    assert_eq!(fs::read(scene.at("new")).unwrap(), b"new\n");
+    assert_eq!(fs::read(scene.at("file")).unwrap(), b"old\n");
+    assert_eq!(host.take_records().0.len(), 1, "what is done is told");
+    scene.assert_no_leftovers();
+    let journal = fs::read_to_string(scene.journal.path().join("apply.jsonl")).unwrap();
+    let failures = journal.lines().filter_map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        (line["entry"] == "end").then(|| line["failure"].is_null())
+    });
+    let failures: Vec<_> = failures.collect();
+    assert_eq!(failures, [false, false, false, false, true, false, false]);
+}

@@ -276,6 +276,15 @@ pub trait System: Reads {
     /// Performs, or in a dry run predicts, an effect.
     fn perform(&mut self, effect: Effect) -> Result<Performed>;
 
+    /// Performs effects in their order, each about a path of its own. Many files
+    /// should be handed over together: then the disk is waited for less often.
+    /// Where one of them fails, those that are alike may not be done either.
+    fn perform_all(&mut self, effects: Vec<Effect>) -> Result<()> {
+        effects
+            .into_iter()
+            .try_for_each(|effect| self.perform(effect).map(drop))
+    }
+
     /// The effects and assumptions since the last call.
     fn take_records(&mut self) -> (Vec<Record>, Vec<String>);
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW};
 use rustix::process::{Gid, Uid};
 
-use super::temporary::{make_temporary, place, sync_parent};
+use super::temporary::{make_temporary, place};
 use super::{absent, bare, failed, is_absence, is_directory, need_parent};
 use crate::effect::Attributes;
 use crate::module::Result;
@@ -55,7 +55,7 @@ pub fn make_directory(path: &Path, wanted: &Attributes, accounts: &Accounts) -> 
     if placed.is_err() {
         let _ = fs::remove_dir(&temporary);
     }
-    placed.and_then(|()| sync_parent(path))
+    placed
 }
 
 /// A plain `rename` would replace an empty directory: somebody else's, then.

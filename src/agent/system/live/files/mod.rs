@@ -1,6 +1,7 @@
 //! Files of the live host. Everything that replaces a file is atomic: a new
 //! file is complete, checked and has its final owner and mode before it takes
-//! the name.
+//! the name. Nothing here waits for the disk but [`sync`] and [`sync_parents`]:
+//! who changes many files calls them once for all.
 
 use std::fs;
 use std::io::{self, Write};
@@ -13,6 +14,8 @@ use crate::outcome::Failure;
 
 mod change;
 
+mod durable;
+
 mod read;
 
 mod temporary;
@@ -20,9 +23,10 @@ mod temporary;
 mod write;
 
 pub use change::{hard_link, link, make_directory, remove, set_attributes, touch};
-pub use read::{content, copy_to, list, open, stat};
+pub use durable::{sync, sync_parents};
+pub use read::{content, copy_to, has_names, list, open, stat};
 pub use temporary::{PrivateCopy, nameless};
-pub use write::{NewFile, send, write};
+pub use write::{NewFile, Prepared, prepare, send};
 
 /// Gives the bytes of contents that the controller holds.
 pub trait ContentSource {

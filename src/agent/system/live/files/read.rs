@@ -41,6 +41,12 @@ pub fn stat(path: &Path, accounts: &Accounts) -> Result<Found<Stat>> {
     }))
 }
 
+/// Whether what is at a path has other names, too.
+pub fn has_names(path: &Path) -> bool {
+    let metadata = fs::symlink_metadata(bare(path));
+    metadata.is_ok_and(|metadata| !metadata.is_dir() && metadata.nlink() > 1)
+}
+
 pub(super) fn kind_of(kind: fs::FileType) -> FileKind {
     if kind.is_file() {
         FileKind::File

@@ -78,7 +78,7 @@ impl Temporary {
     pub fn become_file(mut self, path: &Path) -> Result<()> {
         fs::rename(&self.path, path).map_err(failed("replace", path))?;
         self.placed = true;
-        sync_parent(path)
+        Ok(())
     }
 }
 
@@ -97,15 +97,7 @@ pub(super) fn place(temporary: &Path, path: &Path, action: &str) -> Result<()> {
     let placed = fs::rename(temporary, path).map_err(failed(action, path));
     // If both are names of one file already, `rename` leaves both.
     let _ = fs::remove_file(temporary);
-    placed.and_then(|()| sync_parent(path))
-}
-
-/// A rename is only durable once the directory is on disk.
-pub(super) fn sync_parent(path: &Path) -> Result<()> {
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    File::open(parent)
-        .and_then(|directory| directory.sync_all())
-        .map_err(failed("sync", parent))
+    placed
 }
 
 /// Makes something beside `path`, under a name that nothing has.

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, fchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::read::copy_hashing;
 use super::temporary::{Temporary, make_temporary, place};
@@ -25,27 +25,46 @@ pub struct NewFile<'a> {
     pub backup: Option<&'a Path>,
 }
 
-/// Puts a file in place once `fill` has written it and `check` has accepted it
-/// under another name.
-pub fn write(
+/// A file that is complete, and lacks nothing but its name.
+pub struct Prepared {
+    temporary: Temporary,
+    path: PathBuf,
+    backup: Option<PathBuf>,
+}
+
+/// Makes a file under another name, where `fill` writes it and `check` accepts
+/// it.
+pub fn prepare(
     new: &NewFile,
     accounts: &Accounts,
     fill: &dyn Fn(&mut dyn Write) -> Result<()>,
     check: &dyn Fn(&Path) -> Result<()>,
-) -> Result<()> {
+) -> Result<Prepared> {
     let temporary = Temporary::beside(new.path)?;
     fill(&mut &temporary.file)?;
     let attributes = complete(new.attributes, fs::symlink_metadata(new.path).ok().as_ref());
     temporary.set_attributes(new.path, &attributes, accounts)?;
-    temporary
-        .file
-        .sync_all()
-        .map_err(failed("write", new.path))?;
     check(&temporary.path)?;
-    if let Some(backup) = new.backup {
-        keep(new.path, backup)?;
+    Ok(Prepared {
+        temporary,
+        path: new.path.to_owned(),
+        backup: new.backup.map(Path::to_owned),
+    })
+}
+
+impl Prepared {
+    /// What has to be on disk before it gets its name.
+    pub fn file(&self) -> (&File, &Path) {
+        (&self.temporary.file, &self.path)
     }
-    temporary.become_file(new.path)
+
+    /// Gives it its name.
+    pub fn place(self) -> Result<()> {
+        if let Some(backup) = &self.backup {
+            keep(&self.path, backup)?;
+        }
+        self.temporary.become_file(&self.path)
+    }
 }
 
 /// Writes the bytes of a content, for the file at `path`.
