@@ -15,8 +15,11 @@ use crate::module::Result;
 use crate::outcome::Failure;
 use crate::system::{Performed, Reads, System, observe, privilege, sound};
 
-/// How many effects are done together. Each new file of them is open.
-const TOGETHER: usize = 500;
+/// How many effects are done together: their journal entries are in memory.
+const TOGETHER: usize = 10_000;
+
+/// How many new files are open at a time.
+const OPEN: usize = 500;
 
 /// How far an effect is once it has begun.
 enum Begun {
@@ -32,7 +35,6 @@ impl System for Live {
 
     fn perform_all(&mut self, effects: Vec<Effect>) -> Result<()> {
         for group in groups(effects) {
-            processes::need_time()?;
             self.perform_together(group)?;
         }
         Ok(())
@@ -78,6 +80,20 @@ fn are_alike(one: &Effect, other: &Effect) -> bool {
         | (Effect::Link { .. }, Effect::Link { .. }) => true,
         _ => false,
     }
+}
+
+/// Gives files their names, once what is in them is on disk.
+fn place(unnamed: Vec<Prepared>, done: &mut usize) -> Result<()> {
+    if unnamed.is_empty() {
+        return Ok(());
+    }
+    processes::need_time()?;
+    files::sync(unnamed.iter().map(Prepared::file))?;
+    for file in unnamed {
+        file.place()?;
+        *done += 1;
+    }
+    Ok(())
 }
 
 /// The paths that an effect gives a name to.
@@ -134,12 +150,11 @@ impl Live {
                     *done += 1;
                 }
             }
+            if unnamed.len() == OPEN {
+                place(std::mem::take(&mut unnamed), done)?;
+            }
         }
-        files::sync(unnamed.iter().map(Prepared::file))?;
-        for file in unnamed {
-            file.place()?;
-            *done += 1;
-        }
+        place(unnamed, done)?;
         Ok(last)
     }
 

@@ -9,8 +9,9 @@ use super::failed;
 use crate::module::Result;
 
 /// Up to so many files are waited for one by one. For more it is faster to have
-/// their whole file system written, though that is for others' files, too.
-const FEW: usize = 8;
+/// their whole file system written, though that is for others' files, too, and
+/// tells of errors only since Linux 5.8.
+const FEW: usize = 3;
 
 /// Waits until what was written to files, or changed in directories, is on disk.
 pub fn sync<'a>(open: impl IntoIterator<Item = (&'a File, &'a Path)>) -> Result<()> {
