@@ -56,7 +56,11 @@ impl Placement<'_> {
                     .hint("Give the file's own path, or end the destination with `/`."),
             );
         }
-        match system.content(&self.path)? {
+        // It is the link that is replaced.
+        if state.text("state") == Some(FileKind::Link.name()) {
+            return Ok(state);
+        }
+        match system.content_at(&self.path)? {
             Found::Present(content) => {
                 let content = self.recognized(content, system)?;
                 state.set_content("content", content);

@@ -6,16 +6,16 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::Write;
 use std::ops::Range;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use super::files::{failed, sync, sync_parents};
+use super::files::{copy_hashing, failed, open_at, sync, sync_parents};
 use crate::effect::{Effect, Inverse, Record};
 use crate::module::Result;
 use crate::outcome::Failure;
@@ -124,7 +124,7 @@ impl Journal {
                 continue;
             }
             let part = kept.with_extension("part");
-            let copy = copy(path, &part).map_err(failed("keep a copy of", path))?;
+            let copy = copy(path, sha256, &part)?;
             copies.insert(kept, (copy, part));
         }
         sync(copies.values().map(|(copy, part)| (copy, part.as_path())))?;
@@ -149,9 +149,20 @@ fn going(record: &Record) -> impl Iterator<Item = (&Path, &str)> {
     })
 }
 
-/// Copies a file for nobody but its owner.
-fn copy(path: &Path, part: &Path) -> io::Result<File> {
-    std::fs::copy(path, part)?;
-    std::fs::set_permissions(part, Permissions::from_mode(0o600))?;
-    File::open(part)
+/// Copies a file, which must have this digest, for nobody but the agent's user.
+fn copy(path: &Path, sha256: &str, part: &Path) -> Result<File> {
+    let changed = || Failure::new(format!("{} changed while it was copied", path.display()));
+    let source = open_at(path)?.ok_or_else(changed)?;
+    let copy = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(part)
+        .map_err(failed("keep a copy as", part))?;
+    let copied = copy_hashing(&source, &mut &copy).map_err(failed("keep a copy of", path))?;
+    match copied.sha256 == sha256 {
+        true => Ok(copy),
+        false => Err(changed()),
+    }
 }

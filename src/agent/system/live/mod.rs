@@ -108,6 +108,22 @@ impl Live {
     }
 }
 
+impl Live {
+    /// What was found in a file, as it may be told. It is remembered where it
+    /// was: it need not be sent for another.
+    fn seen(&self, path: &Path, found: Found<Content>) -> Found<Content> {
+        let secrets = self.secrets();
+        let found = found.map(|content| secrets.found_content(content));
+        if let Found::Present(content) = &found
+            && content.text.is_none()
+        {
+            let mut seen = self.seen.borrow_mut();
+            seen.insert(content.sha256.clone(), path.to_owned());
+        }
+        found
+    }
+}
+
 /// A content that is on the host already need not be sent.
 impl ContentSource for Live {
     fn fetch(&self, sha256: &str, sink: &mut dyn Write) -> Result<()> {
@@ -131,16 +147,11 @@ impl Reads for Live {
     }
 
     fn content(&self, path: &Path) -> Result<Found<Content>> {
-        let secrets = self.secrets();
-        let found = files::content(path)?.map(|content| secrets.found_content(content));
-        if let Found::Present(content) = &found
-            && content.text.is_none()
-        {
-            self.seen
-                .borrow_mut()
-                .insert(content.sha256.clone(), path.to_owned());
-        }
-        Ok(found)
+        Ok(self.seen(path, files::content(path)?))
+    }
+
+    fn content_at(&self, path: &Path) -> Result<Found<Content>> {
+        Ok(self.seen(path, files::content_at(path)?))
     }
 
     fn members(&self, archive: &Archive) -> Result<Found<Vec<Member>>> {

@@ -18,8 +18,8 @@ use crate::system::{Performed, Reads, System, observe, privilege, sound};
 /// How many effects are done together: their journal entries are in memory.
 const TOGETHER: usize = 10_000;
 
-/// How many new files are open at a time.
-const OPEN: usize = 500;
+/// How many new files are open at a time, each with its directory.
+const OPEN: usize = 250;
 
 /// How far an effect is once it has begun.
 enum Begun {
@@ -98,16 +98,11 @@ fn place(unnamed: Vec<Prepared>, done: &mut usize) -> Result<()> {
 
 /// The paths that an effect gives a name to.
 fn named(effect: &Effect) -> impl Iterator<Item = &Path> {
-    let (path, backup) = match effect {
-        Effect::WriteFile { path, backup, .. } | Effect::Download { path, backup, .. } => {
-            (Some(path), backup.as_ref())
-        }
-        Effect::MakeDirectory { path, .. }
-        | Effect::Link { path, .. }
-        | Effect::HardLink { path, .. } => (Some(path), None),
-        _ => (None, None),
-    };
-    path.into_iter().chain(backup).map(|path| path.as_path())
+    let names = !matches!(
+        effect,
+        Effect::SetAttributes { .. } | Effect::Remove { .. } | Effect::Touch { .. }
+    );
+    effect.paths().filter(move |_| names)
 }
 
 impl Live {
