@@ -23,8 +23,8 @@ use crate::system::{AccountKind, Group, User};
 #[derive(Default)]
 pub struct Accounts {
     names: RefCell<HashMap<(Database, u32), String>>,
-    files: RefCell<HashMap<Database, (Stamp, Rc<[Entry]>)>>,
-    users: RefCell<Option<([Option<Stamp>; 3], Rc<[User]>)>>,
+    files: RefCell<HashMap<Database, Read<Stamp, Entry>>>,
+    users: RefCell<Option<Read<[Option<Stamp>; 3], User>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +35,9 @@ enum Database {
 
 /// Tells whether a file was replaced or written since it was read.
 type Stamp = (u64, i64, i64, u64);
+
+/// What was read, and of which files.
+type Read<S, T> = (S, Rc<[T]>);
 
 type Entry = (String, u32);
 
