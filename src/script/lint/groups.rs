@@ -7,6 +7,7 @@ use rhai::{AST, ASTNode, Expr, Position, Stmt};
 
 use super::Lint;
 use crate::script::library::Parsed;
+use crate::script::tree::walk;
 
 const GROUPS: &str = "groups";
 
@@ -18,12 +19,12 @@ pub(super) fn note(lint: &mut Lint, parsed: &Parsed, tree: &AST) {
     }
     let mut named: Vec<(Position, String)> = Vec::new();
     let mut looked_for = BTreeSet::new();
-    tree.walk(&mut |path: &[ASTNode]| {
+    walk(tree, &mut |path| {
         let Some(ASTNode::Expr(Expr::Dot(pair, ..) | Expr::Index(pair, ..))) = path.last() else {
-            return true;
+            return;
         };
         if !matches!(&pair.lhs, Expr::Variable(it, ..) if it.1 == GROUPS && it.2.is_empty()) {
-            return true;
+            return;
         }
         // What follows a name is in a pair of its own, to the right.
         let key = match &pair.rhs {
@@ -40,7 +41,6 @@ pub(super) fn note(lint: &mut Lint, parsed: &Parsed, tree: &AST) {
             }
             _ => {}
         }
-        true
     });
     let source = parsed.source.id();
     let unguarded = named
@@ -55,19 +55,16 @@ pub(super) fn note(lint: &mut Lint, parsed: &Parsed, tree: &AST) {
 /// Whether the file has a variable of this name: it then may mean that one.
 fn is_hidden(tree: &AST) -> bool {
     let (mut declared, mut captured) = (false, false);
-    tree.walk(&mut |path: &[ASTNode]| {
-        match path.last() {
-            Some(ASTNode::Stmt(Stmt::Var(variable, ..))) => declared |= variable.0.name == GROUPS,
-            Some(ASTNode::Stmt(Stmt::For(each, _))) => {
-                declared |=
-                    each.0.name == GROUPS || each.1.as_ref().is_some_and(|it| it.name == GROUPS);
-            }
-            Some(ASTNode::Stmt(Stmt::Share(shared))) => {
-                captured |= shared.iter().any(|(variable, _)| variable.name == GROUPS);
-            }
-            _ => {}
+    walk(tree, &mut |path| match path.last() {
+        Some(ASTNode::Stmt(Stmt::Var(variable, ..))) => declared |= variable.0.name == GROUPS,
+        Some(ASTNode::Stmt(Stmt::For(each, _))) => {
+            declared |=
+                each.0.name == GROUPS || each.1.as_ref().is_some_and(|it| it.name == GROUPS);
         }
-        true
+        Some(ASTNode::Stmt(Stmt::Share(shared))) => {
+            captured |= shared.iter().any(|(variable, _)| variable.name == GROUPS);
+        }
+        _ => {}
     });
     // What a closure captures is a parameter, too.
     let is_parameter = |name: &str, parameters: &[rhai::ImmutableString]| {
