@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use miette::{GraphicalReportHandler, GraphicalTheme};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use serde_json::{Map, Value, json};
 use veza_agent::content::{Content, INLINE_LIMIT};
 use veza_agent::mark;
@@ -14,7 +14,7 @@ use veza_agent::outcome::Failure;
 use super::contents::Contents;
 use crate::schema::{Field, SourceKind};
 use crate::script::Playbook;
-use crate::script::project::{Found, ImportError, Project};
+use crate::script::project::{ImportError, Project};
 use crate::script::tasks::{Call, View};
 use crate::secrets::Secrets;
 use crate::template::{Source, TemplateError, Templates};
@@ -147,21 +147,16 @@ impl Preparation {
 
     /// A template's text, read once.
     fn source(&self, project: &Project, name: &str, script: &str) -> Result<Source, ImportError> {
-        let (id, found) = project.source(SourceKind::Template, name, script)?;
+        let (id, _) = project.source(SourceKind::Template, name, script)?;
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(source) = sources.get(&id) {
             return Ok(source.clone());
         }
-        let bytes = match found {
-            Found::Embedded(bytes) => Ok(bytes.to_vec()),
-            Found::OnDisk(path) => std::fs::read(path),
-        };
-        let unreadable = |why: String| ImportError {
-            message: format!("cannot read the template {id}: {why}"),
+        let unreadable = |message| ImportError {
+            message,
             help: None,
         };
-        let bytes = bytes.map_err(|error| unreadable(error.to_string()))?;
-        let text = String::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8".into()))?;
+        let text = project.read(&id).map_err(unreadable)?;
         let source = Source {
             name: id.clone(),
             text,
@@ -209,6 +204,9 @@ fn template_failure(error: &TemplateError) -> Failure {
     let mut rendered = String::new();
     let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor());
     let mut failure = Failure::new(error.to_string());
+    if let Some(help) = error.help() {
+        failure = failure.hint(help.to_string());
+    }
     if handler
         .with_links(false)
         .render_report(&mut rendered, error)

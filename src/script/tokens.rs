@@ -16,7 +16,7 @@ fn nested_token_end(text: &str, offset: usize, depth: usize) -> usize {
         return offset.min(text.len());
     };
     let length = match first {
-        '"' => quoted(rest, '"'),
+        '"' | '\'' => quoted(rest, first),
         '`' => interpolated(rest, depth),
         '#' if rest[1..].starts_with('{') => 2,
         '#' if rest[1..].trim_start_matches('#').starts_with('"') => raw(rest),

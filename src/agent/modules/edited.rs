@@ -70,8 +70,13 @@ impl Edited {
     pub fn found(&self, system: &dyn System) -> Result<State> {
         place::absolute(&self.path)?;
         self.secrets.get_or_init(|| system.secrets());
-        self.placement(place::follow(system, &self.path)?, &Content::of(b""))
-            .found(system)
+        let path = place::follow(system, &self.path)?;
+        let found = match self.create {
+            true => system.stat(&path)?,
+            false => system.expected(&path)?,
+        };
+        self.placement(path, &Content::of(b""))
+            .found_as(found, system)
     }
 
     /// A text as it stands in the file that was read: secrets as marks, however
@@ -118,7 +123,8 @@ impl Edited {
     /// Puts in place what [`Edited::wanted`] gave.
     pub fn fix(&self, diff: &Diff, wanted: &State, system: &mut dyn System) -> Result<()> {
         let path = place::follow(system, &self.path)?;
-        if diff.has("state")
+        if self.create
+            && diff.has("state")
             && let Some(parent) = path.parent()
         {
             for path in place::missing_directories(parent, system)? {

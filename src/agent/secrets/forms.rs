@@ -17,6 +17,8 @@ pub fn of(value: &str) -> Vec<String> {
         url(value, "%20", true),
         url(value, "%20", false),
         url(value, "+", true),
+        // Where it is a part of a path, as `urlencode` of templates has it.
+        url(value, "%20", true).replace("%2F", "/"),
         json(value, false),
         json(value, true),
         shell(value),

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
 
 use super::literals::{bodies, closure_bodies, is_closure, part};
-use super::{File, Lint, Mention, Notified};
-use crate::schema::Schema;
+use super::{File, Lint, Mention, Notified, templates};
 use crate::schema::check::{Issue, Part, Shape};
+use crate::schema::{Schema, SourceKind};
 use crate::script::context::NOT_IN_MODULES;
 use crate::script::diagnostics::Problem;
 use crate::script::flow;
@@ -199,6 +199,31 @@ impl<'a, 'b> Calls<'a, 'b> {
         self.against(schema, &given, position, true);
     }
 
+    /// What a play runs is a closure, behind all else.
+    fn body_of_play(&mut self, call: &FnCallExpr, position: Position) {
+        let source = &self.parsed.source;
+        let Some((last, first)) = call.args.split_last() else {
+            return;
+        };
+        if is_closure(last) {
+            return;
+        }
+        if let Some(closure) = first.iter().find(|argument| is_closure(argument)) {
+            let problem = Problem::new("wrong_type", "the closure of a play stands last")
+                .at(
+                    source,
+                    source.span(closure.start_position()),
+                    "not the last",
+                )
+                .help("Write play(NAME, PATTERN, #{ … }, || { … })");
+            return self.lint.report(problem);
+        }
+        let body = part(source, last);
+        if matches!(last, Expr::Stmt(_)) || !matches!(body.shape, Shape::Open) {
+            self.no_closure("play", body.at, position);
+        }
+    }
+
     fn no_closure(&mut self, name: &str, at: Position, call: Position) {
         let source = &self.parsed.source;
         let message = format!("`{name}` takes a closure as its last argument");
@@ -240,6 +265,9 @@ impl<'a, 'b> Calls<'a, 'b> {
     }
 
     fn declaration(&mut self, schema: &Schema, call: &FnCallExpr, position: Position) {
+        if schema.name == "play" {
+            self.body_of_play(call, position);
+        }
         let arguments: Vec<_> = call
             .args
             .iter()
@@ -362,7 +390,11 @@ impl<'a, 'b> Calls<'a, 'b> {
                 continue;
             };
             let source = &self.parsed.source;
-            if let Err(error) = self.lint.library.project.source(kind, path, source.id()) {
+            let found = self.lint.library.project.source(kind, path, source.id());
+            if let (Ok((id, _)), SourceKind::Template) = (&found, kind) {
+                templates::check(self.lint, source.id(), id);
+            }
+            if let Err(error) = found {
                 let help = error.help.unwrap_or_default();
                 let (label, help) = match help.strip_prefix("did you mean") {
                     Some(_) => (help, None),
