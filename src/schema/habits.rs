@@ -75,6 +75,9 @@ pub fn variable(name: &str) -> Option<&'static str> {
         "hostvars" => "Write `on(HOST, || vars.NAME)`.",
         "group_names" => "Write `host.groups`.",
         "item" => LOOP,
+        "e" | "err" | "error" | "ansible_failed_result" => {
+            "The failure has the name that `catch (error) { … }` gives it."
+        }
         "omit" => "Write `()`: an argument of no value counts as left out.",
         "not" => "Write `!`.",
         "and" => "Write `&&`.",

@@ -348,9 +348,30 @@ fn syntax_help(message: &str, before: &str, token: &str) -> Option<&'static str>
     match () {
         () if key.is_some() => key,
         () if token == "and" || token == "or" => habits::variable(token),
+        () if ["elif", "elsif", "elseif"]
+            .iter()
+            .any(|word| before.trim_end().ends_with(word)) =>
+        {
+            Some("Write `else if`.")
+        }
+        () if token == "%" => {
+            Some("`{% … %}` belongs into templates: write `if` and `for` themselves.")
+        }
+        () if token == "case" || before.trim_end().ends_with("case") => {
+            Some("Write `switch value { \"one\" => …, _ => … }`.")
+        }
         () if has("'{'") && before.trim_end().ends_with("not") => habits::variable("not"),
         () if token == "=" && has("to separate the arguments") => {
             Some("Arguments with names go into a map: #{ name: value }")
+        }
+        () if token.starts_with('"') && before.ends_with(char::is_alphabetic) => {
+            Some("Values are filled in between back-quotes: `port ${vars.port}`")
+        }
+        () if has("to separate the") => {
+            Some("A comma, or a closing bracket, is missing before it.")
+        }
+        () if has("start a statement block") => {
+            Some("What `if`, `for` and `while` do stands in braces: `{ … }`")
         }
         () if token == "=" && has("':'") => Some("In a map `:` stands behind the name."),
         () if token == ":" && has("';'") => Some("A map is written `#{ name: value }`."),

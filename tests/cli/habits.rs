@@ -103,6 +103,12 @@ fn what_cannot_be_read_is_said_in_the_words_of_the_language() {
         ("if vars.port == 80 and true { log(1); }", "`&&`"),
         ("if not true { log(1); }", "`!`"),
         ("log('text');", "double quotes"),
+        ("if true { log(1); } elif true { log(2); }", "`else if`"),
+        ("{% if true %} log(1);", "belongs into templates"),
+        ("switch 1 { case 1: log(1); }", "`switch value"),
+        ("log(f\"{vars.port}\");", "between back-quotes"),
+        ("log(1;", "closing bracket"),
+        ("if (true) log(1);", "in braces"),
     ] {
         told_in_play(line, &[instead]);
     }
@@ -191,6 +197,60 @@ fn a_play_without_a_body_is_told() {
     let project = project(HOSTS);
     let said = project.run(&["play.rhai", "--sandbox"]).ended_with(1);
     said.says("play.rhai declares no play");
+}
+
+#[test]
+fn what_would_run_at_once_instead_of_later_is_told() {
+    let restart = "systemd(\"cron\", #{ state: \"restarted\" })";
+    for call in [
+        format!("handler(\"restart\", {restart});"),
+        format!("on(\"web1\", {restart});"),
+        format!("once({restart});"),
+        format!("retry({restart});"),
+        "as_user(\"app\", log(1));".to_owned(),
+    ] {
+        told_in_play(&call, &["takes a closure as its last argument"]);
+    }
+    told_in_play(
+        "retry(3, || log(1));",
+        &["retry takes its arguments in a map only"],
+    );
+    right("let body = || log(1); once(body);");
+}
+
+#[test]
+fn calls_that_look_right_elsewhere_are_told() {
+    told_in_play("package(\"curl\", \"jq\");", &["in a list, package([…])"]);
+    told_in_play(
+        "haproxy(#{});",
+        &["It is a role: import \"haproxy\" as haproxy;"],
+    );
+    told_in_play("command(\"ls | wc -l\");", &["runs no shell", "`shell(…)`"]);
+    told_in_play(
+        "try { log(1); } catch { log(err); }",
+        &["`catch (error) { … }`"],
+    );
+    right("command(\"expr 1 '|' 2\"); command([\"echo\", \">\"]);");
+}
+
+#[test]
+fn what_only_a_host_shows_is_said_in_plain_words_too() {
+    for (line, said) in [
+        ("log(vars.port.x);", "an integer has no field `x`"),
+        ("vars.port = 90;", "`port` cannot be set here"),
+        (
+            "let m = #{ a: 1 }; for (k, v) in m { log(k); }",
+            "`for key in map.keys()`",
+        ),
+        (
+            "log(join(1, 2));",
+            "`join` cannot be called with an integer and an integer",
+        ),
+    ] {
+        let project = project(&format!("{HOSTS}play(\"p\", \"web\", || {{ {line} }});"));
+        let run = project.run(&["play.rhai", "--sandbox"]).ended_with(1);
+        assert!(run.out.contains(said), "{said:?} is missing\n{}", run.out);
+    }
 }
 
 #[test]

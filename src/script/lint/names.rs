@@ -197,20 +197,24 @@ impl Names<'_, '_> {
     fn unknown_function(&mut self, name: &str, position: Position) {
         let own = self.file.functions.keys().map(String::as_str);
         let public = self.lint.library.functions();
-        let habit = habits::function(name);
+        let roles = self.lint.library.project.roles();
+        let is_role = self.file.imports.contains_key(name) || roles.iter().any(|it| it == name);
+        let role = is_role.then(|| {
+            format!("It is a role: import \"{name}\" as {name}; then {name}::role(#{{ … }})")
+        });
+        let habit = role.or(habits::function(name).map(str::to_owned));
         let near = closest(name, own.chain(public)).filter(|_| habit.is_none());
         let label = near.map_or("no module or function of this name".into(), |near| {
             format!("did you mean `{near}`?")
         });
-        let listed = near
-            .is_none()
-            .then_some("`veza-play doc` lists modules and functions");
+        let listed = || "`veza-play doc` lists modules and functions".to_owned();
+        let help = habit.or_else(|| near.is_none().then(listed));
         self.report(
             "unknown_function",
             position,
             format!("there is no module or function `{name}`"),
             label,
-            habit.or(listed).map(str::to_owned),
+            help,
         );
     }
 
