@@ -11,6 +11,7 @@ use veza_agent::mark;
 use veza_agent::modules::SourceFile;
 use veza_agent::outcome::Failure;
 
+use super::ansible;
 use super::contents::Contents;
 use crate::schema::{Field, SourceKind};
 use crate::script::Playbook;
@@ -134,7 +135,11 @@ impl Preparation {
         let script = &call.site.file;
         let source = self.source(project, name, script).map_err(not_found)?;
         let find = |name: &str| self.source(project, name, script).ok();
-        let context = context(call, view);
+        let mut context = context(call, view);
+        if asks_for_others(&source.text) && !context.contains_key(OTHERS) {
+            let all = ansible::host_variables(playbook.inventory());
+            context.insert(OTHERS.into(), all);
+        }
         let text = self
             .templates
             .render(&source, &context, &find, secrets)
@@ -166,6 +171,16 @@ impl Preparation {
     }
 }
 
+/// The variables of all hosts, which are many.
+const OTHERS: &str = "hostvars";
+
+/// Whether a template may ask for the variables of other hosts, itself or in
+/// another one that it includes.
+fn asks_for_others(text: &str) -> bool {
+    let words = [OTHERS, "include", "import", "extends"];
+    words.iter().any(|word| text.contains(word))
+}
+
 /// What a template sees, with the names that Ansible's templates use beside
 /// ours. Later ones win: the call's own variables are the most specific.
 fn context(call: &Call, view: &View) -> Map<String, Value> {
@@ -173,7 +188,7 @@ fn context(call: &Call, view: &View) -> Map<String, Value> {
     let host = json!({ "name": view.name, "address": view.address, "groups": view.groups });
     let fixed = [
         ("facts", json!(view.facts)),
-        ("ansible_facts", json!(view.facts)),
+        ("ansible_host", json!(view.address)),
         ("groups", json!(*view.hosts_by_group)),
         ("group_names", json!(view.groups)),
         ("host", host),
@@ -183,6 +198,11 @@ fn context(call: &Call, view: &View) -> Map<String, Value> {
             json!("Managed by veza-play; changes made here are lost."),
         ),
     ];
+    let facts = ansible::facts(view);
+    let prefixed = facts.iter();
+    let prefixed = prefixed.map(|(name, fact)| (format!("ansible_{name}"), fact.clone()));
+    context.extend(prefixed);
+    context.insert("ansible_facts".into(), Value::Object(facts));
     context.extend(fixed.map(|(name, value)| (name.to_owned(), value)));
     context.extend(view.vars.clone());
     if let Some(Value::Object(vars)) = call.arguments.get("vars") {

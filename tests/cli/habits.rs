@@ -286,3 +286,29 @@ fn arguments_that_exclude_each_other_are_told() {
     );
     right("let more = #{ content: \"x\" }; copy(\"/x\", more);");
 }
+
+#[test]
+fn templates_call_facts_and_other_hosts_by_the_names_of_ansible() {
+    let project = project(
+        r#"host("web1", #{ connection: ssh("root@192.0.2.1"), vars: #{ weight: 3 } });
+        host("web2", #{ connection: local() });
+        group("web", ["web1", "web2"], #{ vars: #{ port: 80 } });
+        play("p", "web2", || { template("peers.j2", "/etc/peers"); });"#,
+    );
+    project.write(
+        "templates/peers.j2",
+        "OS {% include 'os.j2' %} .\n{% for peer in groups['web'] if peer != inventory_hostname %}\n\
+         {{ hostvars[peer].ansible_host }}:{{ hostvars[peer]['port'] }} {{ hostvars[peer].weight }}\n\
+         {% endfor %}\n",
+    );
+    project.write(
+        "templates/os.j2",
+        "{{ ansible_facts['os_family'] }} {{ ansible_distribution_release }} \
+         {{ ansible_default_ipv4.address }} {{ facts.os_family }} {{ hostvars.web2.group_names | join }}\n",
+    );
+    project.run(&["play.rhai", "--sandbox"]).ended_with(0);
+    assert_eq!(
+        project.host_file("web2", "/etc/peers"),
+        "OS Debian bookworm 192.0.2.10 debian web .\n192.0.2.1:80 3\n"
+    );
+}
