@@ -163,15 +163,15 @@ impl Module for File {
         }
         match self.state {
             Some(FileState::Absent) => return Ok(()),
-            Some(FileState::Link) => return self.fix_attributes(&self.subject(system)?, system),
-            _ => self.fix_attributes(&path, system)?,
-        }
-        if self.recurse {
-            for below in self.differing(&path, system)? {
-                self.fix_attributes(&below, system)?;
+            Some(FileState::Link) => {
+                return self.fix_attributes([self.subject(system)?], system);
             }
+            _ => self.fix_attributes([path.clone()], system)?,
         }
-        Ok(())
+        match self.recurse {
+            true => self.fix_attributes(self.differing(&path, system)?, system),
+            false => Ok(()),
+        }
     }
 }
 
@@ -339,23 +339,25 @@ impl File {
         }
     }
 
-    fn fix_attributes(&self, path: &Path, system: &mut dyn System) -> Result<()> {
-        let Found::Present(stat) = system.stat(path)? else {
-            return Ok(());
-        };
-        let wanted = self.attributes_of(&stat)?;
-        let mut found = State::new();
-        self.set_attributes(&mut found, &stat, system)?;
-        if Diff::between(&found, &wanted).is_empty() {
-            return Ok(());
+    fn fix_attributes(
+        &self,
+        paths: impl IntoIterator<Item = PathBuf>,
+        system: &mut dyn System,
+    ) -> Result<()> {
+        let mut effects = Vec::new();
+        for path in paths {
+            let Found::Present(stat) = system.stat(&path)? else {
+                continue;
+            };
+            let wanted = self.attributes_of(&stat)?;
+            let mut found = State::new();
+            self.set_attributes(&mut found, &stat, system)?;
+            if !Diff::between(&found, &wanted).is_empty() {
+                let attributes = place::attributes(&wanted)?;
+                effects.push(Effect::SetAttributes { path, attributes });
+            }
         }
-        let attributes = place::attributes(&wanted)?;
-        system
-            .perform(Effect::SetAttributes {
-                path: path.to_owned(),
-                attributes,
-            })
-            .map(drop)
+        system.perform_all(effects)
     }
 
     /// The attributes asked for, of something that is there.
