@@ -80,7 +80,11 @@ impl Module for File {
         }
         let path = self.target(system)?;
         let mut state = State::new();
-        let stat = match system.stat(&path)? {
+        let found = match self.state {
+            None | Some(FileState::File) => system.expected(&path)?,
+            Some(_) => system.stat(&path)?,
+        };
+        let stat = match found {
             Found::Absent => return Ok(state.with("state", "absent")),
             Found::Unknown(origin) => {
                 for attribute in ["state", "owner", "group", "mode", "src", "below"] {

@@ -37,8 +37,13 @@ pub struct Placement<'a> {
 impl Placement<'_> {
     /// The file that is there.
     pub fn found(&self, system: &dyn System) -> Result<State> {
+        self.found_as(system.stat(&self.path)?, system)
+    }
+
+    /// The file, of which a look has told this.
+    pub fn found_as(&self, found: Found<Stat>, system: &dyn System) -> Result<State> {
         let mut state = State::new();
-        match system.stat(&self.path)? {
+        match found {
             Found::Absent => return Ok(state.with("state", "absent")),
             Found::Unknown(origin) => {
                 for attribute in ["state", "content", "owner", "group", "mode"] {

@@ -7,7 +7,7 @@
 //! **Invariant:** nothing outside this folder opens a file of the host or
 //! starts a process; clippy.toml refuses it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -277,6 +277,17 @@ pub trait Reads {
     /// real yet: whatever depends on it by other ways than reads is not known.
     fn pending(&self, _what: &str) -> Option<String> {
         None
+    }
+
+    /// The pending packages of which it is not known what they bring.
+    fn opaque_packages(&self) -> BTreeSet<String> {
+        BTreeSet::new()
+    }
+
+    /// What is at a path where something has to be. It is not known where
+    /// nothing is seen yet, and a package may bring it.
+    fn expected(&self, path: &Path) -> Result<Found<Stat>> {
+        self.stat(path)
     }
 
     /// Notes something a dry run takes for granted, as a full sentence.
