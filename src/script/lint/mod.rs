@@ -8,15 +8,19 @@
 
 mod calls;
 
-mod groups;
-
 pub(super) mod literals;
+
+mod lookups;
 
 pub(super) use modules::definition;
 
 mod names;
 
 mod modules;
+
+mod templates;
+
+mod texts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,6 +29,7 @@ use rhai::{AST, ASTNode, Engine, Expr, FnAccess, Position, Scope, Stmt};
 
 use super::diagnostics::Problem;
 use super::library::{Library, Parsed};
+use super::lookups::Lookup;
 use super::options::Options;
 use super::source::Source;
 use super::tree::walk;
@@ -36,7 +41,7 @@ pub(super) fn findings(library: &Library, engine: &Engine) -> Findings {
     super::guarded(|| lint(library, engine)).unwrap_or_else(|panic| Findings {
         problems: vec![panic],
         hosts: Vec::new(),
-        groups: Vec::new(),
+        lookups: Vec::new(),
         handlers: None,
     })
 }
@@ -47,8 +52,8 @@ pub(super) struct Findings {
     /// Hosts that calls name: only the declarations tell whether they are
     /// there.
     pub hosts: Vec<(Site, String)>,
-    /// Groups whose hosts are asked for, likewise.
-    pub groups: Vec<(Site, String)>,
+    /// Groups and variables that are read, likewise.
+    pub lookups: Vec<(Lookup, Site, String)>,
     /// All handlers; none when the name of one is computed.
     pub handlers: Option<BTreeSet<String>>,
 }
@@ -75,7 +80,7 @@ fn lint(library: &Library, engine: &Engine) -> Findings {
     Findings {
         problems: lint.problems,
         hosts: lint.hosts,
-        groups: lint.groups,
+        lookups: lint.lookups,
         handlers: lint.handlers,
     }
 }
@@ -95,8 +100,10 @@ struct Lint<'a> {
     handlers: Option<BTreeSet<String>>,
     /// Hosts that calls name.
     hosts: Vec<(Site, String)>,
-    /// Groups whose hosts are asked for.
-    groups: Vec<(Site, String)>,
+    /// Groups and variables that are read.
+    lookups: Vec<(Lookup, Site, String)>,
+    /// The templates that have been checked.
+    templates: templates::Checked,
     /// The secrets that are named.
     secrets: Vec<Mention>,
     /// Whether a file of secrets has a computed name.
@@ -154,7 +161,8 @@ impl<'a> Lint<'a> {
             notified: Vec::new(),
             handlers: Some(BTreeSet::new()),
             hosts: Vec::new(),
-            groups: Vec::new(),
+            lookups: Vec::new(),
+            templates: templates::Checked::default(),
             secrets: Vec::new(),
             secret_files_computed: false,
         }
@@ -192,7 +200,8 @@ impl Lint<'_> {
         let file = self.keep(id, self.file(&parsed, tree, imports));
         names::check(self, &parsed, tree, &file);
         calls::check(self, &parsed, tree, &file);
-        groups::note(self, &parsed, tree);
+        lookups::note(self, &parsed, tree);
+        texts::check(self, &parsed, &names::variables(tree));
         self.open.pop();
         Ok(file)
     }

@@ -7,7 +7,7 @@ use rhai::{AST, ASTNode, Expr, FnCallExpr, Namespace, Position, Stmt};
 
 use super::literals::{self, Sight};
 use super::{File, Lint};
-use crate::schema::closest;
+use crate::schema::{closest, habits};
 use crate::script::diagnostics::Problem;
 use crate::script::library::Parsed;
 use crate::script::lookups;
@@ -66,7 +66,7 @@ pub(super) fn check(lint: &mut Lint, parsed: &Parsed, tree: &AST, file: &File) {
 }
 
 /// All names that the file gives to variables, for suggestions.
-fn variables(tree: &AST) -> BTreeSet<String> {
+pub(super) fn variables(tree: &AST) -> BTreeSet<String> {
     let mut found: BTreeSet<String> = lookups::NAMES.map(str::to_owned).into();
     walk(tree, &mut |path| match path.last() {
         Some(ASTNode::Stmt(Stmt::Var(variable, ..))) => {
@@ -153,13 +153,9 @@ impl Names<'_, '_> {
         {
             return;
         }
-        let near = closest(
-            name,
-            self.variables
-                .iter()
-                .filter(|known| *known != name)
-                .map(String::as_str),
-        );
+        let habit = habits::variable(name);
+        let others = self.variables.iter().filter(|known| *known != name);
+        let near = closest(name, others.map(String::as_str)).filter(|_| habit.is_none());
         let label = near.map_or("not defined".into(), |near| {
             format!("did you mean `{near}`?")
         });
@@ -173,7 +169,7 @@ impl Names<'_, '_> {
             (_, true) => {
                 Some("A function sees its parameters only, not the variables around it.".into())
             }
-            _ => None,
+            _ => habit.map(str::to_owned),
         };
         self.report(
             "undefined_variable",
@@ -213,8 +209,9 @@ impl Names<'_, '_> {
         let count = call.args.len();
         match (self.file.functions.get(name), self.lint.native(name)) {
             (Some(function), _) if function.counts.contains(&count) => {}
-            // The arguments of modules are checked by their schemas.
+            // The arguments of modules and declarations are checked by schemas.
             _ if self.lint.library.catalog.get(name).is_some() => {}
+            (None, _) if self.lint.declarations.contains_key(name) => {}
             (_, Some(counts)) if counts.contains(&count) => {}
             (Some(function), _) => {
                 self.wrong_count(name, &function.counts.clone(), count, position)
@@ -227,16 +224,24 @@ impl Names<'_, '_> {
     fn unknown_function(&mut self, name: &str, position: Position) {
         let own = self.file.functions.keys().map(String::as_str);
         let public = self.lint.library.functions();
-        let near = closest(name, own.chain(public)).map(str::to_owned);
+        let roles = self.lint.library.project.roles();
+        let is_role = self.file.imports.contains_key(name) || roles.iter().any(|it| it == name);
+        let role = is_role.then(|| {
+            format!("It is a role: import \"{name}\" as {name}; then {name}::role(#{{ … }})")
+        });
+        let habit = role.or(habits::function(name).map(str::to_owned));
+        let near = closest(name, own.chain(public)).filter(|_| habit.is_none());
         let label = near.map_or("no module or function of this name".into(), |near| {
             format!("did you mean `{near}`?")
         });
+        let listed = || "`veza-play doc` lists modules and functions".to_owned();
+        let help = habit.or_else(|| near.is_none().then(listed));
         self.report(
             "unknown_function",
             position,
             format!("there is no module or function `{name}`"),
             label,
-            None,
+            help,
         );
     }
 

@@ -100,7 +100,7 @@ const ARGUMENTS = arguments(#{
 #[test]
 fn arguments_come_complete_in_their_order_and_in_one_form() {
     let module = format!(
-        "{ARGUMENTS} fn found(args, host) {{ args + #{{ rows: to_json(args.rows), host: host.name, os: host.facts.os }} }} \
+        "{ARGUMENTS} fn found(args, host) {{ args + #{{ rows: to_json(args.rows), host: host.name, os: host.facts.os_family }} }} \
          fn wanted(args, found) {{ #{{}} }} fn fix(args, diff, host) {{}} fn values(args, state) {{ state }}"
     );
     let given = json!({ "zeta": "z", "rows": [{ "mode": 0o600 }, { "note": "n" }] });

@@ -277,18 +277,24 @@ impl Overlay {
         self.put(path, entry);
     }
 
-    /// A file that will be there without it being known what it holds. On a
-    /// virtual host it is there then, with the attributes of a new file.
-    pub(in crate::system::overlay) fn expect_file(&mut self, path: &Path, origin: &str) {
-        let attributes = match self.absence {
-            Absence::Certain => Attributes {
-                owner: Some("root".to_owned()),
-                group: Some("root".to_owned()),
-                mode: Some(0o644),
-            },
-            Absence::Doubtful => Attributes::default(),
-        };
-        let entry = Entry::new(FileKind::File, attributes, self.now());
+    /// A file that will be there without it being known what it holds, with
+    /// the directories above it. On a virtual host it is there then, with the
+    /// attributes of a new file.
+    pub(in crate::system::overlay) fn expect_file(
+        &mut self,
+        path: &Path,
+        origin: &str,
+    ) -> Result<()> {
+        for above in path.ancestors().skip(1) {
+            let above = self.real(above)?;
+            if self.look(&above)? != Found::Absent {
+                break;
+            }
+            let attributes = self.unasked(0o755);
+            let entry = Entry::new(FileKind::Directory, attributes, self.now());
+            self.put(above, entry);
+        }
+        let entry = Entry::new(FileKind::File, self.unasked(0o644), self.now());
         self.put(
             path.to_owned(),
             Entry {
@@ -296,6 +302,19 @@ impl Overlay {
                 ..entry
             },
         );
+        Ok(())
+    }
+
+    /// The attributes of what a command makes.
+    fn unasked(&self, mode: u32) -> Attributes {
+        match self.absence {
+            Absence::Certain => Attributes {
+                owner: Some("root".to_owned()),
+                group: Some("root".to_owned()),
+                mode: Some(mode),
+            },
+            Absence::Doubtful => Attributes::default(),
+        }
     }
 
     pub(in crate::system::overlay) fn put(&mut self, path: PathBuf, entry: Entry) {
@@ -315,7 +334,7 @@ impl Overlay {
 
     /// What is at `path` as an entry of its own, to be changed.
     fn entry(&self, path: &Path, shown: &Path, action: &str) -> Result<Entry> {
-        let found = self.look(path)?;
+        let found = self.expected(path)?;
         if let Some(Node::Present(entry)) = self.pending.files.get(path) {
             let mut entry = entry.clone();
             if let Found::Present(stat) = found {
