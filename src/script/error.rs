@@ -8,6 +8,7 @@ use veza_agent::outcome::Failure;
 use super::diagnostics::Problem;
 use super::library::Library;
 use super::marked::Marked;
+use super::own_names;
 use super::tasks::{Stop, TaskFailure};
 use super::unknown::Unknown;
 use super::value;
@@ -255,7 +256,9 @@ impl<'a> Place<'a> {
     }
 
     fn missing_function(&self, signature: &str, library: &Library) -> Problem {
-        let name = signature.split([' ', '(']).next().unwrap_or(signature);
+        let given = signature.split([' ', '(']).next().unwrap_or(signature);
+        let name = own_names::written(given);
+        let signature = &signature.replacen(given, name, 1);
         let label = "no function takes these arguments";
         let message = match is_operator(name) {
             true => format!("`{name}` cannot be applied to {}", operands(signature)),

@@ -11,7 +11,7 @@ use super::diagnostics::Problem;
 use super::instrument;
 use super::module::Modules;
 use super::project::{Found, ImportError, Project};
-use super::source::Source;
+use super::source::{Insertion, Source};
 use super::tokens::token_end;
 use crate::report::event::Site;
 use crate::schema::check::Issue;
@@ -27,6 +27,8 @@ pub(super) struct Library {
     /// Parses without looking for undefined variables, and evaluates what
     /// files say of themselves.
     pub parser: Engine,
+    /// What is inserted into a file before it runs.
+    pub insertions: fn(&Source, &AST) -> Vec<Insertion>,
     main: String,
     functions: OnceLock<Functions>,
     parsed: Mutex<BTreeMap<String, Result<Arc<Parsed>, String>>>,
@@ -53,6 +55,7 @@ impl Library {
             secrets: Arc::default(),
             modules: Modules::default(),
             parser,
+            insertions: instrument::insertions,
             main,
             functions: OnceLock::new(),
             parsed: Mutex::default(),
@@ -140,7 +143,7 @@ impl Library {
         let tree = self.parser.compile(source.script());
         let source = match &tree {
             Ok(tree) => {
-                let insertions = instrument::insertions(&source, tree);
+                let insertions = (self.insertions)(&source, tree);
                 source.with_insertions(insertions)
             }
             Err(_) => source,
@@ -178,11 +181,19 @@ impl Library {
             .as_ref()
             .map_or(position, |parsed| parsed.source.original(position));
         // The engine places the reading of a field at the dot before it.
-        let is_dot = known.is_some_and(|parsed| parsed.source.is_dot(original));
+        let is_dot = known
+            .as_ref()
+            .is_some_and(|parsed| parsed.source.is_dot(original));
+        let as_counted = || Some((original.line()?, original.position().unwrap_or(0)));
+        let place = match &known {
+            Some(parsed) => parsed.source.place(original),
+            None => as_counted(),
+        };
+        let (line, column) = place.unwrap_or_default();
         Site {
             file: file.into(),
-            line: original.line().unwrap_or(0),
-            column: original.position().unwrap_or(0) + usize::from(is_dot),
+            line,
+            column: column + usize::from(is_dot),
         }
     }
 

@@ -12,6 +12,8 @@ pub mod source;
 
 mod tokens;
 
+mod tree;
+
 mod instrument;
 
 mod own_names;

@@ -502,4 +502,27 @@ mod tests {
         });
         changes_once(&mut host, "file", link);
     }
+
+    /// Whoever owns a directory could have root give him any file.
+    #[test]
+    fn a_link_of_a_user_leads_to_what_is_his_own_only() {
+        let mut host = host(Pending::default());
+        write(&mut host, "/srv/rooted", "x");
+        write(&mut host, "/srv/his", "x");
+        let own = |path: &str| json!({ "path": path, "owner": "daemon" });
+        changes_once(&mut host, "file", own("/srv/his"));
+        for (link, src) in [("/srv/bad", "rooted"), ("/srv/good", "his")] {
+            let link = json!({
+                "path": link, "state": "link", "src": src, "owner": "daemon", "follow": false,
+            });
+            changes_once(&mut host, "file", link);
+        }
+        let said = refusal(&mut host, "file", own("/srv/bad"));
+        assert!(said.contains("link /srv/bad, whose owner"), "{said}");
+        unchanged(&mut host, "file", own("/srv/good"));
+        let line = |path: &str| json!({ "path": path, "line": "y" });
+        let said = refusal(&mut host, "lineinfile", line("/srv/bad"));
+        assert!(said.contains("link /srv/bad, whose owner"), "{said}");
+        changes_once(&mut host, "lineinfile", line("/srv/good"));
+    }
 }

@@ -349,7 +349,7 @@ pub enum Port {
 
 /// The failure where a path leads through a link of somebody who could lead
 /// others with it to what is not his.
-fn foreign_link(path: &Path, link: &Path) -> Failure {
+pub(crate) fn foreign_link(path: &Path, link: &Path) -> Failure {
     Failure::new(format!(
         "{} is reached through the link {}, whose owner does not own what it leads to",
         path.display(),

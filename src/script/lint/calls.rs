@@ -14,6 +14,7 @@ use crate::script::context::NOT_IN_MODULES;
 use crate::script::diagnostics::Problem;
 use crate::script::flow;
 use crate::script::library::Parsed;
+use crate::script::tree::walk;
 
 /// Functions that a module cannot call.
 const FOR_PLAYS: [&str; 6] = [
@@ -35,13 +36,12 @@ pub(super) fn check(lint: &mut Lint, parsed: &Arc<Parsed>, tree: &AST, file: &Fi
         closures: closure_bodies(&parsed.source, tree),
         ..Calls::new(lint, parsed, file)
     };
-    tree.walk(&mut |path: &[ASTNode]| {
+    walk(tree, &mut |path| {
         if let Some(ASTNode::Stmt(Stmt::FnCall(call, at)) | ASTNode::Expr(Expr::FnCall(call, at))) =
             path.last()
         {
             calls.call(call, *at);
         }
-        true
     });
 }
 
@@ -78,7 +78,9 @@ impl<'a, 'b> Calls<'a, 'b> {
         if !call.namespace.is_empty() {
             return self.role(call, position);
         }
-        if let Some(function) = self.file.functions.get(name) {
+        if let Some(function) = self.file.functions.get(name)
+            && function.counts.contains(&call.args.len())
+        {
             let options = function.options.clone();
             return options
                 .into_iter()

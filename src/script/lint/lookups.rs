@@ -9,6 +9,7 @@ use rhai::{AST, ASTNode, Expr, Position, Stmt};
 use super::Lint;
 use crate::script::library::Parsed;
 use crate::script::lookups::{self, Lookup};
+use crate::script::tree::walk;
 
 /// Facts that are words in lower case, where Ansible's have capitals.
 const LOWER: [&str; 3] = ["distribution", "distribution_release", "os_family"];
@@ -40,9 +41,9 @@ pub(super) fn note(lint: &mut Lint, parsed: &Parsed, tree: &AST) {
 fn read(tree: &AST, lookup: Lookup) -> Vec<(Position, String)> {
     let mut named: Vec<(Position, String)> = Vec::new();
     let mut looked_for = BTreeSet::new();
-    tree.walk(&mut |path: &[ASTNode]| {
+    walk(tree, &mut |path| {
         let Some(ASTNode::Expr(expression)) = path.last() else {
-            return true;
+            return;
         };
         match key(expression, lookup) {
             Some(Expr::Property(name, at)) => named.push((*at, name.2.to_string())),
@@ -54,7 +55,6 @@ fn read(tree: &AST, lookup: Lookup) -> Vec<(Position, String)> {
             }
             _ => {}
         }
-        true
     });
     named.retain(|(_, name)| !looked_for.contains(name));
     named
@@ -76,7 +76,7 @@ fn key(expression: &Expr, lookup: Lookup) -> Option<&Expr> {
 /// Facts that are compared with a word that they never are.
 fn compared(lint: &mut Lint, parsed: &Parsed, tree: &AST) {
     let mut found = Vec::new();
-    tree.walk(&mut |path: &[ASTNode]| {
+    walk(tree, &mut |path| {
         if let Some(ASTNode::Expr(Expr::FnCall(call, _))) = path.last()
             && matches!(call.name.as_str(), "==" | "!=")
             && let [one, other] = call.args.as_slice()
@@ -91,7 +91,6 @@ fn compared(lint: &mut Lint, parsed: &Parsed, tree: &AST) {
                 }
             }
         }
-        true
     });
     for (at, fact, lower) in found {
         let site = lint.library.site(Some(parsed.source.id()), at);
@@ -107,19 +106,16 @@ fn compared(lint: &mut Lint, parsed: &Parsed, tree: &AST) {
 /// Whether the file has a variable of this name: it then may mean that one.
 fn is_hidden(tree: &AST, hidden: &str) -> bool {
     let (mut declared, mut captured) = (false, false);
-    tree.walk(&mut |path: &[ASTNode]| {
-        match path.last() {
-            Some(ASTNode::Stmt(Stmt::Var(variable, ..))) => declared |= variable.0.name == hidden,
-            Some(ASTNode::Stmt(Stmt::For(each, _))) => {
-                declared |=
-                    each.0.name == hidden || each.1.as_ref().is_some_and(|it| it.name == hidden);
-            }
-            Some(ASTNode::Stmt(Stmt::Share(shared))) => {
-                captured |= shared.iter().any(|(variable, _)| variable.name == hidden);
-            }
-            _ => {}
+    walk(tree, &mut |path| match path.last() {
+        Some(ASTNode::Stmt(Stmt::Var(variable, ..))) => declared |= variable.0.name == hidden,
+        Some(ASTNode::Stmt(Stmt::For(each, _))) => {
+            declared |=
+                each.0.name == hidden || each.1.as_ref().is_some_and(|it| it.name == hidden);
         }
-        true
+        Some(ASTNode::Stmt(Stmt::Share(shared))) => {
+            captured |= shared.iter().any(|(variable, _)| variable.name == hidden);
+        }
+        _ => {}
     });
     // What a closure captures is a parameter, too.
     let is_parameter = |name: &str, parameters: &[rhai::ImmutableString]| {

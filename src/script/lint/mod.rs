@@ -32,6 +32,7 @@ use super::library::{Library, Parsed};
 use super::lookups::Lookup;
 use super::options::Options;
 use super::source::Source;
+use super::tree::walk;
 use crate::report::event::Site;
 use crate::schema::{Schema, closest};
 
@@ -126,18 +127,21 @@ struct Notified {
 /// What others may use of a file.
 #[derive(Default)]
 struct File {
-    /// Its functions: numbers of arguments, and whether others may call them.
+    /// Whether it can be read, so that the rest of this is known.
+    is_read: bool,
     functions: BTreeMap<String, Function>,
     constants: BTreeSet<String>,
     /// Imported files by the name they have here; none when not found.
     imports: BTreeMap<String, Option<String>>,
 }
 
-/// A function of a script.
+/// The functions of one name in a script.
 #[derive(Default)]
 struct Function {
+    /// The numbers of arguments that they take.
     counts: BTreeSet<usize>,
-    private: bool,
+    /// Those of them that others may give.
+    public: BTreeSet<usize>,
     /// What it takes as its only argument: `OPTIONS.fill(given)`.
     options: Option<Arc<Schema>>,
 }
@@ -210,13 +214,12 @@ impl Lint<'_> {
 
     fn imports(&mut self, parsed: &Parsed, tree: &AST) -> BTreeMap<String, Option<String>> {
         let mut found = Vec::new();
-        tree.walk(&mut |path: &[ASTNode]| {
+        walk(tree, &mut |path| {
             if let Some(ASTNode::Stmt(Stmt::Import(import, _))) = path.last()
                 && let Expr::StringConstant(name, position) = &import.0
             {
                 found.push((import.1.name.to_string(), name.to_string(), *position));
             }
-            true
         });
         let mut imports = BTreeMap::new();
         for (alias, name, position) in found {
@@ -286,15 +289,19 @@ impl Lint<'_> {
         {
             let function = functions.entry(definition.name.to_string()).or_default();
             function.counts.insert(definition.params.len());
-            function.private |= definition.access == FnAccess::Private;
+            if definition.access == FnAccess::Public {
+                function.public.insert(definition.params.len());
+            }
             let mut filled = literals::filled_constants(definition, &fillings);
-            let schema = filled.find_map(|name| options.get(name));
-            function.options = schema.cloned();
+            if let Some(schema) = filled.find_map(|name| options.get(name)) {
+                function.options = Some(schema.clone());
+            }
         }
         File {
+            is_read: true,
             functions,
             constants: literals::constants(tree)
-                .map(|(name, _)| name.to_owned())
+                .map(|constant| constant.name.to_owned())
                 .collect(),
             imports,
         }
@@ -390,9 +397,8 @@ pub(super) fn options(
     let source = &parsed.source;
     let mut scope = Scope::new();
     let mut options = BTreeMap::new();
-    for (name, expression) in literals::constants(tree) {
-        let start = source.offset_of(expression.start_position());
-        let text = literals::expression(source.text(), start);
+    for constant in literals::constants(tree) {
+        let text = &source.text()[constant.written(source)];
         let Ok(value) = engine.eval_expression_with_scope::<rhai::Dynamic>(&mut scope, text) else {
             continue;
         };
@@ -402,10 +408,10 @@ pub(super) fn options(
                 name: role,
                 ..(**found.schema()).clone()
             };
-            let schema = schema.in_order(&literals::keys_of_argument(expression));
-            options.insert(name.to_owned(), Arc::new(schema));
+            let schema = schema.in_order(&literals::keys_of_argument(constant.value));
+            options.insert(constant.name.to_owned(), Arc::new(schema));
         }
-        scope.push_constant_dynamic(name, value);
+        scope.push_constant_dynamic(constant.name, value);
     }
     options
 }

@@ -18,6 +18,10 @@ mod modules;
 
 mod any_text;
 
+mod programs;
+
+mod rewritten;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
