@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::arguments::{Mode, octal};
 use super::place;
-use crate::effect::Effect;
+use crate::effect::{Attributes, Effect};
 use crate::module::{Module, Result};
 use crate::outcome::Failure;
 use crate::state::{Diff, State};
@@ -113,7 +113,7 @@ impl Module for File {
                 state.set("state", "link");
                 state.set("src", self.source()?.display().to_string());
                 // What a link leads to has attributes only if it is there.
-                if self.follow && found.text("owner").is_none() {
+                if self.follow && found.get("owner").is_none() {
                     return Ok(state);
                 }
             }
@@ -193,8 +193,16 @@ impl File {
     fn found_link(&self, system: &dyn System) -> Result<State> {
         let mut state = State::new();
         let asked = self.owner.is_some() || self.group.is_some() || self.mode.is_some();
-        if let (true, Found::Present(stat)) = (asked, system.stat(&self.subject(system)?)?) {
-            self.set_attributes(&mut state, &stat, system)?;
+        if asked {
+            match system.stat(&self.subject(system)?)? {
+                Found::Present(stat) => self.set_attributes(&mut state, &stat, system)?,
+                Found::Unknown(origin) => {
+                    for attribute in ["owner", "group", "mode"] {
+                        state.set_unknown(attribute, origin.clone());
+                    }
+                }
+                Found::Absent => {}
+            }
         }
         state.merge("", place::found_link(&self.path, system)?);
         Ok(state)
@@ -336,16 +344,27 @@ impl File {
     }
 
     fn fix_attributes(&self, path: &Path, system: &mut dyn System) -> Result<()> {
-        let Found::Present(stat) = system.stat(path)? else {
-            return Ok(());
+        let attributes = match system.stat(path)? {
+            Found::Absent => return Ok(()),
+            // A mode may depend on what there is.
+            Found::Unknown(_) => Attributes {
+                owner: self.owner.clone(),
+                group: self.group.clone(),
+                mode: None,
+            },
+            Found::Present(stat) => {
+                let wanted = self.attributes_of(&stat)?;
+                let mut found = State::new();
+                self.set_attributes(&mut found, &stat, system)?;
+                if Diff::between(&found, &wanted).is_empty() {
+                    return Ok(());
+                }
+                place::attributes(&wanted)?
+            }
         };
-        let wanted = self.attributes_of(&stat)?;
-        let mut found = State::new();
-        self.set_attributes(&mut found, &stat, system)?;
-        if Diff::between(&found, &wanted).is_empty() {
+        if attributes.is_empty() {
             return Ok(());
         }
-        let attributes = place::attributes(&wanted)?;
         system
             .perform(Effect::SetAttributes {
                 path: path.to_owned(),

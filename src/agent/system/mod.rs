@@ -36,6 +36,8 @@ mod unit;
 
 pub mod due;
 
+pub mod kept;
+
 pub mod live;
 
 pub mod overlay;
@@ -174,11 +176,12 @@ pub trait Reads {
     }
 
     /// What an installation would do to the host's packages, dependencies
-    /// included.
+    /// included, once those in `gone` are removed.
     fn simulate_install(
         &self,
         packages: &[PackageRequest],
         options: &InstallOptions,
+        gone: &[String],
     ) -> Result<Found<Transaction>>;
 
     /// What a removal would do to the host's packages, those that depend on

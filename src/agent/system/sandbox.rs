@@ -173,6 +173,7 @@ impl Reads for Pristine {
         &self,
         packages: &[PackageRequest],
         _options: &InstallOptions,
+        _gone: &[String],
     ) -> Result<Found<Transaction>> {
         let version = |package: &PackageRequest| {
             let version = package

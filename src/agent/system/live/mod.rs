@@ -297,9 +297,10 @@ impl Reads for Live {
         &self,
         packages: &[PackageRequest],
         options: &InstallOptions,
+        gone: &[String],
     ) -> Result<Found<Transaction>> {
         self.packages
-            .simulate_install(packages, options)
+            .simulate_install(packages, options, gone)
             .map(Found::Present)
     }
 

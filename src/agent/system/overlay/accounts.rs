@@ -20,6 +20,7 @@ impl Overlay {
             return Err(Failure::new(format!("the user {name} exists already")));
         }
         need_free_uid(&users, name, account)?;
+        self.need_groups(account)?;
         let defaults = Defaults::read(self)?;
         let group = match &account.group {
             Some(group) => self.existing_group(group)?,
@@ -59,6 +60,7 @@ impl Overlay {
     }
 
     pub(super) fn change_user(&mut self, name: &str, account: &Account) -> Result<()> {
+        self.need_groups(account)?;
         let group = account
             .group
             .as_deref()
@@ -207,6 +209,19 @@ impl Overlay {
         Ok(())
     }
 
+    /// Refuses groups that useradd and usermod would refuse, before anything
+    /// changes. A number will not do for them unless a group has it.
+    fn need_groups(&self, account: &Account) -> Result<()> {
+        let others = account.groups.iter().flatten();
+        for group in account.group.iter().chain(others) {
+            let name = self.existing_group(group)?;
+            if name.parse::<u32>().is_ok() {
+                self.expect_account(AccountKind::Group, &name)?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn need_user(&self, name: &str) -> Result<()> {
         match self.users()?.iter().any(|user| user.name == name) {
             true => Ok(()),
@@ -264,9 +279,6 @@ impl Overlay {
         let Some(wanted) = &account.groups else {
             return Ok(());
         };
-        for group in wanted {
-            self.existing_group(group)?;
-        }
         let mut groups = self.groups()?;
         for group in &mut groups {
             let member = group.members.iter().position(|member| member == name);
@@ -314,5 +326,49 @@ fn password(account: &Account, known: &PasswordHash) -> PasswordHash {
         Some(true) => hash.lock(),
         Some(false) => hash.unlock(),
         None => hash.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::{self, Fake};
+    use super::*;
+    use crate::effect::Effect;
+    use crate::system::System;
+
+    fn add(name: &str, account: Account) -> Effect {
+        let name = name.to_owned();
+        Effect::AddUser { name, account }
+    }
+
+    #[test]
+    fn a_user_who_is_refused_leaves_nothing_behind() {
+        let mut host = fake::overlay(Fake::default());
+        let account = Account {
+            groups: Some(vec!["adm".to_owned(), "missing".to_owned()]),
+            ..Account::default()
+        };
+        host.perform(add("ann", account.clone()))
+            .expect_err("useradd refuses it");
+        assert!(host.pending().is_empty(), "{:?}", host.pending());
+        host.perform(add("ann", Account::default()))
+            .expect("she can be added");
+        let before = host.pending().clone();
+        let name = "ann".to_owned();
+        host.perform(Effect::ChangeUser { name, account })
+            .expect_err("usermod refuses it");
+        assert_eq!(*host.pending(), before);
+    }
+
+    #[test]
+    fn a_number_that_no_group_has_is_nobodys_group() {
+        let mut host = fake::overlay(Fake::default());
+        let account = Account {
+            group: Some("54321".to_owned()),
+            ..Account::default()
+        };
+        let refused = host.perform(add("ann", account));
+        let refused = refused.expect_err("useradd refuses it");
+        assert_eq!(refused.message, "the group 54321 does not exist");
     }
 }

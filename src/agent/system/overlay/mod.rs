@@ -114,8 +114,10 @@ impl Overlay {
                 backup,
                 validate,
             } => {
-                self.check_candidate(validate.as_deref(), content, path)?;
-                let new = files::NewFile::Content(content);
+                let new = files::NewFile::Content {
+                    content,
+                    validate: validate.as_deref(),
+                };
                 self.write_file(path, new, attributes, backup.as_deref())
             }
             Effect::SetAttributes { path, attributes } => self.set_attributes(path, attributes),
@@ -303,10 +305,11 @@ impl Reads for Overlay {
         &self,
         packages: &[PackageRequest],
         options: &InstallOptions,
+        gone: &[String],
     ) -> Result<Found<Transaction>> {
         match self.unknown_sources() {
             Some(origin) => Ok(Found::Unknown(origin)),
-            None => self.base.simulate_install(packages, options),
+            None => self.base.simulate_install(packages, options, gone),
         }
     }
 

@@ -13,8 +13,11 @@ use crate::system::{FileKind, Found, Reads, Stat};
 
 /// What a new file holds.
 pub(in crate::system::overlay) enum NewFile<'a> {
-    /// This.
-    Content(&'a Content),
+    /// This, if the command accepts it.
+    Content {
+        content: &'a Content,
+        validate: Option<&'a [String]>,
+    },
     /// What is not known yet.
     Expected {
         /// Where it comes from.
@@ -27,7 +30,7 @@ pub(in crate::system::overlay) enum NewFile<'a> {
 impl NewFile<'_> {
     fn in_entry(self, mut entry: Entry) -> Entry {
         match self {
-            Self::Content(content) => entry.content = Some(content.clone()),
+            Self::Content { content, .. } => entry.content = Some(content.clone()),
             Self::Expected { origin, sha256 } => {
                 entry.expected = Some(origin.to_owned());
                 entry.sha256 = sha256.map(str::to_owned);
@@ -49,8 +52,16 @@ impl Overlay {
         let path = self.real_parent(path)?;
         self.need_parent(shown, "write")?;
         self.need_accounts(attributes)?;
-        self.refuse_directory(shown, "replace")?;
         let replaced = self.look(&path)?;
+        let defaults = self.defaults(&path, &replaced, 0o644)?;
+        let attributes = self.named(attributes)?.or(defaults);
+        self.need_ownership(&self.me()?.name, &attributes, shown)?;
+        // The host has the new file beside the old one when it asks.
+        if let NewFile::Content { content, validate } = &new {
+            self.check_candidate(*validate, content, shown)?;
+        }
+        self.refuse_directory(shown, "replace")?;
+        self.need_own_entry(shown, "replace")?;
         if let Some(backup) = backup
             && let Found::Present(stat) = &replaced
         {
@@ -64,10 +75,6 @@ impl Overlay {
             };
             self.put(self.real_parent(backup)?, kept);
         }
-        let defaults = self.defaults(&path, &replaced, 0o644)?;
-        let attributes = self.named(attributes)?.or(defaults);
-        self.need_ownership(&self.me()?.name, &attributes, shown)?;
-        self.need_own_entry(shown, "replace")?;
         let entry = Entry::new(FileKind::File, attributes, self.now());
         self.put(path, new.in_entry(entry));
         Ok(())
@@ -130,6 +137,10 @@ impl Overlay {
     ) -> Result<()> {
         self.need_accounts(attributes)?;
         let real = self.real_parent(path)?;
+        if let Found::Unknown(_) = self.look(&real)? {
+            // What it is stays unknown, too.
+            return Ok(());
+        }
         let mut entry = self.entry(&real, path, "set the mode of")?;
         let kept = entry.attributes.clone();
         if let Some(owner) = &kept.owner {
@@ -280,14 +291,8 @@ impl Overlay {
     /// A file that will be there without it being known what it holds. On a
     /// virtual host it is there then, with the attributes of a new file.
     pub(in crate::system::overlay) fn expect_file(&mut self, path: &Path, origin: &str) {
-        let attributes = match self.absence {
-            Absence::Certain => Attributes {
-                owner: Some("root".to_owned()),
-                group: Some("root".to_owned()),
-                mode: Some(0o644),
-            },
-            Absence::Doubtful => Attributes::default(),
-        };
+        self.expect_directories(path, origin);
+        let attributes = self.attributes_of_made(0o644);
         let entry = Entry::new(FileKind::File, attributes, self.now());
         self.put(
             path.to_owned(),
@@ -296,6 +301,44 @@ impl Overlay {
                 ..entry
             },
         );
+    }
+
+    /// What a command makes has on a virtual host, and nobody knows elsewhere.
+    fn attributes_of_made(&self, mode: u32) -> Attributes {
+        match self.absence {
+            Absence::Certain => Attributes {
+                owner: Some("root".to_owned()),
+                group: Some("root".to_owned()),
+                mode: Some(mode),
+            },
+            Absence::Doubtful => Attributes::default(),
+        }
+    }
+
+    /// What a command makes is in a directory: the command makes that, too, if
+    /// it is missing.
+    fn expect_directories(&mut self, path: &Path, origin: &str) {
+        let Ok(path) = self.real_parent(path) else {
+            return;
+        };
+        let above: Vec<&Path> = path.ancestors().skip(1).collect();
+        let missing = above
+            .into_iter()
+            .take_while(|path| self.look(path) == Ok(Found::Absent));
+        let missing: Vec<PathBuf> = missing.map(Path::to_owned).collect();
+        for path in missing {
+            let attributes = self.attributes_of_made(0o755);
+            let entry = Entry::new(FileKind::Directory, attributes, self.now());
+            let expected = Some(origin.to_owned());
+            self.put(
+                path,
+                Entry {
+                    expected,
+                    fresh: true,
+                    ..entry
+                },
+            );
+        }
     }
 
     pub(in crate::system::overlay) fn put(&mut self, path: PathBuf, entry: Entry) {
