@@ -336,6 +336,20 @@ impl RunHost {
         Ok(session)
     }
 
+    /// Ends the agent of a user who is about to change or to go: nobody can as
+    /// long as a process runs as him. His next task starts another one.
+    pub fn retire(&self, user: &str) {
+        let mut agents = self.agents();
+        let key = Some(user.to_owned());
+        if agents.current.as_ref() == Some(&key) || agents.planned.contains(user) {
+            return;
+        }
+        if let Some(session) = agents.by_user.remove(&key) {
+            self.sessions()
+                .retain(|known| !Arc::ptr_eq(known, &session));
+        }
+    }
+
     /// An agent of a user's own. One whom a dry run only plans has none: the
     /// agent that knows of that plans the tasks, as that user.
     fn new_agent(

@@ -48,6 +48,8 @@ mod observe;
 
 mod privilege;
 
+mod busy;
+
 pub mod skeleton;
 
 pub(crate) mod sound;
@@ -150,6 +152,11 @@ pub trait Reads {
     /// host's name service (LDAP, systemd).
     fn name_service_knows(&self, _account: &str, _kind: AccountKind) -> Result<bool> {
         Ok(false)
+    }
+
+    /// A process that runs as a user, if one still does after a moment.
+    fn process_of(&self, _user: &str) -> Result<Found<u32>> {
+        Ok(Found::Absent)
     }
 
     /// Why the agent's user may not add to, or remove from, a directory of the

@@ -12,7 +12,7 @@ use super::archive::{Archive, Member};
 use super::due::Due;
 use super::{
     AccountKind, Available, Found, Group, KernelParameter, Output, Package, Performed, Port, Reads,
-    Stat, System, Transaction, Unit, User, observe, privilege, sound, visible,
+    Stat, System, Transaction, Unit, User, busy, observe, privilege, sound, visible,
 };
 use crate::content::Content;
 use crate::effect::{
@@ -43,6 +43,8 @@ mod packages;
 mod ports;
 
 mod processes;
+
+mod running;
 
 mod streams;
 
@@ -378,6 +380,18 @@ impl Reads for Live {
         self.accounts.name_service_knows(account, kind)
     }
 
+    fn process_of(&self, user: &str) -> Result<Found<u32>> {
+        match self
+            .accounts
+            .users()?
+            .into_iter()
+            .find(|known| known.name == user)
+        {
+            Some(User { uid: Some(uid), .. }) => running::process_of(uid).map(Found::from),
+            _ => Ok(Found::Absent),
+        }
+    }
+
     fn refusal(&self, directory: &Path) -> Option<std::io::Error> {
         files::refusal(directory)
     }
@@ -404,6 +418,7 @@ impl Reads for Live {
 impl System for Live {
     fn perform(&mut self, effect: Effect) -> Result<Performed> {
         privilege::check(&effect, self)?;
+        busy::check(&effect, self)?;
         sound::check(&effect, self)?;
         let record = observe::record(effect, self)?;
         let Some(journal) = &self.journal else {

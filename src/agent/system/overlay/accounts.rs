@@ -371,4 +371,42 @@ mod tests {
         let refused = refused.expect_err("useradd refuses it");
         assert_eq!(refused.message, "the group 54321 does not exist");
     }
+
+    fn remove(name: &str, force: bool) -> Effect {
+        Effect::RemoveUser {
+            name: name.to_owned(),
+            remove_home: false,
+            force,
+        }
+    }
+
+    #[test]
+    fn a_user_as_whom_something_runs_does_not_go() {
+        let busy = || {
+            fake::overlay(Fake {
+                busy: vec!["daemon"],
+                ..Fake::default()
+            })
+        };
+        let refused = busy().perform(remove("daemon", false));
+        let refused = refused.expect_err("userdel refuses it");
+        assert_eq!(
+            refused.message,
+            "the user daemon is in use by the process 77"
+        );
+        busy()
+            .perform(remove("daemon", true))
+            .expect("force is force");
+        busy()
+            .perform(remove("nobody", false))
+            .expect("nothing runs");
+        // What ran may have ended with what is pending, or something begun.
+        for user in ["daemon", "nobody"] {
+            let mut host = busy();
+            host.pending.ran_commands = true;
+            host.perform(remove(user, false)).expect("nobody can know");
+            let (_, assumptions) = host.take_records();
+            assert_eq!(assumptions.len(), 1, "{assumptions:?}");
+        }
+    }
 }

@@ -28,6 +28,8 @@ pub struct Fake {
     pub install: Transaction,
     /// What any removal would do.
     pub removal: Transaction,
+    /// Users as whom something runs.
+    pub busy: Vec<&'static str>,
     /// The age of the package lists.
     pub age: Option<u64>,
 }
@@ -116,6 +118,10 @@ impl Reads for Fake {
             (name.clone(), Found::from(offer))
         };
         Ok(names.iter().map(offer).collect())
+    }
+
+    fn process_of(&self, user: &str) -> Result<Found<u32>> {
+        Ok(Found::from(self.busy.contains(&user).then_some(77)))
     }
 
     fn package_lists_age(&self) -> Result<Option<u64>> {

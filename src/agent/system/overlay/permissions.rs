@@ -121,3 +121,54 @@ impl Overlay {
 fn is_root(user: &User) -> bool {
     user.uid == Some(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::{self, Fake};
+    use super::*;
+    use crate::content::Content;
+    use crate::effect::{Effect, Scope};
+    use crate::system::System;
+
+    const POLKIT: &str = "/usr/share/dbus-1/system-services";
+
+    #[test]
+    fn only_polkit_lets_others_than_root_change_units_of_the_system() {
+        let reload = |scope| Effect::ReloadUnitFiles { scope };
+        let mut host = fake::overlay(Fake::default());
+        host.act_as(Some("daemon".to_owned()));
+        let refused = host.perform(reload(Scope::System));
+        assert_eq!(
+            refused.expect_err("systemd refuses it").message,
+            "units of the system can be changed by root only, and the agent runs as daemon"
+        );
+        host.perform(reload(Scope::User("daemon".to_owned())))
+            .expect("it is his own");
+        host.take_records();
+        host.act_as(None);
+        for path in ["/usr/share", "/usr/share/dbus-1", POLKIT] {
+            host.perform(Effect::MakeDirectory {
+                path: path.into(),
+                attributes: Attributes::default(),
+            })
+            .expect("root may");
+        }
+        host.perform(Effect::WriteFile {
+            path: Path::new(POLKIT).join("org.freedesktop.PolicyKit1.service"),
+            content: Content::of(b"[D-BUS Service]\n"),
+            attributes: Attributes::default(),
+            backup: None,
+            validate: None,
+        })
+        .expect("root may");
+        host.take_records();
+        host.act_as(Some("daemon".to_owned()));
+        host.perform(reload(Scope::System))
+            .expect("polkit may allow it");
+        let (_, assumptions) = host.take_records();
+        assert_eq!(
+            assumptions[0],
+            "polkit lets daemon change units of the system."
+        );
+    }
+}

@@ -1,15 +1,11 @@
 //! apt-get and its kin: how they are called, how long they are waited for,
 //! and what their errors mean.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::MemfdFlags;
-
+use super::super::files::{PrivateCopy, failed};
 use super::super::processes::{self, OutputSink};
 use super::locks;
 use super::simulate::Install;
@@ -94,13 +90,19 @@ pub fn remove_words(names: &[String], options: &RemoveOptions) -> Vec<String> {
 /// What apt-get says it would do, with another status of dpkg than the host's
 /// if that is given. It takes no lock, so anybody may ask.
 pub fn simulate(words: &[String], status: Option<&str>) -> Result<String> {
-    let other = status.map(in_memory).transpose()?;
+    let other = status.map(|text| {
+        let path = Path::new("status");
+        PrivateCopy::filled(path, |file| {
+            file.write_all(text.as_bytes())
+                .map_err(failed("write", path))
+        })
+    });
+    let other = other.transpose()?;
     let mut options = vec!["--simulate".to_owned()];
     if let Some(status) = &other {
-        let path = format!("/proc/{}/fd/{}", std::process::id(), status.as_raw_fd());
         // What apt keeps on disk is about the host as it is.
         for option in [
-            format!("Dir::State::status={path}"),
+            format!("Dir::State::status={}", status.path().display()),
             "Dir::Cache::pkgcache=".to_owned(),
             "Dir::Cache::srcpkgcache=".to_owned(),
         ] {
@@ -114,15 +116,6 @@ pub fn simulate(words: &[String], status: Option<&str>) -> Result<String> {
         0 => Ok(output.stdout),
         _ => Err(explain(words, &output)),
     }
-}
-
-/// A file that has no place on any disk.
-fn in_memory(text: &str) -> Result<File> {
-    let failed = |error: io::Error| Failure::new(format!("cannot keep a text in memory: {error}"));
-    let file = rustix::fs::memfd_create("status", MemfdFlags::CLOEXEC);
-    let mut file = File::from(file.map_err(|error| failed(error.into()))?);
-    file.write_all(text.as_bytes()).map_err(failed)?;
-    Ok(file)
 }
 
 /// What `apt-cache policy` says of these packages.
