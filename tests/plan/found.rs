@@ -1,7 +1,7 @@
 //! Plays whose plans were wrong once, reduced to what it took.
 
 /// What each is about, and its play's body.
-pub const FOUND: [(&str, &str); 9] = [
+pub const FOUND: [(&str, &str); 11] = [
     (
         "a user who has no home directory of his own keeps a journal",
         r#"as_user("www-data", || file("/tmp/touched", #{ state: "touch" }));"#,
@@ -12,6 +12,15 @@ pub const FOUND: [(&str, &str); 9] = [
         user("eve");
         as_user("eve", || file("/home/eve/notes", #{ state: "touch" }));
         user("eve", #{ state: "absent", remove: true });
+        "#,
+    ),
+    (
+        "nobody becomes a user who has gone",
+        r#"
+        user("ivy");
+        as_user("ivy", || file("/home/ivy/notes", #{ state: "touch" }));
+        user("ivy", #{ state: "absent" });
+        try { as_user("ivy", || file("/tmp/ivy", #{ state: "touch" })); } catch { log("refused"); }
         "#,
     ),
     (
@@ -52,6 +61,15 @@ pub const FOUND: [(&str, &str); 9] = [
         r#"
         try { copy("/srv/none/x", #{ content: "x", validate: "false %s" }); } catch { log("refused"); }
         try { copy("/srv/x", #{ content: "x", group: "none", validate: "false %s" }); } catch { log("refused"); }
+        "#,
+    ),
+    (
+        "a unit whose condition is not met is not started",
+        r#"
+        copy("/etc/systemd/system/asks.service", #{
+            content: "[Unit]\nConditionPathExists=/etc/asked\n[Service]\nExecStart=/bin/sleep 1000\n",
+        });
+        try { systemd("asks", #{ state: "started" }); } catch { log("refused"); }
         "#,
     ),
     (

@@ -191,7 +191,7 @@ pub fn sources(root: &Path) {
 /// An env file with one play for a host.
 pub fn script(dice: &mut Dice, host: &str) -> String {
     let mut author = Author(dice);
-    let guarded = !author.0.once_in(4);
+    let guarded = !author.0.once_in(8);
     let count = 8 + author.0.below(10);
     let mut script = String::new();
     for _ in 0..count {

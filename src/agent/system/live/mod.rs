@@ -57,6 +57,7 @@ pub(super) use files::failed;
 pub use journal::Journal;
 pub use processes::{OutputSink, cancel, unsuccessful};
 pub use streams::Stream;
+pub(super) use units::unmet_condition;
 
 /// The host this agent runs on.
 pub struct Live {

@@ -40,6 +40,7 @@ impl Overlay {
         // Adding a group may have changed nothing else.
         let mut users = self.users()?;
         users.push(user.clone());
+        self.pending.gone_users.remove(name);
         self.pending.users = Some(users);
         self.join_groups(name, account)?;
         match account.create_home {
@@ -134,6 +135,7 @@ impl Overlay {
             return Err(Failure::new(format!("the user {name} does not exist")));
         };
         let user = users.remove(index);
+        self.pending.gone_users.insert(name.to_owned());
         let mut groups = self.groups()?;
         for group in &mut groups {
             group.members.retain(|member| member != name);

@@ -34,6 +34,8 @@ pub struct Pending {
     pub gone_units: BTreeSet<String>,
     /// All users, once one has changed.
     pub users: Option<Vec<User>>,
+    /// Users who went.
+    pub gone_users: BTreeSet<String>,
     /// All groups, once one has changed.
     pub groups: Option<Vec<Group>>,
     /// Units that changed, by scope and name.

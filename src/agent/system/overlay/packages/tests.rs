@@ -111,6 +111,33 @@ fn a_package_that_went_in_the_same_run_can_come_back() {
 }
 
 #[test]
+fn a_unit_goes_with_its_package() {
+    let file_of_unit = "/usr/lib/systemd/system/app.service";
+    let mut install_app = app();
+    install_app.files.push(PackagedFile {
+        configuration: false,
+        ..file(file_of_unit, "[Service]\nExecStart=/bin/app\n")
+    });
+    let mut host = fake::overlay(Fake {
+        install: install_app,
+        removal: Transaction {
+            removed: vec!["app".to_owned()],
+            gone: vec![PathBuf::from(file_of_unit)],
+            ..Transaction::default()
+        },
+        ..Fake::default()
+    });
+    host.perform(install("app")).expect("it can be installed");
+    let unit = |host: &crate::system::overlay::Overlay| {
+        host.unit("app.service", &Scope::System).expect("unit")
+    };
+    assert!(matches!(unit(&host), Found::Present(_)));
+    host.perform(remove("app", false)).expect("it can go");
+    assert_eq!(unit(&host), Found::Absent);
+    assert!(host.pending().gone_units.contains("app.service"));
+}
+
+#[test]
 fn what_a_package_brings_is_there_for_later_reads() {
     let mut host = fake::overlay(Fake {
         install: app(),
