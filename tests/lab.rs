@@ -246,6 +246,43 @@ fn an_agent_killed_in_mid_task_is_a_lost_host_and_the_next_run_goes_on() {
     lab.run(&[]).ended_with(0);
 }
 
+/// Each file has its old text or the new one, at whatever moment the agent dies.
+#[test]
+fn an_agent_killed_while_it_unpacks_leaves_whole_files() {
+    let Some(lab) = Lab::clean() else { return };
+    inside(
+        "veza-haproxy",
+        "mkdir -p /srv/new /srv/old && cd /srv/new && for i in $(seq 4000); do \
+         echo new new $i > $i; echo old $i > /srv/old/$i; done && tar cf /srv/new.tar .",
+    );
+    lab.play(
+        "incus",
+        r#"unarchive("/srv/new.tar", "/srv/old", #{ remote_src: true });"#,
+    );
+    let mut run = lab.world.command(lab.world.root());
+    let child = run
+        .arg("envs/lab.rhai")
+        .spawn()
+        .expect("the program starts");
+    wait_until("some files are new", || {
+        !inside("veza-haproxy", "grep -l new /srv/old/1*").is_empty()
+    });
+    inside("veza-haproxy", "pkill -9 -f veza-agent");
+    let ran = lab.world.said(&child.wait_with_output().expect("it ends"));
+    ran.ended_with(4).says("lost");
+    let torn = "cd /srv/old && for i in $(seq 4000); do \
+                read -r text < $i; [ \"$text\" = \"old $i\" ] || [ \"$text\" = \"new new $i\" ] || echo $i; done";
+    assert_eq!(inside("veza-haproxy", torn), "");
+    let old = inside("veza-haproxy", "grep -l old /srv/old/*");
+    assert!(!old.is_empty(), "it was killed too late to tell");
+    let begun = "grep -c '\"entry\":\"begin\"' /var/lib/veza-play/journal/*.jsonl";
+    assert_eq!(inside("veza-haproxy", begun), "4000\n");
+    lab.run(&[]).ended_with(0);
+    assert_eq!(inside("veza-haproxy", "grep -l old /srv/old/*"), "");
+    let again = lab.run(&[]).ended_with(0);
+    again.says("No changes. The hosts are as the scripts ask.");
+}
+
 /// The change is made by another user than the play's, so that the agent that
 /// makes it is not the one that remembers the handler.
 #[test]

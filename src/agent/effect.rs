@@ -2,7 +2,7 @@
 //! data. A plan is a list of these; the journal keeps them with their inverse.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -203,6 +203,25 @@ pub enum Effect {
         /// A path that is gone afterwards.
         removes: Option<PathBuf>,
     },
+}
+
+impl Effect {
+    /// The paths of what is changed, or takes part, where that is files.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let (path, other) = match self {
+            Self::WriteFile { path, backup, .. } | Self::Download { path, backup, .. } => {
+                (Some(path), backup.as_ref())
+            }
+            Self::HardLink { path, target } => (Some(path), Some(target)),
+            Self::SetAttributes { path, .. }
+            | Self::MakeDirectory { path, .. }
+            | Self::Remove { path }
+            | Self::Link { path, .. }
+            | Self::Touch { path } => (Some(path), None),
+            _ => (None, None),
+        };
+        path.into_iter().chain(other).map(PathBuf::as_path)
+    }
 }
 
 /// Owner, group and mode, as far as they are asked for.

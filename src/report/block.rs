@@ -1,6 +1,9 @@
 //! One block of output: a line that says what happened where, and what there
 //! is to add, indented.
 
+use std::collections::HashSet;
+use std::path::Path;
+
 use veza_agent::effect::{Effect, Record, UnitAction};
 use veza_agent::outcome::{Failure, Outcome, Verdict};
 
@@ -13,6 +16,10 @@ use super::recap;
 
 /// Lines of one change that are shown without `-v`.
 const CHANGE_LINES: usize = 200;
+
+/// Lines of all changes of a task, and of all its effects, after which no other
+/// is begun without `-v`. A reader of more would look for what is not alike.
+const TASK_LINES: usize = 400;
 
 /// Lines of a failed command's output that are shown without `-v`.
 const OUTPUT_LINES: usize = 20;
@@ -221,27 +228,44 @@ fn indented(line: &str) -> String {
 
 /// What to add about a task, in the order in which one wants to know it.
 fn body(outcome: &Outcome, view: &View) -> Vec<String> {
-    let (change_lines, output_lines) = match view.settings.verbose {
-        true => (usize::MAX, usize::MAX),
-        false => (CHANGE_LINES, OUTPUT_LINES),
-    };
+    let all = view.settings.verbose;
+    let limit = |lines| if all { usize::MAX } else { lines };
     let mut body = Vec::new();
     if let Some(failure) = &outcome.failure {
-        body.extend(explained(failure, output_lines));
+        body.extend(explained(failure, limit(OUTPUT_LINES)));
     }
     if view.settings.show_diff {
-        for change in &outcome.changes {
-            let lines = change::lines(change, view.paint);
-            body.extend(first(lines, change_lines));
-        }
+        body.extend(changes(
+            outcome,
+            limit(CHANGE_LINES),
+            limit(TASK_LINES),
+            view,
+        ));
         let effects = listed(outcome, view);
-        body.extend(effects.map(|it| paint::line(&it.describe()).into_owned()));
+        let effects = effects.map(|it| paint::line(&it.describe()).into_owned());
+        body.extend(first(effects.collect(), limit(TASK_LINES)));
     }
     for assumption in &outcome.assumptions {
         let note = format!("assuming: {}", paint::line(assumption));
         body.push(view.paint.caution(&note).to_string());
     }
     body
+}
+
+/// The changes, each with so many lines at most, until there are `enough`.
+fn changes(outcome: &Outcome, each: usize, enough: usize, view: &View) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (index, change) in outcome.changes.iter().enumerate() {
+        if lines.len() >= enough {
+            let (more, effects) = (outcome.changes.len() - index, outcome.effects.len());
+            lines.push(format!(
+                "… {more} changes more, of {effects} effects in all; -v shows them"
+            ));
+            break;
+        }
+        lines.extend(first(change::lines(change, view.paint), each));
+    }
+    lines
 }
 
 /// A failure the script expected is worth one faint line.
@@ -290,14 +314,31 @@ fn first(mut lines: Vec<String>, limit: usize) -> Vec<String> {
 /// The effects that have a line of their own.
 fn listed<'a>(outcome: &'a Outcome, view: &View) -> impl Iterator<Item = &'a Effect> {
     let all = view.settings.verbose;
+    let named = named(outcome);
     let effects = outcome.effects.iter();
     effects
-        .filter(move |record| all || !is_explained(record, outcome))
+        .filter(move |record| all || !is_explained(record, outcome, &named))
         .map(|record| &record.effect)
 }
 
+/// The files that changes are about, where a task is about many: by the paths
+/// that their attributes begin with.
+fn named(outcome: &Outcome) -> HashSet<&Path> {
+    let paths = outcome
+        .changes
+        .iter()
+        .filter_map(|change| change.attribute.rsplit_once(' '));
+    paths.map(|(path, _)| Path::new(path)).collect()
+}
+
+/// Whether a path ends with one of those that changes are about.
+fn is_named(path: &Path, named: &HashSet<&Path>) -> bool {
+    let mut rest = path.components();
+    std::iter::from_fn(|| rest.next().map(|_| rest.as_path())).any(|rest| named.contains(rest))
+}
+
 /// Whether the changes of a task already say what this effect does.
-fn is_explained(record: &Record, outcome: &Outcome) -> bool {
+fn is_explained(record: &Record, outcome: &Outcome, named: &HashSet<&Path>) -> bool {
     if outcome.changes.is_empty() {
         return false;
     }
@@ -319,7 +360,7 @@ fn is_explained(record: &Record, outcome: &Outcome) -> bool {
         | Effect::Remove { path }
         | Effect::Link { path, .. }
         | Effect::HardLink { path, .. }
-        | Effect::Touch { path } => path.starts_with(&outcome.title),
+        | Effect::Touch { path } => path.starts_with(&outcome.title) || is_named(path, named),
         Effect::InstallPackages { .. }
         | Effect::RemovePackages { .. }
         | Effect::AddUser { .. }

@@ -1,5 +1,7 @@
 //! One attribute that differs, as lines for people.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 use veza_agent::describe;
 use veza_agent::mark;
@@ -10,6 +12,9 @@ use super::paint::{self, Paint};
 
 /// Digits of a digest that are shown; the JSON has them all.
 const DIGEST_DIGITS: usize = 12;
+
+/// Items that come and go and are shown in one line.
+const ITEMS: usize = 40;
 
 /// Attributes whose values nobody may read, hashed or not.
 pub(super) const HIDDEN: &[&str] = &["password"];
@@ -72,7 +77,7 @@ fn text_lines(name: &str, before: &str, after: &str, paint: Paint) -> Vec<String
 
 fn values(name: &str, before: &Value, after: &Value, paint: Paint) -> Vec<String> {
     match (before, after) {
-        (Value::Array(before), Value::Array(after)) => vec![items(name, before, after, paint)],
+        (Value::Array(before), Value::Array(after)) => items(name, before, after, paint),
         (Value::Object(before), Value::Object(after)) => {
             let absent = |key: &String| !before.contains_key(key);
             let keys = before.keys().chain(after.keys().filter(|key| absent(key)));
@@ -101,10 +106,10 @@ fn member(value: Option<&Value>) -> Side {
 }
 
 /// A list by the items that come and go; in full when only the order differs.
-fn items(name: &str, before: &[Value], after: &[Value], paint: Paint) -> String {
-    let missing = |from: &[Value], item: &Value| !from.contains(item);
-    let removed = before.iter().filter(|item| missing(after, item));
-    let added = after.iter().filter(|item| missing(before, item));
+fn items(name: &str, before: &[Value], after: &[Value], paint: Paint) -> Vec<String> {
+    let [old, new]: [HashSet<&Value>; 2] = [before, after].map(|items| items.iter().collect());
+    let removed = before.iter().filter(|item| !new.contains(item));
+    let added = after.iter().filter(|item| !old.contains(item));
     let removed = removed.map(|item| {
         let text = format!("-{}", value(name, item));
         paint.removed(&text).to_string()
@@ -114,10 +119,14 @@ fn items(name: &str, before: &[Value], after: &[Value], paint: Paint) -> String 
         paint.added(&text).to_string()
     });
     let parts: Vec<_> = removed.chain(added).collect();
-    if parts.is_empty() {
-        return arrow(name, &list(name, before), &list(name, after), paint);
+    match parts.len() {
+        0 => vec![arrow(name, &list(name, before), &list(name, after), paint)],
+        1..=ITEMS => vec![format!("{name}: {}", parts.join(" "))],
+        _ => {
+            let parts = parts.into_iter().map(|part| format!("  {part}"));
+            std::iter::once(format!("{name}:")).chain(parts).collect()
+        }
     }
-    format!("{name}: {}", parts.join(" "))
 }
 
 fn list(name: &str, items: &[Value]) -> String {
@@ -219,6 +228,14 @@ mod tests {
         assert_eq!(groups, "groups: -adm +docker");
         let order = shown("order", plain(json!([1, 2])), plain(json!([2, 1])));
         assert_eq!(order, "order: [1, 2] -> [2, 1]");
+    }
+
+    #[test]
+    fn long_lists_have_a_line_for_each_item() {
+        let many: Vec<_> = (0..=ITEMS).collect();
+        let shown = shown("below", plain(json!(many)), plain(json!([])));
+        assert!(shown.starts_with("below:\n  -0\n  -1\n"), "{shown}");
+        assert_eq!(shown.lines().count(), ITEMS + 2);
     }
 
     #[test]

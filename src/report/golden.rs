@@ -415,3 +415,46 @@ fn a_full_disk_is_an_error() {
     assert!(summary.output_error.is_some());
     assert_eq!(summary.hosts.len(), 3);
 }
+
+/// A directory of many files: its changes are cut, and the effects that they
+/// tell of have no lines of their own.
+#[test]
+fn a_task_with_thousands_of_changes_stays_readable() {
+    let mut unpacked = outcome("/srv/app.tar to /srv", Verdict::Changed);
+    for index in 0..5_000 {
+        let path = format!("app/{index:04}");
+        unpacked
+            .changes
+            .push(value(&format!("{path} state"), "absent", "file"));
+        unpacked.effects.push(effect(Effect::Touch {
+            path: format!("/srv/{path}").into(),
+        }));
+    }
+    let untold = effect(Effect::Touch {
+        path: "/srv/other".into(),
+    });
+    unpacked.effects.push(untold);
+    let events = || {
+        run(
+            Mode::Apply,
+            &["web1"],
+            vec![task("web1", "unarchive", 3, unpacked.clone())],
+        )
+    };
+    let shown = human(events());
+    let told: Vec<&str> = shown.lines().skip(401).take(3).collect();
+    assert_eq!(
+        told,
+        [
+            "  app/0399 state: absent -> file",
+            "  … 4600 changes more, of 5001 effects in all; -v shows them",
+            "  touch /srv/other",
+        ]
+    );
+    let settings = Settings {
+        verbose: true,
+        ..plain()
+    };
+    let shown = human_with(settings, events());
+    assert!(shown.contains("app/4999 state") && shown.contains("touch /srv/app/4999"));
+}

@@ -9,7 +9,8 @@ use veza_agent::outcome::{Failure, Outcome};
 use veza_agent::protocol::Request;
 
 use super::host::RunHost;
-use super::session::{Answer, Session};
+use super::line::Answer;
+use super::session::Session;
 use super::shared::Shared;
 use crate::script::RESOURCE;
 use crate::script::tasks::{Door, Stop};

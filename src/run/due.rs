@@ -9,7 +9,8 @@ use veza_agent::system::due::DueHandler;
 
 use super::Run;
 use super::host::RunHost;
-use super::session::{Answer, Session};
+use super::line::Answer;
+use super::session::Session;
 use crate::play::Body;
 use crate::report::event::{Event, Site};
 use crate::script::tasks::Stop;

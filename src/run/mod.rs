@@ -14,7 +14,11 @@ mod batches;
 
 mod host;
 
+mod agents;
+
 mod session;
+
+mod line;
 
 mod tasks;
 

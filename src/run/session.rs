@@ -1,27 +1,19 @@
-//! A conversation with one agent: calls go out without waiting, answers are
-//! kept until somebody asks for them.
+//! A conversation with one agent, from its greeting to its goodbye.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, BufReader, Write};
+use std::collections::BTreeMap;
 use std::sync::mpsc;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use veza_agent::outcome::{Failure, Outcome};
-use veza_agent::protocol::{
-    FrameError, HELLO_ARGUMENT, Reply, Request, VERSION, World, read_frame, write_frame,
-};
-use veza_agent::secrets::{Masking, Secret};
+use veza_agent::protocol::{HELLO_ARGUMENT, Request, VERSION, World};
+use veza_agent::secrets::Secret;
 use veza_agent::system::due::DueHandler;
-use veza_agent::system::live::Stream;
 use veza_agent::system::overlay::Pending;
 
 use super::contents::Contents;
-use crate::secrets::Secrets;
+use super::line::{Answer, Heard, Line};
 use crate::transport::{Pipe, Transport, Unreachable};
 
 /// How long an agent may take to say what the host is.
@@ -32,30 +24,6 @@ const HANDOVER: Duration = Duration::from_secs(60);
 
 /// How long an agent may take to take a goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
-
-/// What became of a call.
-#[derive(Debug)]
-pub enum Answer {
-    /// It was carried out, in this many milliseconds.
-    Done(Box<Outcome>, u64),
-    /// What a module asked for or did through the door.
-    Told(Result<Value, Failure>),
-    /// It was not begun.
-    Dropped,
-}
-
-/// Takes the output of running calls: call, stream, text.
-pub type Listener = Box<dyn Fn(u64, Stream, String) + Send>;
-
-/// How what an agent says is taken.
-pub struct Heard {
-    /// What must not be in it.
-    pub secrets: Arc<Secrets>,
-    /// Whether the agent may speak of any secret: it then knows none.
-    pub trusted: bool,
-    /// Takes the output of running calls.
-    pub listener: Listener,
-}
 
 /// A conversation with one agent.
 pub struct Session {
@@ -89,20 +57,12 @@ impl Session {
         contents: Arc<Contents>,
         heard: Heard,
     ) -> Result<Self, Unreachable> {
-        let line = Arc::new(Line {
-            writer: Mutex::new(Some(pipe.input)),
-            entrusted: Mutex::default(),
-            inbox: Mutex::default(),
-            arrived: Condvar::new(),
-        });
+        let line = Arc::new(Line::new(pipe.input));
         let (output, ending) = (pipe.output, pipe.ending);
         let listening = line.clone();
         let reader = thread::Builder::new()
             .name("session".into())
-            .spawn(move || {
-                let ended = listening.listen(BufReader::new(output), &contents, heard);
-                listening.end(lost(&ended, &ending.stderr()));
-            })
+            .spawn(move || listening.listen(output, &ending, &contents, &heard))
             .map_err(|error| Unreachable::new(format!("cannot start a thread: {error}")))?;
         let mut session = Self {
             line,
@@ -111,7 +71,7 @@ impl Session {
             reader: Some(reader),
             transport: Mutex::new(Some(transport)),
         };
-        let (facts, due) = session.line.wait(HELLO, |inbox| inbox.ready.take())?;
+        let (facts, due) = session.line.ready(HELLO)?;
         session.facts = facts;
         session.due = Mutex::new(due);
         Ok(session)
@@ -141,12 +101,7 @@ impl Session {
 
     /// Tells the agent secrets, once each.
     pub fn entrust(&self, needed: BTreeMap<String, Secret>) -> Result<(), Unreachable> {
-        let mut entrusted = self.line.entrusted();
-        let new: BTreeMap<_, _> = needed
-            .into_iter()
-            .filter(|(name, _)| entrusted.insert(name.clone()))
-            .collect();
-        drop(entrusted);
+        let new = self.line.entrust(needed);
         match new.is_empty() {
             true => Ok(()),
             false => self.send(&Request::Secrets(new)),
@@ -155,17 +110,12 @@ impl Session {
 
     /// The answer to a call, if it has come.
     pub fn answered(&self, id: u64) -> Result<Option<Answer>, Unreachable> {
-        let mut inbox = self.line.inbox();
-        match inbox.answers.remove(&id) {
-            Some(answer) => Ok(Some(answer)),
-            None => inbox.ended.clone().map_or(Ok(None), Err),
-        }
+        self.line.answered(id)
     }
 
     /// Waits for the answer to a call.
     pub fn answer(&self, id: u64) -> Result<Answer, Unreachable> {
-        self.line
-            .wait(Duration::MAX, |inbox| inbox.answers.remove(&id))
+        self.line.answer(id)
     }
 
     /// How messages name the other end.
@@ -183,7 +133,7 @@ impl Session {
     /// What a dry run has recorded so far.
     pub fn take_pending(&self) -> Result<Box<Pending>, Unreachable> {
         self.send(&Request::TakePending)?;
-        self.line.wait(HANDOVER, |inbox| inbox.pending.take())
+        self.line.pending(HANDOVER)
     }
 }
 
@@ -229,267 +179,10 @@ impl Canceller {
     }
 }
 
-fn encoded(request: &Request) -> io::Result<Vec<u8>> {
-    let mut frame = Vec::new();
-    write_frame(&mut frame, request).map_err(io::Error::other)?;
-    Ok(frame)
-}
-
 /// Does on a thread of its own what may wait for long.
 fn aside(work: impl FnOnce() + Send + 'static) {
     // Where no thread is to be had it is left out: whoever asks must not wait.
     let _ = thread::Builder::new().name("aside".into()).spawn(work);
-}
-
-struct Line {
-    writer: Mutex<Option<std::io::PipeWriter>>,
-    /// The secrets the agent was told.
-    entrusted: Mutex<BTreeSet<String>>,
-    inbox: Mutex<Inbox>,
-    arrived: Condvar,
-}
-
-#[derive(Default)]
-struct Inbox {
-    /// What the host is, and which handlers are due there.
-    ready: Option<(Map<String, Value>, Vec<DueHandler>)>,
-    answers: BTreeMap<u64, Answer>,
-    pending: Option<Box<Pending>>,
-    ended: Option<Unreachable>,
-}
-
-impl Line {
-    fn inbox(&self) -> MutexGuard<'_, Inbox> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn entrusted(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.entrusted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What the agent said, without secrets that it was not told.
-    fn cleared<T: Serialize + DeserializeOwned>(&self, said: T, heard: &Heard) -> Result<T, Ended> {
-        if heard.trusted {
-            return Ok(said);
-        }
-        let cleared = heard.secrets.received(said, &self.entrusted());
-        cleared.map_err(|failure| Ended::Refused(Unreachable::new(failure.message)))
-    }
-
-    fn send(&self, request: &Request) -> Result<(), Unreachable> {
-        let frame = encoded(request)
-            .map_err(|error| Unreachable::new(format!("cannot send a request: {error}")))?;
-        self.put(&frame).map_err(|error| {
-            // The reading side usually knows more about why.
-            let ended = self.wait(Duration::from_secs(5), |_| None::<()>).err();
-            ended.unwrap_or_else(|| Unreachable::new(format!("the connection broke: {error}")))
-        })
-    }
-
-    fn write(&self, request: &Request) -> io::Result<()> {
-        self.put(&encoded(request)?)
-    }
-
-    fn put(&self, frame: &[u8]) -> io::Result<()> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        match writer.as_mut() {
-            Some(writer) => writer.write_all(frame),
-            None => Err(io::ErrorKind::BrokenPipe.into()),
-        }
-    }
-
-    fn hang_up(&self) {
-        self.writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-    }
-
-    /// Waits until `take` finds something, or the conversation has ended.
-    fn wait<T>(
-        &self,
-        patience: Duration,
-        mut take: impl FnMut(&mut Inbox) -> Option<T>,
-    ) -> Result<T, Unreachable> {
-        let mut found = None;
-        let waiting = |inbox: &mut Inbox| {
-            found = take(inbox);
-            found.is_none() && inbox.ended.is_none()
-        };
-        let inbox = match patience {
-            Duration::MAX => self.arrived.wait_while(self.inbox(), waiting),
-            _ => {
-                let waited = self
-                    .arrived
-                    .wait_timeout_while(self.inbox(), patience, waiting);
-                waited
-                    .map(|(inbox, _)| inbox)
-                    .map_err(|error| PoisonError::new(error.into_inner().0))
-            }
-        }
-        .unwrap_or_else(PoisonError::into_inner);
-        match (found, &inbox.ended) {
-            (Some(found), _) => Ok(found),
-            (None, Some(ended)) => Err(ended.clone()),
-            (None, None) => Err(Unreachable::new(format!(
-                "the agent did not answer within {} seconds",
-                patience.as_secs()
-            ))),
-        }
-    }
-
-    fn listen(
-        &self,
-        mut output: BufReader<std::io::PipeReader>,
-        contents: &Contents,
-        heard: Heard,
-    ) -> Ended {
-        let mut printed = Printed::default();
-        loop {
-            let reply = match read_frame(&mut output) {
-                Ok(reply) => reply,
-                Err(error) => return Ended::Broken(error),
-            };
-            match reply {
-                Reply::Output { id, stream, text } => printed.take(id, stream, &text, &heard),
-                Reply::Done {
-                    id,
-                    outcome,
-                    milliseconds,
-                } => {
-                    printed.end(&heard);
-                    match self.cleared(outcome, &heard) {
-                        Ok(outcome) => self.keep(Reply::Done {
-                            id,
-                            outcome,
-                            milliseconds,
-                        }),
-                        Err(ended) => return ended,
-                    }
-                }
-                Reply::Ready {
-                    version,
-                    facts,
-                    due,
-                } => match self.cleared((facts, due), &heard) {
-                    Ok((facts, due)) => self.keep(Reply::Ready {
-                        version,
-                        facts,
-                        due,
-                    }),
-                    Err(ended) => return ended,
-                },
-                Reply::Want { sha256 } => {
-                    // A connection that is broken shows when the next reply is read.
-                    let sent = contents.send(&sha256, &|piece| self.write(&piece).is_ok());
-                    if let Err(error) = sent {
-                        return Ended::Refused(error);
-                    }
-                }
-                Reply::Refused { reason, hint } => {
-                    return Ended::Refused(Unreachable { reason, hint });
-                }
-                Reply::Answer { id, answer } => match self.cleared(answer, &heard) {
-                    Ok(answer) => self.keep(Reply::Answer { id, answer }),
-                    Err(ended) => return ended,
-                },
-                // The one has no text, and the other goes back to the host it
-                // comes from; what it shows of it comes with an outcome.
-                reply @ (Reply::Dropped { .. } | Reply::Pending(_)) => self.keep(reply),
-            }
-        }
-    }
-
-    fn keep(&self, reply: Reply) {
-        let mut inbox = self.inbox();
-        match reply {
-            Reply::Ready {
-                facts: Value::Object(facts),
-                due,
-                ..
-            } => inbox.ready = Some((facts, due)),
-            Reply::Done {
-                id,
-                outcome,
-                milliseconds,
-            } => {
-                inbox
-                    .answers
-                    .insert(id, Answer::Done(outcome, milliseconds));
-            }
-            Reply::Answer { id, answer } => {
-                inbox.answers.insert(id, Answer::Told(answer));
-            }
-            Reply::Dropped { id } => drop(inbox.answers.insert(id, Answer::Dropped)),
-            Reply::Pending(pending) => inbox.pending = Some(pending),
-            Reply::Ready { .. }
-            | Reply::Output { .. }
-            | Reply::Want { .. }
-            | Reply::Refused { .. } => {}
-        }
-        self.arrived.notify_all();
-    }
-
-    fn end(&self, why: Unreachable) {
-        self.inbox().ended = Some(why);
-        self.arrived.notify_all();
-    }
-}
-
-/// What a call has printed and nobody was told yet: a secret may come in
-/// pieces.
-#[derive(Default)]
-struct Printed {
-    id: u64,
-    streams: [(Option<Stream>, Masking); 2],
-}
-
-impl Printed {
-    fn take(&mut self, id: u64, stream: Stream, text: &str, heard: &Heard) {
-        self.id = id;
-        let of_stream = |known: &Option<Stream>| known.is_none_or(|known| known == stream);
-        let found = self.streams.iter_mut().find(|(known, _)| of_stream(known));
-        if let Some((known, masking)) = found {
-            *known = Some(stream);
-            let text = heard.secrets.passed(masking, text);
-            tell(id, stream, text, heard);
-        }
-    }
-
-    fn end(&mut self, heard: &Heard) {
-        for (stream, masking) in &mut self.streams {
-            if let Some(stream) = *stream {
-                let text = heard.secrets.rest(masking);
-                tell(self.id, stream, text, heard);
-            }
-        }
-    }
-}
-
-fn tell(id: u64, stream: Stream, text: String, heard: &Heard) {
-    if !text.is_empty() {
-        (heard.listener)(id, stream, text);
-    }
-}
-
-enum Ended {
-    Broken(FrameError),
-    Refused(Unreachable),
-}
-
-fn lost(ended: &Ended, stderr: &str) -> Unreachable {
-    let error = match ended {
-        Ended::Refused(why) => return why.clone(),
-        Ended::Broken(FrameError::Closed) => "the agent ended without a word".to_owned(),
-        Ended::Broken(error) => format!("the agent was lost: {error}"),
-    };
-    match stderr.trim() {
-        "" => Unreachable::new(error)
-            .hint("Was it killed, or did the host go down? Run again: what was done stays done."),
-        said => Unreachable::new(format!("{error}; it said: {said}")),
-    }
 }
 
 #[cfg(test)]
@@ -498,9 +191,11 @@ mod tests {
 
     use serde_json::json;
     use veza_agent::mark;
+    use veza_agent::outcome::Failure;
+    use veza_agent::protocol::{Reply, write_frame};
 
     use super::*;
-    use crate::secrets::Keys;
+    use crate::secrets::{Keys, Secrets};
     use crate::transport::Ending;
 
     /// The way to an agent whose pipe is there already.
@@ -597,7 +292,7 @@ mod tests {
             };
             line.write(&piece)
         });
-        while session.line.writer.try_lock().is_ok() {
+        while !session.line.is_being_written() {
             thread::yield_now();
         }
         // Each of the two would wait for ever behind the piece.

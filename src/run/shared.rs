@@ -6,7 +6,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::host;
+use super::agents;
 use super::options::Options;
 use super::prepare::Preparation;
 use super::provided::Provided;
@@ -46,7 +46,7 @@ impl Shared {
             options,
             events,
             run: name(),
-            agent: host::agent(),
+            agent: agents::agent(),
             preparation: Preparation::default(),
             provided: Provided::default(),
             hosts_by_group,

@@ -6,7 +6,7 @@
 //! fails in the text that was written. The other files are the filters and
 //! tests, one family a file.
 //!
-//! The reference is ansible-core 2.19; `tests/templates/probes.txt` holds the
+//! The reference is ansible-core 2.19; `tests/template/cases/probes.txt` holds the
 //! expressions that are compared. What remains different:
 //!
 //! - Values that are not known yet are marked texts (`veza_agent::mark`). A

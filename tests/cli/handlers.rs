@@ -3,6 +3,7 @@
 use crate::{logged, pending, sandbox, three_hosts};
 
 const DUE: &str = "db: handler \"reload\" is due since an earlier run";
+const LEFT: &str = "db: handlers left for the next run: \"reload\"";
 
 /// What a run says of handlers and in logs.
 fn run(project: &crate::support::TestProject, options: &[&str], code: i32) -> Vec<String> {
@@ -36,8 +37,7 @@ fn a_script_that_goes_wrong_leaves_its_handlers_to_the_next_run() {
                if vars.wrong { 1 + #{} }
            });"#,
     );
-    let left = "db: handlers left for the next run: \"reload\"";
-    assert_eq!(run(&project, &["--set", "wrong=true"], 1), [left]);
+    assert_eq!(run(&project, &["--set", "wrong=true"], 1), [LEFT]);
     // It goes wrong each time: that may not keep the handler from running.
     assert_eq!(
         run(&project, &["--set", "wrong=true", "--check"], 1),
@@ -59,9 +59,8 @@ fn a_handler_that_fails_stays_due() {
                copy("/etc/a", #{ content: "a", notify: "reload" });
            });"#,
     );
-    let left = "db: handlers left for the next run: \"reload\"";
-    assert_eq!(run(&project, &["--set", "fails=true"], 3), [left]);
-    assert_eq!(run(&project, &["--set", "fails=true"], 3), [DUE, left]);
+    assert_eq!(run(&project, &["--set", "fails=true"], 3), [LEFT]);
+    assert_eq!(run(&project, &["--set", "fails=true"], 3), [DUE, LEFT]);
     assert_eq!(run(&project, &[], 0), [DUE, "db: reloaded"]);
     assert_eq!(run(&project, &[], 0), [""; 0]);
 }
@@ -77,12 +76,11 @@ fn tags_that_leave_out_a_play_or_a_part_of_a_handler_leave_it_due() {
            });
            play("q", "db", #{ tags: "other" }, || { copy("/etc/b", #{ content: "b" }); });"#,
     );
-    let left = "db: handlers left for the next run: \"reload\"";
-    assert_eq!(run(&project, &["--set", "fails=true"], 3), [left]);
+    assert_eq!(run(&project, &["--set", "fails=true"], 3), [LEFT]);
     assert_eq!(run(&project, &["--tags", "other"], 0), [""; 0]);
     assert_eq!(run(&project, &["--skip-tags", "app"], 0), [""; 0]);
     let skipped = run(&project, &["--skip-tags", "slow"], 0);
-    assert_eq!(skipped, [DUE, "db: reloaded", left]);
+    assert_eq!(skipped, [DUE, "db: reloaded", LEFT]);
     assert_eq!(run(&project, &["--tags", "app"], 0), [DUE, "db: reloaded"]);
     assert_eq!(run(&project, &[], 0), [""; 0]);
 }
@@ -101,8 +99,7 @@ fn handlers_of_equal_names_are_told_apart_by_their_plays() {
                if vars.fails { fail("broken") }
            });"#,
     );
-    let left = "db: handlers left for the next run: \"reload\"";
-    assert_eq!(run(&project, &["--set", "fails=true"], 3), [left]);
+    assert_eq!(run(&project, &["--set", "fails=true"], 3), [LEFT]);
     assert_eq!(run(&project, &[], 0), [DUE, "db: the second"]);
 }
 
@@ -118,8 +115,7 @@ fn what_another_host_was_asked_to_do_is_remembered_there() {
                });
            });"#,
     );
-    let left = "db: handlers left for the next run: \"reload\"";
-    assert_eq!(run(&project, &["--set", "fails=true"], 3), [left]);
+    assert_eq!(run(&project, &["--set", "fails=true"], 3), [LEFT]);
     assert_eq!(run(&project, &[], 0), [DUE, "db: reloaded"]);
     assert_eq!(run(&project, &[], 0), [""; 0]);
 }
@@ -135,8 +131,7 @@ fn one_that_a_run_does_not_come_to_stays_due() {
                if vars.fails { fail("broken") }
            });"#,
     );
-    let left = "db: handlers left for the next run: \"reload\"";
-    assert_eq!(run(&project, &["--set", "fails=true"], 3), [left]);
+    assert_eq!(run(&project, &["--set", "fails=true"], 3), [LEFT]);
     let other_way = run(&project, &["--set", "other_way=true"], 0);
     let still = "db: handler \"reload\" of play p is due since an earlier run; \
                  this one did not come to it";

@@ -153,6 +153,8 @@ impl AuthorizedKey {
             owner: Some(user.name.clone()),
             group: Some(user.group.clone()),
             mode: Some(Mode::Octal(0o600)),
+            // The user may put one there at any moment.
+            no_follow: true,
             ..Edited::at(self.path.clone().unwrap_or_else(usual))
         })
     }

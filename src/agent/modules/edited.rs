@@ -43,6 +43,10 @@ pub struct Edited {
     /// A command that must accept the new file before it goes live; `%s`
     /// stands for its path.
     pub validate: Option<Words>,
+    /// Whether the path is taken as it is, though a link may be there.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub no_follow: bool,
     /// What texts are compared with, once the file was read.
     #[serde(skip)]
     #[schemars(skip)]
@@ -62,6 +66,7 @@ impl Edited {
             mode: None,
             backup: false,
             validate: None,
+            no_follow: false,
             secrets: OnceCell::new(),
         }
     }
@@ -70,8 +75,16 @@ impl Edited {
     pub fn found(&self, system: &dyn System) -> Result<State> {
         place::absolute(&self.path)?;
         self.secrets.get_or_init(|| system.secrets());
-        self.placement(place::follow(system, &self.path)?, &Content::of(b""))
+        self.placement(self.target(system)?, &Content::of(b""))
             .found(system)
+    }
+
+    /// The file that is edited.
+    fn target(&self, system: &dyn System) -> Result<PathBuf> {
+        match self.no_follow {
+            true => Ok(self.path.clone()),
+            false => place::follow(system, &self.path),
+        }
     }
 
     /// A text as it stands in the file that was read: secrets as marks, however
@@ -117,7 +130,7 @@ impl Edited {
 
     /// Puts in place what [`Edited::wanted`] gave.
     pub fn fix(&self, diff: &Diff, wanted: &State, system: &mut dyn System) -> Result<()> {
-        let path = place::follow(system, &self.path)?;
+        let path = self.target(system)?;
         if diff.has("state")
             && let Some(parent) = path.parent()
         {

@@ -159,15 +159,15 @@ impl Module for File {
         }
         match self.state {
             Some(FileState::Absent) => return Ok(()),
-            Some(FileState::Link) => return self.fix_attributes(&self.subject(system)?, system),
-            _ => self.fix_attributes(&path, system)?,
-        }
-        if self.recurse {
-            for below in self.differing(&path, system)? {
-                self.fix_attributes(&below, system)?;
+            Some(FileState::Link) => {
+                return self.fix_attributes([self.subject(system)?], system);
             }
+            _ => self.fix_attributes([path.clone()], system)?,
         }
-        Ok(())
+        match self.recurse {
+            true => self.fix_attributes(self.differing(&path, system)?, system),
+            false => Ok(()),
+        }
     }
 }
 
@@ -343,34 +343,41 @@ impl File {
         }
     }
 
-    fn fix_attributes(&self, path: &Path, system: &mut dyn System) -> Result<()> {
-        let attributes = match system.stat(path)? {
-            Found::Absent => return Ok(()),
+    fn fix_attributes(
+        &self,
+        paths: impl IntoIterator<Item = PathBuf>,
+        system: &mut dyn System,
+    ) -> Result<()> {
+        let mut effects = Vec::new();
+        for path in paths {
+            let attributes = self.differing_attributes(&path, system)?;
+            if !attributes.is_empty() {
+                effects.push(Effect::SetAttributes { path, attributes });
+            }
+        }
+        system.perform_all(effects)
+    }
+
+    /// The attributes to set of what is at a path; none if it is as asked.
+    fn differing_attributes(&self, path: &Path, system: &dyn System) -> Result<Attributes> {
+        match system.stat(path)? {
+            Found::Absent => Ok(Attributes::default()),
             // A mode may depend on what there is.
-            Found::Unknown(_) => Attributes {
+            Found::Unknown(_) => Ok(Attributes {
                 owner: self.owner.clone(),
                 group: self.group.clone(),
                 mode: None,
-            },
+            }),
             Found::Present(stat) => {
                 let wanted = self.attributes_of(&stat)?;
                 let mut found = State::new();
                 self.set_attributes(&mut found, &stat, system)?;
-                if Diff::between(&found, &wanted).is_empty() {
-                    return Ok(());
+                match Diff::between(&found, &wanted).is_empty() {
+                    true => Ok(Attributes::default()),
+                    false => place::attributes(&wanted),
                 }
-                place::attributes(&wanted)?
             }
-        };
-        if attributes.is_empty() {
-            return Ok(());
         }
-        system
-            .perform(Effect::SetAttributes {
-                path: path.to_owned(),
-                attributes,
-            })
-            .map(drop)
     }
 
     /// The attributes asked for, of something that is there.

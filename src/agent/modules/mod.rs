@@ -75,6 +75,9 @@ mod wait_for;
 #[cfg(test)]
 pub(crate) mod testing;
 
+#[cfg(test)]
+mod edits;
+
 pub use arguments::{Mode, SourceFile, span};
 
 /// Every module, by name.

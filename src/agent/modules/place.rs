@@ -56,7 +56,11 @@ impl Placement<'_> {
                     .hint("Give the file's own path, or end the destination with `/`."),
             );
         }
-        match system.content(&self.path)? {
+        // It is the link that is replaced.
+        if state.text("state") == Some(FileKind::Link.name()) {
+            return Ok(state);
+        }
+        match system.content_at(&self.path)? {
             Found::Present(content) => {
                 let content = self.recognized(content, system)?;
                 state.set_content("content", content);
@@ -98,23 +102,24 @@ impl Placement<'_> {
     /// Writes the file, or only changes its attributes.
     pub fn fix(&self, diff: &Diff, system: &mut dyn System) -> Result<()> {
         let found = self.found(system)?;
-        let attributes = attributes(&self.wanted(&found)?)?;
+        system.perform(self.effect(diff, &found, system)?).map(drop)
+    }
+
+    /// What writes the file, or only changes its attributes.
+    pub fn effect(&self, diff: &Diff, found: &State, reads: &dyn System) -> Result<Effect> {
+        let attributes = attributes(&self.wanted(found)?)?;
+        let path = self.path.clone();
         if !diff.has("content") && !diff.has("state") {
-            let path = self.path.clone();
-            return system
-                .perform(Effect::SetAttributes { path, attributes })
-                .map(drop);
+            return Ok(Effect::SetAttributes { path, attributes });
         }
         let there = found.text("state") != Some("absent");
-        let backup = (self.backup && there).then(|| backup_path(&self.path, system.now()));
-        let effect = Effect::WriteFile {
-            path: self.path.clone(),
+        Ok(Effect::WriteFile {
+            path,
             content: self.content.clone(),
             attributes,
-            backup,
+            backup: (self.backup && there).then(|| backup_path(&self.path, reads.now())),
             validate: self.validate.map(<[String]>::to_vec),
-        };
-        system.perform(effect).map(drop)
+        })
     }
 }
 

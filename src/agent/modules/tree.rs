@@ -93,48 +93,92 @@ impl Tree<'_> {
         Ok(wanted)
     }
 
-    /// Puts in place what differs.
+    /// Puts in place what differs, many files at a time. Behind a link, two
+    /// paths may be one: there each is looked at when the one before is done.
     pub fn fix(&self, system: &mut dyn System) -> Result<()> {
-        let holds_directories = self.files.iter().any(|file| file.content.is_none());
-        if holds_directories || self.dest.to_string_lossy().ends_with('/') {
+        let directories = self.files.iter().filter(|file| file.content.is_none());
+        if directories.count() > 0 || self.dest.to_string_lossy().ends_with('/') {
             self.make_parents(system)?;
         }
-        for file in self.files {
-            let path = self.path(file, system)?;
-            let Some(content) = &file.content else {
-                self.make_directory(path, file.mode, system)?;
-                continue;
-            };
-            let placement = self.placement(path, file, content);
-            let found = placement.found(system)?;
-            let diff = Diff::between(&found, &placement.wanted(&found)?);
-            if !diff.is_empty() {
-                placement.fix(&diff, system)?;
+        let links = self.links(system)?;
+        let is_behind = |file: &&SourceFile| links.iter().any(|link| file.path.starts_with(link));
+        let (behind, plain): (Vec<_>, Vec<_>) = self.files.iter().partition(is_behind);
+        self.put(&plain, system)?;
+        behind
+            .iter()
+            .try_for_each(|file| self.put(&[*file], system))?;
+        // What is put into a directory may be more than its mode allows.
+        self.fix_directories(&plain, system)?;
+        behind
+            .iter()
+            .rev()
+            .try_for_each(|file| self.fix_directories(&[*file], system))
+    }
+
+    /// Directories that the host has as links.
+    fn links(&self, system: &dyn System) -> Result<Vec<&Path>> {
+        let mut links = Vec::new();
+        for file in self.files.iter().filter(|file| file.content.is_none()) {
+            let below = !file.path.as_os_str().is_empty();
+            if let Found::Present(stat) = system.stat(&self.dest.join(&file.path))?
+                && below
+                && stat.kind == FileKind::Link
+            {
+                links.push(file.path.as_path());
             }
         }
-        // What is put into a directory may be more than its mode allows.
-        let directories = self.files.iter().filter(|file| file.content.is_none());
-        directories
-            .rev()
-            .try_for_each(|file| self.fix_directory(file, system))
+        Ok(links)
+    }
+
+    /// Makes directories, and then the files that they hold.
+    fn put(&self, files: &[&SourceFile], system: &mut dyn System) -> Result<()> {
+        let mut effects = Vec::new();
+        for file in files.iter().filter(|file| file.content.is_none()) {
+            let path = self.dest.join(&file.path);
+            effects.extend(self.make_directory(path, file.mode, system)?);
+        }
+        system.perform_all(effects)?;
+        let mut effects = Vec::new();
+        for file in files {
+            if let Some(content) = &file.content {
+                effects.extend(self.write_file(file, content, system)?);
+            }
+        }
+        system.perform_all(effects)
     }
 
     /// A destination that is a directory is made, with all above it.
     fn make_parents(&self, system: &mut dyn System) -> Result<()> {
-        let missing = place::missing_directories(self.dest, system)?;
-        missing
-            .into_iter()
-            .try_for_each(|path| self.make_directory(path, None, system))
+        let mut parents = Vec::new();
+        for path in place::missing_directories(self.dest, system)? {
+            parents.extend(self.make_directory(path, None, system)?);
+        }
+        system.perform_all(parents)
+    }
+
+    fn write_file(
+        &self,
+        file: &SourceFile,
+        content: &Content,
+        system: &dyn System,
+    ) -> Result<Option<Effect>> {
+        let placement = self.placement(self.path(file, system)?, file, content);
+        let found = placement.found(system)?;
+        let diff = Diff::between(&found, &placement.wanted(&found)?);
+        match diff.is_empty() {
+            true => Ok(None),
+            false => placement.effect(&diff, &found, system).map(Some),
+        }
     }
 
     fn make_directory(
         &self,
         path: PathBuf,
         mode: Option<u32>,
-        system: &mut dyn System,
-    ) -> Result<()> {
+        system: &dyn System,
+    ) -> Result<Option<Effect>> {
         if self.found_directory(&path, system)?.text("state") == Some("directory") {
-            return Ok(());
+            return Ok(None);
         }
         let mode = match self.directory_mode {
             Some(Mode::Preserve) => mode.map(|mode| octal(mode | WRITABLE)),
@@ -145,22 +189,27 @@ impl Tree<'_> {
         wanted.set_some("group", self.group);
         wanted.set("mode", mode.unwrap_or_else(|| "0755".to_owned()));
         let attributes = place::attributes(&wanted)?;
-        system
-            .perform(Effect::MakeDirectory { path, attributes })
-            .map(drop)
+        Ok(Some(Effect::MakeDirectory { path, attributes }))
     }
 
-    fn fix_directory(&self, file: &SourceFile, system: &mut dyn System) -> Result<()> {
+    /// Gives directories the attributes asked for, the innermost first.
+    fn fix_directories(&self, files: &[&SourceFile], system: &mut dyn System) -> Result<()> {
+        let mut effects = Vec::new();
+        for file in files.iter().rev().filter(|file| file.content.is_none()) {
+            effects.extend(self.fix_directory(file, system)?);
+        }
+        system.perform_all(effects)
+    }
+
+    fn fix_directory(&self, file: &SourceFile, system: &dyn System) -> Result<Option<Effect>> {
         let path = place::follow(system, &self.path(file, system)?)?;
         let found = self.found_directory(&path, system)?;
         let wanted = self.wanted_directory(file, &found)?;
         if Diff::between(&found, &wanted).is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let attributes = place::attributes(&wanted)?;
-        system
-            .perform(Effect::SetAttributes { path, attributes })
-            .map(drop)
+        Ok(Some(Effect::SetAttributes { path, attributes }))
     }
 
     fn found_directory(&self, path: &Path, system: &dyn System) -> Result<State> {

@@ -135,13 +135,14 @@ impl Module for Unarchive {
             return Ok(());
         };
         self.tree(members, |tree| tree.fix(system))?;
+        let mut links = Vec::new();
         for (path, target) in &members.links {
             if self.found_link(path, system)?.text("src") != target.to_str() {
                 let (path, target) = (self.dest.join(path), target.clone());
-                system.perform(Effect::Link { path, target })?;
+                links.push(Effect::Link { path, target });
             }
         }
-        Ok(())
+        system.perform_all(links)
     }
 }
 

@@ -459,3 +459,211 @@ fn a_dry_run_foretells_sequences_of_effects() {
         scene.compare(&effects);
     }
 }
+
+/// Directories, files in them that come or are replaced, links and attributes,
+/// as a large archive is put in place: more than are done together.
+fn many(scene: &Scene) -> [Vec<Effect>; 4] {
+    let file = |path: PathBuf, bytes: &[u8]| Effect::WriteFile {
+        path,
+        content: Content::of(bytes),
+        attributes: Attributes::default(),
+        backup: None,
+        validate: None,
+    };
+    let above = |index: usize| scene.at(&format!("empty/{}", index % 40));
+    let directories = (0..40).map(|index| Effect::MakeDirectory {
+        path: above(index),
+        attributes: Attributes::default(),
+    });
+    let replaced = ["file", "setuid", "binary", "large", "twin-a", "twin-b"];
+    let replaced = replaced.map(|name| file(scene.at(name), b"\x00\xff"));
+    let new = (0..1_100).map(|index| {
+        let text = format!("text {index}");
+        file(above(index).join(format!("{index}")), text.as_bytes())
+    });
+    let attributes = ["file", "large", "directory", "directory/inside", "fifo"];
+    [
+        directories.collect(),
+        new.chain(replaced).collect(),
+        (0..20)
+            .map(|index| Effect::Link {
+                path: scene.at(&format!("shared/{index}")),
+                target: format!("../empty/{index}").into(),
+            })
+            .collect(),
+        attributes
+            .map(|name| Effect::SetAttributes {
+                path: scene.at(name),
+                attributes: Attributes {
+                    mode: Some(0o711),
+                    ..Attributes::default()
+                },
+            })
+            .into(),
+    ]
+}
+
+#[test]
+fn a_dry_run_foretells_effects_that_are_done_together() {
+    let scene = Scene::new();
+    let start = snapshot(&scene.dry_run(), scene.root.path());
+    let mut predicted = scene.dry_run();
+    let mut performed = scene.live(Sent::of_tests(), "apply");
+    for effects in many(&scene) {
+        predicted.perform_all(effects.clone()).unwrap();
+        performed.perform_all(effects).unwrap();
+    }
+    let expected = snapshot(&predicted, scene.root.path());
+    assert_same(&expected, &snapshot(&performed, scene.root.path()), "all");
+    let records = performed.take_records().0;
+    assert_eq!(predicted.take_records().0, records);
+    scene.take_back(&records, &start, "all");
+    scene.assert_no_leftovers();
+}
+
+#[test]
+fn files_that_are_done_together_come_whole_or_not_at_all() {
+    let scene = Scene::new();
+    let start = snapshot(&scene.dry_run(), scene.root.path());
+    let file = |name: &str, bytes: &[u8]| Effect::WriteFile {
+        path: scene.at(name),
+        content: Content::of(bytes),
+        attributes: Attributes::default(),
+        backup: None,
+        validate: None,
+    };
+    let mut host = scene.live(Sent::new(), "apply");
+    // Nobody has the bytes of the third.
+    let effects = vec![
+        file("file", b"new\n"),
+        file("new", b"new\n"),
+        file("binary", b"\x00\xff"),
+        file("setuid", b"new\n"),
+    ];
+    let failure = host.perform_all(effects).expect_err("it fails").message;
+    assert!(failure.contains("no such content"), "{failure}");
+    assert_same(&start, &snapshot(&host, scene.root.path()), "nothing");
+    assert!(host.take_records().0.is_empty());
+    scene.assert_no_leftovers();
+
+    // The second name is a directory's.
+    let effects = vec![file("new", b"new\n"), file("empty", b""), file("file", b"")];
+    let failure = host.perform_all(effects).expect_err("it fails").message;
+    assert!(failure.contains("is a directory"), "{failure}");
+    assert_eq!(fs::read(scene.at("new")).unwrap(), b"new\n");
+    assert_eq!(fs::read(scene.at("file")).unwrap(), b"old\n");
+    assert_eq!(host.take_records().0.len(), 1, "what is done is told");
+    scene.assert_no_leftovers();
+    let journal = fs::read_to_string(scene.journal.path().join("apply.jsonl")).unwrap();
+    let failures = journal.lines().filter_map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        (line["entry"] == "end").then(|| line["failure"].is_null())
+    });
+    let failures: Vec<_> = failures.collect();
+    assert_eq!(failures, [false, false, false, false, true, false, false]);
+}
+
+/// A link of a user's own, put where a directory was a moment before.
+#[test]
+fn a_link_that_its_owner_puts_in_the_way_leads_nowhere() {
+    assert!(is_root(), "only root makes links for others");
+    let scene = Scene::new();
+    let file = |name: &str| Effect::WriteFile {
+        path: scene.at(name),
+        content: Content::of(b"new"),
+        attributes: Attributes::default(),
+        backup: None,
+        validate: None,
+    };
+    let mode = |name: &str| Effect::SetAttributes {
+        path: scene.at(name),
+        attributes: Attributes {
+            owner: Some("daemon".to_owned()),
+            mode: Some(0o4755),
+            ..Attributes::default()
+        },
+    };
+    let effects = [
+        file("home/swapped/inside"),
+        file("home/swapped/new"),
+        mode("home/swapped/inside"),
+        mode("home/swapped/sub/deep"),
+        Effect::Remove {
+            path: scene.at("home/swapped/inside"),
+        },
+        Effect::Touch {
+            path: scene.at("home/swapped/inside"),
+        },
+        Effect::MakeDirectory {
+            path: scene.at("home/swapped/made"),
+            attributes: Attributes::default(),
+        },
+        Effect::Link {
+            path: scene.at("home/swapped/made"),
+            target: "x".into(),
+        },
+        Effect::HardLink {
+            path: scene.at("home/made"),
+            target: scene.at("home/swapped/inside"),
+        },
+    ];
+    fs::create_dir_all(scene.at("home/swapped/sub")).unwrap();
+    for name in ["home/swapped/inside", "home/swapped/sub/deep"] {
+        fs::write(scene.at(name), b"harmless").unwrap();
+    }
+    let found = scene
+        .dry_run()
+        .content_at(effects[0].paths().next().unwrap());
+    assert!(matches!(found, Ok(Found::Present(_))), "{found:?}");
+    fs::rename(scene.at("home/swapped"), scene.at("home/aside")).unwrap();
+    symlink("../directory", scene.at("home/swapped")).unwrap();
+    for path in ["home", "home/swapped"] {
+        std::os::unix::fs::lchown(scene.at(path), Some(1), Some(1)).unwrap();
+    }
+    let start = snapshot(&scene.dry_run(), scene.root.path());
+    for effect in &effects {
+        scene.compare(std::slice::from_ref(effect));
+        let failure = scene.dry_run().perform(effect.clone());
+        let failure = failure.expect_err("it is refused").message;
+        assert!(failure.contains("home/swapped, whose owner"), "{failure}");
+    }
+    let seen = snapshot(&scene.dry_run(), scene.root.path());
+    assert_same(&start, &seen, "nothing that counts");
+
+    // What leads to something of his own is no harm, nor is a link of root's.
+    chown(scene.at("directory"), Some(1), Some(1)).unwrap();
+    scene.compare(&effects[..4]);
+    let mut host = scene.live(Sent::new(), "apply");
+    host.perform(effects[1].clone()).unwrap();
+    assert_eq!(fs::read(scene.at("directory/new")).unwrap(), b"new");
+    chown(scene.at("directory"), Some(0), Some(0)).unwrap();
+    std::os::unix::fs::lchown(scene.at("home/swapped"), Some(0), Some(0)).unwrap();
+    scene.compare(&effects[..4]);
+}
+
+/// As a user could make root write a file that he could not read himself.
+#[test]
+fn a_link_in_the_place_of_a_file_is_not_read() {
+    let scene = Scene::new();
+    for (name, refusal) in [("link", "is a link"), ("fifo", "not a regular file")] {
+        for host in [
+            &scene.dry_run() as &dyn Reads,
+            &scene.live(Sent::new(), "x"),
+        ] {
+            let failure = host.content_at(&scene.at(name)).expect_err("refused");
+            assert!(failure.message.contains(refusal), "{failure}");
+        }
+    }
+    for host in [
+        &scene.dry_run() as &dyn Reads,
+        &scene.live(Sent::new(), "x"),
+    ] {
+        let inside = host.content_at(&scene.at("link-dir/inside")).unwrap();
+        assert_eq!(inside, Found::Present(Content::of(b"inside")));
+        assert_eq!(
+            host.content_at(&scene.at("missing")).unwrap(),
+            Found::Absent
+        );
+        assert_eq!(host.content_at(&scene.at("file/x")).unwrap(), Found::Absent);
+    }
+}

@@ -19,6 +19,7 @@ use crate::effect::{
 };
 use crate::http::{HttpRequest, HttpResponse};
 use crate::module::Result;
+use crate::outcome::Failure;
 use crate::resource::{Known, Resource};
 use crate::secrets::Table;
 
@@ -118,6 +119,17 @@ pub trait Reads {
 
     /// The content of a regular file; links are followed.
     fn content(&self, path: &Path) -> Result<Found<Content>>;
+
+    /// The content of the regular file that is at `path` itself. A link there is
+    /// a failure: what it leads to may be nothing that its owner could read.
+    fn content_at(&self, path: &Path) -> Result<Found<Content>> {
+        match self.stat(path)? {
+            Found::Present(stat) if stat.kind == FileKind::Link => {
+                Err(Failure::new(format!("{} is a link", path.display())))
+            }
+            _ => self.content(path),
+        }
+    }
 
     /// Whether the bytes of a regular file have this SHA-256, secrets included;
     /// links are followed. A dry run may know it of a file whose content it does
@@ -286,6 +298,15 @@ pub trait System: Reads {
     /// Performs, or in a dry run predicts, an effect.
     fn perform(&mut self, effect: Effect) -> Result<Performed>;
 
+    /// Performs effects in their order, each about a path of its own. Many files
+    /// should be handed over together: then the disk is waited for less often.
+    /// Where one of them fails, those that are alike may not be done either.
+    fn perform_all(&mut self, effects: Vec<Effect>) -> Result<()> {
+        effects
+            .into_iter()
+            .try_for_each(|effect| self.perform(effect).map(drop))
+    }
+
     /// The effects and assumptions since the last call.
     fn take_records(&mut self) -> (Vec<Record>, Vec<String>);
 }
@@ -323,4 +344,15 @@ pub enum Port {
     Open,
     /// It is not, for this reason.
     Closed(String),
+}
+
+/// The failure where a path leads through a link of somebody who could lead
+/// others with it to what is not his.
+fn foreign_link(path: &Path, link: &Path) -> Failure {
+    Failure::new(format!(
+        "{} is reached through the link {}, whose owner does not own what it leads to",
+        path.display(),
+        link.display()
+    ))
+    .hint("Give the path without the link, or give the link to root.")
 }

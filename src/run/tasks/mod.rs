@@ -21,8 +21,9 @@ use serde_json::Value;
 use veza_agent::outcome::{Failure, Outcome};
 use veza_agent::system::due::DueHandler;
 
+use super::agents::NoAgent;
 use super::company::{Company, Script};
-use super::host::{NoAgent, RunHost};
+use super::host::RunHost;
 use super::session::Session;
 use super::shared::Shared;
 use crate::play::{Body, Play};

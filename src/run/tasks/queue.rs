@@ -9,7 +9,8 @@ use veza_agent::protocol::Request;
 
 use super::HostTasks;
 use crate::report::event::{Event, Site};
-use crate::run::session::{Answer, Session};
+use crate::run::line::Answer;
+use crate::run::session::Session;
 use crate::script::tasks::{Stop, TaskId};
 
 /// What was handed over and is not told yet, in order.

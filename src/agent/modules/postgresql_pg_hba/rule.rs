@@ -104,7 +104,7 @@ impl RuleArguments {
             .chain(self.options.values());
         if let Some(text) = texts
             .chain([&address])
-            .find(|text| text.contains(['\n', '\r']))
+            .find(|text| text.contains(['\n', '\r']) || text.ends_with('\\'))
         {
             return Err(Failure::new(format!("`{text}` does not fit on one line")));
         }
@@ -120,6 +120,10 @@ impl RuleArguments {
             (_, "") => {
                 return Err(Failure::new("a rule for TCP needs an `address`")
                     .hint("Write a network such as `10.0.0.0/8`, or `all`."));
+            }
+            (_, address) if address.contains(is_apart) => {
+                return Err(Failure::new(format!("`{address}` is not an address"))
+                    .hint("Write one network such as `10.0.0.0/8`, a host's name, or `all`."));
             }
             _ => {}
         }
@@ -256,11 +260,15 @@ fn own(name: &str) -> String {
 fn quote(text: &str, literally: bool) -> String {
     let keyword = ["all", "sameuser", "samerole", "samegroup", "replication"].contains(&text)
         || text.starts_with(['+', '@', '/']);
-    let apart = |letter: char| letter.is_whitespace() || ",\"#".contains(letter);
-    match text.is_empty() || text.contains(apart) || (literally && keyword) {
+    match text.is_empty() || text.contains(is_apart) || (literally && keyword) {
         true => format!("\"{}\"", text.replace('"', "\"\"")),
         false => text.to_owned(),
     }
+}
+
+/// Whether a letter ends a field or a name, unless it is quoted.
+fn is_apart(letter: char) -> bool {
+    letter.is_whitespace() || ",\"#".contains(letter)
 }
 
 /// Two quotes within quotes stand for one.

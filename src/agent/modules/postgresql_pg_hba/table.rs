@@ -118,7 +118,7 @@ fn before_all(lines: &[&Line]) -> usize {
     read - lines[..read].iter().rev().take_while(remark).count()
 }
 
-/// The last line of a text may lack its end.
+/// The last line of a text may lack its end, or go on where nothing follows.
 fn joined<'a>(
     lines: impl IntoIterator<Item = &'a (impl std::borrow::Borrow<Line<'a>> + 'a)>,
 ) -> String {
@@ -130,6 +130,9 @@ fn joined<'a>(
         joined.push_str(line.borrow().text);
     }
     if !joined.is_empty() && !joined.ends_with('\n') {
+        joined.push('\n');
+    }
+    if joined.ends_with("\\\n") {
         joined.push('\n');
     }
     joined

@@ -143,6 +143,10 @@ fn what_no_server_would_read_is_refused() {
             "has no address",
         ),
         (
+            json!({ "type": "host", "address": "::1/128 trust", "method": "md5" }),
+            "is not an address",
+        ),
+        (
             json!({ "type": "local", "method": "pear" }),
             "`pear` is not a method",
         ),

@@ -423,3 +423,22 @@ fn more_text_than_is_kept_is_compared_with_secrets_in_it() {
         assert_eq!(outcome.verdict, verdict, "{:?}", outcome.failure);
     }
 }
+
+/// As where /lib leads to /usr/lib: what is below is one directory.
+#[test]
+fn two_ways_to_one_directory_make_it_once() {
+    let bytes = archive(&[
+        ("lib/app/", ""),
+        ("lib/app/a", "a"),
+        ("usr/lib/app/", ""),
+        ("usr/lib/app/b", "b"),
+        ("usr/lib/app/a", "a"),
+    ]);
+    let (host, call) = scene(&bytes, json!({}));
+    fs::create_dir_all(host.at("to/usr/lib")).unwrap();
+    std::os::unix::fs::symlink("usr/lib", host.at("to/lib")).unwrap();
+    let outcome = host.changes_once("unarchive", call);
+    assert_eq!(outcome.effects.len(), 3, "{:?}", outcome.effects);
+    assert_eq!(fs::read(host.at("to/usr/lib/app/b")).unwrap(), b"b");
+    assert!(Path::new(&host.at("to/lib")).is_symlink());
+}

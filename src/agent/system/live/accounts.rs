@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::files::failed;
 use super::processes;
@@ -22,7 +23,8 @@ use crate::system::{AccountKind, Group, User};
 #[derive(Default)]
 pub struct Accounts {
     names: RefCell<HashMap<(Database, u32), String>>,
-    files: RefCell<HashMap<Database, (Stamp, Vec<Entry>)>>,
+    files: RefCell<HashMap<Database, Read<Stamp, Entry>>>,
+    users: RefCell<Option<Read<[Option<Stamp>; 3], User>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +35,9 @@ enum Database {
 
 /// Tells whether a file was replaced or written since it was read.
 type Stamp = (u64, i64, i64, u64);
+
+/// What was read, and of which files.
+type Read<S, T> = (S, Rc<[T]>);
 
 type Entry = (String, u32);
 
@@ -50,14 +55,25 @@ impl Database {
 }
 
 impl Accounts {
-    /// All users of /etc/passwd.
-    pub fn users(&self) -> Result<Vec<User>> {
+    /// All users of /etc/passwd. They are asked for with each file, so they are
+    /// read again only when one of the files that tell of them has changed.
+    pub fn users(&self) -> Result<Rc<[User]>> {
+        let stamps = ["/etc/passwd", "/etc/shadow", "/etc/group"]
+            .map(|path| fs::metadata(path).ok().as_ref().map(stamp));
+        if let Some((read, users)) = &*self.users.borrow()
+            && *read == stamps
+        {
+            return Ok(users.clone());
+        }
         let shadow = shadow();
         let lines = lines(&Database::Passwd.path())?;
-        lines
+        let users: Result<Rc<[User]>> = lines
             .iter()
             .filter_map(|line| self.user(line, &shadow).transpose())
-            .collect()
+            .collect();
+        let users = users?;
+        self.users.replace(Some((stamps, users.clone())));
+        Ok(users)
     }
 
     fn user(&self, line: &str, shadow: &HashMap<String, Shadow>) -> Result<Option<User>> {
@@ -107,9 +123,9 @@ impl Accounts {
     /// The user this agent runs as.
     pub fn me(&self) -> Result<User> {
         let name = self.user_name(rustix::process::getuid().as_raw())?;
-        let known = self.users()?.into_iter().find(|user| user.name == name);
-        if let Some(user) = known {
-            return Ok(user);
+        let users = self.users()?;
+        if let Some(user) = users.iter().find(|user| user.name == name) {
+            return Ok(user.clone());
         }
         let user = self.unlisted(&name)?;
         user.ok_or_else(|| Failure::new(format!("the host does not know the user {name}")))
@@ -147,12 +163,9 @@ impl Accounts {
     }
 
     fn name(&self, database: Database, id: u32) -> Result<String> {
-        let known = self
-            .entries(database)?
-            .into_iter()
-            .find(|(_, entry)| *entry == id);
-        if let Some((name, _)) = known {
-            return Ok(name);
+        let entries = self.entries(database)?;
+        if let Some((name, _)) = entries.iter().find(|(_, entry)| *entry == id) {
+            return Ok(name.clone());
         }
         if let Some(name) = self.names.borrow().get(&(database, id)) {
             return Ok(name.clone());
@@ -163,28 +176,21 @@ impl Accounts {
     }
 
     fn id(&self, database: Database, name: &str) -> Result<Option<u32>> {
-        let known = self
-            .entries(database)?
-            .into_iter()
-            .find(|(entry, _)| entry == name);
+        let entries = self.entries(database)?;
+        let known = entries.iter().find(|(entry, _)| entry == name).cloned();
         Ok(known.or_else(|| getent(database, name)).map(|(_, id)| id))
     }
 
-    fn entries(&self, database: Database) -> Result<Vec<Entry>> {
+    fn entries(&self, database: Database) -> Result<Rc<[Entry]>> {
         let path = database.path();
         let metadata = fs::metadata(&path).map_err(failed("read", &path))?;
-        let stamp = (
-            metadata.ino(),
-            metadata.mtime(),
-            metadata.mtime_nsec(),
-            metadata.size(),
-        );
+        let stamp = stamp(&metadata);
         if let Some((read, entries)) = self.files.borrow().get(&database)
             && *read == stamp
         {
             return Ok(entries.clone());
         }
-        let entries: Vec<Entry> = lines(&path)?
+        let entries: Rc<[Entry]> = lines(&path)?
             .iter()
             .filter_map(|line| entry(line))
             .collect();
@@ -214,6 +220,15 @@ impl Accounts {
                 .hint(format!("Add it first, with `{what}(\"{name}\")`."))),
         }
     }
+}
+
+fn stamp(metadata: &fs::Metadata) -> Stamp {
+    (
+        metadata.ino(),
+        metadata.mtime(),
+        metadata.mtime_nsec(),
+        metadata.size(),
+    )
 }
 
 /// Name and number of a line in the format that passwd and group share.

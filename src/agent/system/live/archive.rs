@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
 
-use super::{files, processes};
+use super::files;
 use crate::content::{Content, INLINE_LIMIT, hex};
 use crate::mark;
 use crate::module::Result;
@@ -161,14 +161,6 @@ impl Contents<'_> {
             self.name
         ))
         .hint("Leave it out when the archive is made: nothing of this one is unpacked.")
-    }
-}
-
-/// Refuses to go on with a run that is over.
-fn need_time() -> Result<()> {
-    match processes::is_cancelled() {
-        true => Err(Failure::new("the run was interrupted")),
-        false => Ok(()),
     }
 }
 

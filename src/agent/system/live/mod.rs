@@ -11,13 +11,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::archive::{Archive, Member};
 use super::due::Due;
 use super::{
-    AccountKind, Available, Found, Group, KernelParameter, Output, Package, Performed, Port, Reads,
-    Stat, System, Transaction, Unit, User, busy, observe, privilege, sound, visible,
+    AccountKind, Available, Found, Group, KernelParameter, Output, Package, Port, Reads, Stat,
+    Transaction, Unit, User, visible,
 };
 use crate::content::Content;
-use crate::effect::{
-    Command, Effect, InstallOptions, PackageRequest, Record, RemoveOptions, Scope,
-};
+use crate::effect::{Command, InstallOptions, PackageRequest, Record, RemoveOptions, Scope};
 use crate::http::{HttpRequest, HttpResponse};
 use crate::mark;
 use crate::module::Result;
@@ -39,6 +37,8 @@ mod journal;
 mod kernel;
 
 mod packages;
+
+mod perform;
 
 mod ports;
 
@@ -109,105 +109,21 @@ impl Live {
     pub fn with_due(self, due: Rc<Due>) -> Self {
         Self { due, ..self }
     }
+}
 
-    fn execute(&self, effect: &Effect) -> Result<Performed> {
-        match effect {
-            Effect::WriteFile {
-                path,
-                content,
-                attributes,
-                backup,
-                validate,
-            } => {
-                let file = files::NewFile {
-                    path,
-                    attributes,
-                    backup: backup.as_deref(),
-                };
-                let check = |candidate: &Path| match validate {
-                    Some(words) => processes::validate(words, candidate),
-                    None => Ok(()),
-                };
-                let fill = |sink: &mut dyn Write| files::send(content, path, self, sink);
-                files::write(&file, &self.accounts, &fill, &check)
-            }
-            Effect::SetAttributes { path, attributes } => {
-                files::set_attributes(path, attributes, &self.accounts)
-            }
-            Effect::MakeDirectory { path, attributes } => {
-                files::make_directory(path, attributes, &self.accounts)
-            }
-            Effect::Remove { path } => files::remove(path),
-            Effect::Link { path, target } => files::link(path, target),
-            Effect::HardLink { path, target } => files::hard_link(path, target),
-            Effect::Touch { path } => files::touch(path),
-            Effect::UpdatePackageLists { lock_timeout } => {
-                packages::update_lists(*lock_timeout, &self.output)
-            }
-            Effect::InstallPackages { packages, options } => {
-                packages::install(packages, options, &self.output)
-            }
-            Effect::RemovePackages { names, options } => {
-                packages::remove(names, options, &self.output)
-            }
-            Effect::ChangeUnit {
-                unit,
-                action,
-                scope,
-                no_block,
-            } => units::change(unit, *action, scope, *no_block),
-            Effect::ReloadUnitFiles { scope } => units::reload_files(scope),
-            Effect::AddUser { name, account } => accounts::add_user(name, account, &self.accounts),
-            Effect::ChangeUser { name, account } => accounts::change_user(name, account),
-            Effect::RemoveUser {
-                name,
-                remove_home,
-                force,
-            } => accounts::remove_user(name, *remove_home, *force),
-            Effect::AddGroup {
-                name,
-                gid,
-                system,
-                non_unique,
-            } => accounts::add_group(name, *gid, *system, *non_unique),
-            Effect::ChangeGroup {
-                name,
-                gid,
-                non_unique,
-            } => accounts::change_group(name, *gid, *non_unique),
-            Effect::RemoveGroup { name, force } => accounts::remove_group(name, *force),
-            Effect::WriteCrontab { user, content } => crontabs::write(user, content.as_deref()),
-            Effect::ChangeResource(change) => {
-                processes::succeed_with(&change.revealed(), &self.output)
-            }
-            Effect::Download {
-                request,
-                path,
-                sha256,
-                attributes,
-                backup,
-            } => {
-                let file = files::NewFile {
-                    path,
-                    attributes,
-                    backup: backup.as_deref(),
-                };
-                let fill = |sink: &mut dyn Write| {
-                    let content = http::download(request, sink)?;
-                    http::verify(&request.url, &content, sha256.as_deref())
-                };
-                files::write(&file, &self.accounts, &fill, &|_| Ok(()))
-            }
-            Effect::SetKernelParameter { name, value } => kernel::set_parameter(name, value),
-            Effect::SetHostname { name } => kernel::set_hostname(name),
-            Effect::SendRequest { request } => {
-                return http::send(request).map(Performed::Answered);
-            }
-            Effect::RunCommand { command, .. } => {
-                return processes::run(command, &self.output).map(Performed::Ran);
-            }
+impl Live {
+    /// What was found in a file, as it may be told. It is remembered where it
+    /// was: it need not be sent for another.
+    fn seen(&self, path: &Path, found: Found<Content>) -> Found<Content> {
+        let secrets = self.secrets();
+        let found = found.map(|content| secrets.found_content(content));
+        if let Found::Present(content) = &found
+            && content.text.is_none()
+        {
+            let mut seen = self.seen.borrow_mut();
+            seen.insert(content.sha256.clone(), path.to_owned());
         }
-        .map(|()| Performed::Done)
+        found
     }
 }
 
@@ -234,16 +150,11 @@ impl Reads for Live {
     }
 
     fn content(&self, path: &Path) -> Result<Found<Content>> {
-        let secrets = self.secrets();
-        let found = files::content(path)?.map(|content| secrets.found_content(content));
-        if let Found::Present(content) = &found
-            && content.text.is_none()
-        {
-            self.seen
-                .borrow_mut()
-                .insert(content.sha256.clone(), path.to_owned());
-        }
-        Ok(found)
+        Ok(self.seen(path, files::content(path)?))
+    }
+
+    fn content_at(&self, path: &Path) -> Result<Found<Content>> {
+        Ok(self.seen(path, files::content_at(path)?))
     }
 
     fn members(&self, archive: &Archive) -> Result<Found<Vec<Member>>> {
@@ -271,7 +182,7 @@ impl Reads for Live {
     }
 
     fn users(&self) -> Result<Vec<User>> {
-        let mut users = self.accounts.users()?;
+        let mut users = self.accounts.users()?.to_vec();
         let secrets = self.secrets();
         for user in &mut users {
             let hash = user.password.as_ref().map(PasswordHash::reveal);
@@ -382,14 +293,11 @@ impl Reads for Live {
     }
 
     fn process_of(&self, user: &str) -> Result<Found<u32>> {
-        match self
-            .accounts
-            .users()?
-            .into_iter()
-            .find(|known| known.name == user)
-        {
-            Some(User { uid: Some(uid), .. }) => running::process_of(uid).map(Found::from),
-            _ => Ok(Found::Absent),
+        let users = self.accounts.users()?;
+        let known = users.iter().find(|known| known.name == user);
+        match known.and_then(|user| user.uid) {
+            Some(uid) => running::process_of(uid).map(Found::from),
+            None => Ok(Found::Absent),
         }
     }
 
@@ -413,34 +321,5 @@ impl Reads for Live {
 
     fn assume(&self, sentence: &str) {
         self.assumptions.borrow_mut().push(sentence.to_owned());
-    }
-}
-
-impl System for Live {
-    fn perform(&mut self, effect: Effect) -> Result<Performed> {
-        privilege::check(&effect, self)?;
-        busy::check(&effect, self)?;
-        sound::check(&effect, self)?;
-        let record = observe::record(effect, self)?;
-        let Some(journal) = &self.journal else {
-            return Err(crate::outcome::Failure::new(
-                "this session may only read the host",
-            ));
-        };
-        self.due.note()?;
-        let secrets = self.secrets();
-        let entry = journal.begin(&secrets.scrub(record.clone())?)?;
-        let performed = reveal::effect(&record.effect, &secrets)
-            .and_then(|effect| self.execute(&effect))
-            .map_err(|failure| secrets.scrub(failure.clone()).unwrap_or(failure));
-        journal.end(entry, performed.as_ref().err())?;
-        if performed.is_ok() {
-            self.records.push(record);
-        }
-        performed
-    }
-
-    fn take_records(&mut self) -> (Vec<Record>, Vec<String>) {
-        (std::mem::take(&mut self.records), self.assumptions.take())
     }
 }

@@ -52,6 +52,14 @@ pub fn is_cancelled() -> bool {
     CANCELLED.load(Ordering::SeqCst)
 }
 
+/// Refuses to go on with a run that is over.
+pub fn need_time() -> Result<()> {
+    match is_cancelled() {
+        true => Err(Failure::new("the run was interrupted")),
+        false => Ok(()),
+    }
+}
+
 /// Ends the command that runs now, if one does, with its children, and each
 /// that is started later.
 pub fn cancel() {

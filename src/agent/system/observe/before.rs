@@ -64,7 +64,7 @@ pub fn file(path: &Path, reads: &dyn Reads) -> Result<Before> {
         Found::Present(stat) => stat,
     };
     let sha256 = match stat.kind {
-        FileKind::File => match reads.content(path)? {
+        FileKind::File => match reads.content_at(path)? {
             Found::Unknown(origin) => return Ok(Before::Unknown(origin)),
             content => content.present().map(|content| content.sha256),
         },

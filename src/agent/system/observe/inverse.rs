@@ -157,7 +157,7 @@ fn restore_file(path: &Path, before: &Before, reads: &dyn Reads) -> Result<Inver
         }));
     };
     Ok(match (kind.as_str(), target) {
-        ("file", _) => match reads.content(path)?.present() {
+        ("file", _) => match reads.content_at(path)?.present() {
             Some(content) => one(Effect::WriteFile {
                 path: path.to_owned(),
                 content,

@@ -44,7 +44,7 @@ fn replaces_secret(effect: &Effect, before: &Before, reads: &dyn Reads) -> Resul
         (Effect::WriteFile { path, content, .. }, Before::File { kind, .. })
             if content.has_secret() && kind == FileKind::File.name() =>
         {
-            let found = reads.content(path)?.present();
+            let found = reads.content_at(path)?.present();
             let found = found.map(|content| secrets.canonical_content(&content));
             let text = found.as_ref().and_then(|content| content.text.as_deref());
             let new = content.text.as_deref().unwrap_or_default();

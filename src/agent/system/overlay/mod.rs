@@ -274,6 +274,10 @@ impl Reads for Overlay {
         self.content_pending(path)
     }
 
+    fn content_at(&self, path: &Path) -> Result<Found<Content>> {
+        self.content_at_pending(path)
+    }
+
     fn has_sha256(&self, path: &Path, sha256: &str) -> Result<Found<bool>> {
         self.has_sha256_pending(path, sha256)
     }
@@ -493,6 +497,9 @@ impl System for Overlay {
         privilege::check(&effect, self)?;
         busy::check(&effect, self)?;
         sound::check(&effect, self)?;
+        effect
+            .paths()
+            .try_for_each(|path| self.need_own_links(path))?;
         let record = observe::record(effect, self)?;
         self.predict(&record.effect)?;
         let performed = match record.effect {

@@ -12,6 +12,7 @@ use super::Contents;
 use crate::module::Result;
 use crate::outcome::Failure;
 use crate::system::archive::MemberKind;
+use crate::system::live::processes::need_time;
 
 /// How archives begin, and the program that unpacks such ones.
 const PROGRAMS: [(&[u8], &str, &str); 3] = [
@@ -39,7 +40,7 @@ fn walk(reader: Box<dyn Read>, contents: &mut Contents) -> Result<()> {
     let mut archive = Archive::new(reader);
     let entries = archive.entries();
     for entry in entries.map_err(|error| contents.unreadable(error))? {
-        super::need_time()?;
+        need_time()?;
         let mut entry = entry.map_err(|error| contents.unreadable(error))?;
         let given = entry.path().map_err(|error| contents.unreadable(error))?;
         let path = contents.path(&given)?;

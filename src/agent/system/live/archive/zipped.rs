@@ -12,6 +12,7 @@ use super::Contents;
 use crate::module::Result;
 use crate::outcome::Failure;
 use crate::system::archive::MemberKind;
+use crate::system::live::processes::need_time;
 
 /// What a mode says of a file's kind (inode(7)).
 const KIND: u32 = 0o170_000;
@@ -26,7 +27,7 @@ const LONGEST: u64 = 4096;
 pub fn read(file: File, contents: &mut Contents) -> Result<()> {
     let mut archive = ZipArchive::new(file).map_err(|error| contents.unreadable(error))?;
     for index in 0..archive.len() {
-        super::need_time()?;
+        need_time()?;
         let mut entry = archive
             .by_index(index)
             .map_err(|error| contents.unreadable(error))?;

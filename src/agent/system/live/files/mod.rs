@@ -1,17 +1,22 @@
 //! Files of the live host. Everything that replaces a file is atomic: a new
 //! file is complete, checked and has its final owner and mode before it takes
-//! the name.
+//! the name. Nothing here waits for the disk but [`sync`] and [`sync_parents`]:
+//! who changes many files calls them once for all.
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
 
+use self::held::{Held, Obstacle};
 use crate::module::Result;
 use crate::outcome::Failure;
 
 mod change;
+
+mod durable;
+
+mod held;
 
 mod read;
 
@@ -20,9 +25,10 @@ mod temporary;
 mod write;
 
 pub use change::{hard_link, link, make_directory, remove, set_attributes, touch};
-pub use read::{content, copy_to, list, open, stat};
+pub use durable::{sync, sync_parents};
+pub use read::{content, content_at, copy_hashing, copy_to, has_names, list, open, open_at, stat};
 pub use temporary::{PrivateCopy, nameless};
-pub use write::{NewFile, send, write};
+pub use write::{NewFile, Prepared, prepare, send};
 
 /// Gives the bytes of contents that the controller holds.
 pub trait ContentSource {
@@ -81,21 +87,24 @@ pub fn refusal(directory: &Path) -> Option<io::Error> {
     }
 }
 
-fn need_parent(path: &Path, action: &str) -> Result<()> {
+/// The directory in which something is about to be made.
+fn need_parent(path: &Path, action: &str) -> Result<Held> {
     let parent = path.parent().unwrap_or(Path::new("/"));
-    match fs::metadata(parent) {
-        Ok(metadata) if metadata.is_dir() => Ok(()),
-        Ok(_) => Err(Failure::new(format!(
-            "cannot {action} {}: {} is not a directory",
-            path.display(),
-            parent.display()
-        ))),
-        Err(error) if is_absence(&error) => Err(Failure::new(format!(
+    match Held::parent_of(path) {
+        Ok(held) => match held.is_directory().map_err(failed(action, path))? {
+            true => Ok(held),
+            false => Err(Failure::new(format!(
+                "cannot {action} {}: {} is not a directory",
+                path.display(),
+                parent.display()
+            ))),
+        },
+        Err(Obstacle::Io(error)) if is_absence(&error) => Err(Failure::new(format!(
             "cannot {action} {}: its directory does not exist",
             path.display()
         ))
         .hint("Make the directory first, with `file(PATH, #{ state: \"directory\" })`.")),
-        Err(error) => Err(failed(action, path)(error)),
+        Err(obstacle) => Err(obstacle.failure(action, path)),
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
+use super::held::{Held, Obstacle};
 use super::{bare, failed, is_absence};
 use crate::content::{Content, INLINE_LIMIT, hex};
 use crate::module::Result;
@@ -41,6 +42,12 @@ pub fn stat(path: &Path, accounts: &Accounts) -> Result<Found<Stat>> {
     }))
 }
 
+/// Whether what is at a path has other names, too.
+pub fn has_names(path: &Path) -> bool {
+    let metadata = fs::symlink_metadata(bare(path));
+    metadata.is_ok_and(|metadata| !metadata.is_dir() && metadata.nlink() > 1)
+}
+
 pub(super) fn kind_of(kind: fs::FileType) -> FileKind {
     if kind.is_file() {
         FileKind::File
@@ -58,7 +65,16 @@ pub(super) fn kind_of(kind: fs::FileType) -> FileKind {
 
 /// The content of the regular file at `path`, links followed.
 pub fn content(path: &Path) -> Result<Found<Content>> {
-    let Some(file) = open(path)? else {
+    content_of(open(path)?, path)
+}
+
+/// The content of the regular file that is at `path` itself.
+pub fn content_at(path: &Path) -> Result<Found<Content>> {
+    content_of(open_at(path)?, path)
+}
+
+fn content_of(file: Option<File>, path: &Path) -> Result<Found<Content>> {
+    let Some(file) = file else {
         return Ok(Found::Absent);
     };
     let metadata = file.metadata().map_err(failed("read", path))?;
@@ -76,14 +92,32 @@ pub fn content(path: &Path) -> Result<Found<Content>> {
 
 /// The regular file at `path`, links followed, if it is there.
 pub fn open(path: &Path) -> Result<Option<File>> {
+    regular(path, path, OFlags::empty())
+}
+
+/// The regular file that is at `path` itself, not where a link there leads.
+pub fn open_at(path: &Path) -> Result<Option<File>> {
+    let path = &bare(path);
+    match Held::parent_of(path) {
+        Ok(held) => regular(&held.path(), path, OFlags::NOFOLLOW),
+        Err(Obstacle::Io(error)) if is_absence(&error) => Ok(None),
+        Err(obstacle) => Err(obstacle.failure("read", path)),
+    }
+}
+
+fn regular(at: &Path, path: &Path, flags: OFlags) -> Result<Option<File>> {
     // A pipe without a writer would be waited for.
+    let flags = flags | OFlags::NONBLOCK;
     let opened = OpenOptions::new()
         .read(true)
-        .custom_flags(OFlags::NONBLOCK.bits() as i32)
-        .open(path);
+        .custom_flags(flags.bits() as i32)
+        .open(at);
     let file = match opened {
         Ok(file) => file,
         Err(error) if is_absence(&error) => return Ok(None),
+        Err(error) if flags.contains(OFlags::NOFOLLOW) && is_loop(&error) => {
+            return Err(Failure::new(format!("{} is a link", path.display())));
+        }
         Err(error) => return Err(failed("read", path)(error)),
     };
     let metadata = file.metadata().map_err(failed("read", path))?;
@@ -100,7 +134,12 @@ pub(super) fn hash(file: &File) -> io::Result<Content> {
     copy_hashing(file, &mut io::sink())
 }
 
-pub(super) fn copy_hashing(mut file: &File, sink: &mut dyn Write) -> io::Result<Content> {
+fn is_loop(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+}
+
+/// Copies what is left of a file, and tells what it was.
+pub fn copy_hashing(mut file: &File, sink: &mut dyn Write) -> io::Result<Content> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 128 * 1024];
     let mut size = 0;

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::change::remove;
+use super::change::remove_at;
+use super::held::Held;
 use super::{ContentSource, failed, need_parent};
 use crate::content::Content;
 use crate::effect::Attributes;
@@ -34,16 +35,37 @@ pub fn nameless(directory: &Path) -> Result<File> {
             .open(new)
     };
     let place = directory.join("unpack");
-    let (path, file) = make_temporary(&place, "unpack to", create)?;
-    fs::remove_file(&path).map_err(failed("unpack to", &path))?;
-    Ok(file)
+    let new = make_temporary(&place, "unpack to", create)?;
+    fs::remove_file(new.path()).map_err(failed("unpack to", &place))?;
+    Ok(new.made)
 }
 
-/// A file under a name of its own, in the directory where it will live. It is
-/// removed unless it takes its final name.
+/// Something under a name of its own, in the directory where it will live.
+pub(super) struct New<T> {
+    pub held: Held,
+    pub name: OsString,
+    pub made: T,
+}
+
+impl<T> New<T> {
+    /// Where it is, as long as this is kept.
+    pub fn path(&self) -> PathBuf {
+        self.held.beside(&self.name)
+    }
+
+    /// Gives it the name that it was made for, in one step.
+    pub fn place(self, path: &Path, action: &str) -> Result<()> {
+        let temporary = self.path();
+        let placed = fs::rename(&temporary, self.held.path()).map_err(failed(action, path));
+        // If both are names of one file already, `rename` leaves both.
+        let _ = fs::remove_file(&temporary);
+        placed
+    }
+}
+
+/// A new file. It is removed unless it takes its final name.
 pub(super) struct Temporary {
-    pub path: PathBuf,
-    pub file: File,
+    new: New<File>,
     placed: bool,
 }
 
@@ -53,12 +75,24 @@ impl Temporary {
             let mut options = OpenOptions::new();
             options.write(true).create_new(true).mode(0o600).open(new)
         };
-        let (temporary, file) = make_temporary(path, "write", create)?;
         Ok(Self {
-            path: temporary,
-            file,
+            new: make_temporary(path, "write", create)?,
             placed: false,
         })
+    }
+
+    pub fn file(&self) -> &File {
+        &self.new.made
+    }
+
+    /// The name that it has for the moment.
+    pub fn name(&self) -> &OsStr {
+        &self.new.name
+    }
+
+    /// Where the file is that it will replace.
+    pub fn replaced(&self) -> PathBuf {
+        self.new.held.path()
     }
 
     pub fn set_attributes(
@@ -68,17 +102,17 @@ impl Temporary {
         accounts: &Accounts,
     ) -> Result<()> {
         let (uid, gid) = accounts.ids(wanted)?;
-        fchown(&self.file, uid, gid).map_err(failed("set the owner of", path))?;
+        fchown(self.file(), uid, gid).map_err(failed("set the owner of", path))?;
         let mode = wanted.mode.unwrap_or(0o644);
-        self.file
+        self.file()
             .set_permissions(Permissions::from_mode(mode))
             .map_err(failed("set the mode of", path))
     }
 
     pub fn become_file(mut self, path: &Path) -> Result<()> {
-        fs::rename(&self.path, path).map_err(failed("replace", path))?;
+        fs::rename(self.new.path(), self.replaced()).map_err(failed("replace", path))?;
         self.placed = true;
-        sync_parent(path)
+        Ok(())
     }
 }
 
@@ -87,25 +121,9 @@ impl Drop for Temporary {
         if !self.placed {
             // Nothing more can be done here, and the failure that led here is
             // the one to report.
-            let _ = fs::remove_file(&self.path);
+            let _ = fs::remove_file(self.new.path());
         }
     }
-}
-
-/// Gives what was made under another name its own, in one step.
-pub(super) fn place(temporary: &Path, path: &Path, action: &str) -> Result<()> {
-    let placed = fs::rename(temporary, path).map_err(failed(action, path));
-    // If both are names of one file already, `rename` leaves both.
-    let _ = fs::remove_file(temporary);
-    placed.and_then(|()| sync_parent(path))
-}
-
-/// A rename is only durable once the directory is on disk.
-pub(super) fn sync_parent(path: &Path) -> Result<()> {
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    File::open(parent)
-        .and_then(|directory| directory.sync_all())
-        .map_err(failed("sync", parent))
 }
 
 /// Makes something beside `path`, under a name that nothing has.
@@ -113,17 +131,17 @@ pub(super) fn make_temporary<T>(
     path: &Path,
     action: &str,
     make: impl Fn(&Path) -> io::Result<T>,
-) -> Result<(PathBuf, T)> {
-    need_parent(path, action)?;
-    sweep(path.parent().unwrap_or(Path::new("/")));
+) -> Result<New<T>> {
+    let held = need_parent(path, action)?;
+    sweep(path.parent().unwrap_or(Path::new("/")), &held);
     loop {
-        let temporary = temporary_name(path)?;
-        match make(&temporary) {
+        let name = temporary_name(path)?;
+        match make(&held.beside(&name)) {
             // An agent of the same number was killed here, or somebody guesses.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => {
                 let made = made.map_err(failed(action, path))?;
-                return Ok((temporary, made));
+                return Ok(New { held, name, made });
             }
         }
     }
@@ -131,18 +149,18 @@ pub(super) fn make_temporary<T>(
 
 /// Removes what agents that were killed left in a directory, once a process.
 /// What cannot be removed does no harm where it is.
-pub(super) fn sweep(directory: &Path) {
+pub(super) fn sweep(directory: &Path, held: &Held) {
     static SWEPT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
     let mut swept = SWEPT.lock().unwrap_or_else(PoisonError::into_inner);
     if !swept.insert(directory.to_owned()) {
         return;
     }
-    let Ok(entries) = fs::read_dir(directory) else {
+    let Ok(entries) = fs::read_dir(held.beside(OsStr::new("."))) else {
         return;
     };
     for entry in entries.flatten() {
         let abandoned = is_temporary(&entry.file_name()) && is_abandoned(&entry.path());
-        if abandoned && remove(&entry.path()).is_err() {
+        if abandoned && remove_at(&entry.path()).is_err() {
             return;
         }
     }
@@ -170,7 +188,7 @@ pub(super) fn is_abandoned(path: &Path) -> bool {
     metadata.uid() == rustix::process::geteuid().as_raw() && age.is_some_and(|age| age > ABANDONED)
 }
 
-pub(super) fn temporary_name(path: &Path) -> Result<PathBuf> {
+pub(super) fn temporary_name(path: &Path) -> Result<OsString> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let name = path
         .file_name()
@@ -179,7 +197,7 @@ pub(super) fn temporary_name(path: &Path) -> Result<PathBuf> {
     temporary.push(name);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     temporary.push(format!(".veza-{}-{count}", std::process::id()));
-    Ok(path.with_file_name(temporary))
+    Ok(temporary)
 }
 
 /// A copy of a content in a directory only this user may enter, for a command
@@ -205,7 +223,8 @@ impl PrivateCopy {
     pub fn filled(name: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<Self> {
         let place = std::env::temp_dir().join("check");
         let create = |new: &Path| fs::DirBuilder::new().mode(0o700).create(new);
-        let (directory, ()) = make_temporary(&place, "make the directory", create)?;
+        let new = make_temporary(&place, "make the directory", create)?;
+        let directory = place.with_file_name(&new.name);
         let copy = Self {
             path: directory.join(name),
             directory,

@@ -1,12 +1,14 @@
 //! Files that are written anew.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, fchown};
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use super::read::copy_hashing;
-use super::temporary::{Temporary, make_temporary, place};
+use super::temporary::{Temporary, make_temporary};
 use super::{ContentSource, failed, is_absence, is_directory};
 use crate::content::Content;
 use crate::effect::Attributes;
@@ -25,27 +27,47 @@ pub struct NewFile<'a> {
     pub backup: Option<&'a Path>,
 }
 
-/// Puts a file in place once `fill` has written it and `check` has accepted it
-/// under another name.
-pub fn write(
+/// A file that is complete, and lacks nothing but its name.
+pub struct Prepared {
+    temporary: Temporary,
+    path: PathBuf,
+    backup: Option<PathBuf>,
+}
+
+/// Makes a file under another name, where `fill` writes it and `check` accepts
+/// it.
+pub fn prepare(
     new: &NewFile,
     accounts: &Accounts,
     fill: &dyn Fn(&mut dyn Write) -> Result<()>,
     check: &dyn Fn(&Path) -> Result<()>,
-) -> Result<()> {
+) -> Result<Prepared> {
     let temporary = Temporary::beside(new.path)?;
-    fill(&mut &temporary.file)?;
-    let attributes = complete(new.attributes, fs::symlink_metadata(new.path).ok().as_ref());
+    fill(&mut temporary.file())?;
+    let replaced = fs::symlink_metadata(temporary.replaced()).ok();
+    let attributes = complete(new.attributes, replaced.as_ref());
     temporary.set_attributes(new.path, &attributes, accounts)?;
-    temporary
-        .file
-        .sync_all()
-        .map_err(failed("write", new.path))?;
-    check(&temporary.path)?;
-    if let Some(backup) = new.backup {
-        keep(new.path, backup)?;
+    check(&new.path.with_file_name(temporary.name()))?;
+    Ok(Prepared {
+        temporary,
+        path: new.path.to_owned(),
+        backup: new.backup.map(Path::to_owned),
+    })
+}
+
+impl Prepared {
+    /// What has to be on disk before it gets its name.
+    pub fn file(&self) -> (&File, &Path) {
+        (self.temporary.file(), &self.path)
     }
-    temporary.become_file(new.path)
+
+    /// Gives it its name.
+    pub fn place(self) -> Result<()> {
+        if let Some(backup) = &self.backup {
+            keep(&self.temporary.replaced(), &self.path, backup)?;
+        }
+        self.temporary.become_file(&self.path)
+    }
 }
 
 /// Writes the bytes of a content, for the file at `path`.
@@ -85,32 +107,38 @@ pub(super) fn complete(asked: &Attributes, replaced: Option<&fs::Metadata>) -> A
     }
 }
 
-/// Keeps what is at `path` as `backup` too. A link that somebody put there is
-/// replaced, never followed.
-pub(super) fn keep(path: &Path, backup: &Path) -> Result<()> {
-    let metadata = match fs::symlink_metadata(path) {
+/// Keeps what is `there`, at `path`, as `backup` too. A link that somebody put
+/// at that name is replaced, never followed.
+fn keep(there: &Path, path: &Path, backup: &Path) -> Result<()> {
+    const ACTION: &str = "keep a backup as";
+    let metadata = match fs::symlink_metadata(there) {
         Err(error) if is_absence(&error) => return Ok(()),
         metadata => metadata.map_err(failed("look at", path))?,
     };
     if metadata.is_dir() {
         return Err(is_directory("replace", path));
     }
-    let linked = make_temporary(backup, "keep a backup as", |new| fs::hard_link(path, new));
-    match linked {
-        Ok((temporary, ())) => place(&temporary, backup, "keep a backup as"),
+    match make_temporary(backup, ACTION, |new| fs::hard_link(there, new)) {
+        Ok(linked) => linked.place(backup, ACTION),
         Err(failure) if !metadata.is_file() => Err(failure),
         // Not every file system has hard links, nor every user the right.
-        Err(_) => keep_copy(path, &metadata, backup),
+        Err(_) => keep_copy(there, path, backup),
     }
 }
 
-pub(super) fn keep_copy(path: &Path, metadata: &fs::Metadata, backup: &Path) -> Result<()> {
+fn keep_copy(there: &Path, path: &Path, backup: &Path) -> Result<()> {
+    const ACTION: &str = "keep a backup as";
     let copy = Temporary::beside(backup)?;
-    let source = File::open(path).map_err(failed("read", path))?;
-    copy_hashing(&source, &mut &copy.file).map_err(failed("keep a backup as", backup))?;
-    fchown(&copy.file, Some(metadata.uid()), Some(metadata.gid()))
-        .and_then(|()| copy.file.set_permissions(metadata.permissions()))
-        .and_then(|()| copy.file.sync_all())
-        .map_err(failed("keep a backup as", backup))?;
+    let source = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NOFOLLOW.bits() as i32)
+        .open(there)
+        .map_err(failed("read", path))?;
+    let metadata = source.metadata().map_err(failed("look at", path))?;
+    copy_hashing(&source, &mut copy.file()).map_err(failed(ACTION, backup))?;
+    fchown(copy.file(), Some(metadata.uid()), Some(metadata.gid()))
+        .and_then(|()| copy.file().set_permissions(metadata.permissions()))
+        .and_then(|()| copy.file().sync_all())
+        .map_err(failed(ACTION, backup))?;
     copy.become_file(backup)
 }

@@ -168,7 +168,7 @@ fn info(name: &str, native: &str, kind: &str) -> Result<String> {
 }
 
 /// Everything of the status file that matters here.
-struct Status {
+pub(super) struct Status {
     /// By name; those of a foreign architecture as `name:arch`.
     entries: HashMap<String, Entry>,
     /// Installed packages by the virtual package that they provide.
@@ -183,7 +183,7 @@ struct Entry {
 }
 
 impl Status {
-    fn parse(text: &str) -> Self {
+    pub(super) fn parse(text: &str) -> Self {
         let paragraphs: Vec<Paragraph> = text.split("\n\n").map(Paragraph).collect();
         let native = paragraphs
             .iter()
@@ -225,7 +225,7 @@ impl Status {
         self.entries.get(bare.unwrap_or(name))
     }
 
-    fn find(&self, name: &str) -> Option<Package> {
+    pub(super) fn find(&self, name: &str) -> Option<Package> {
         let known = self.entry(name).map(|entry| entry.package.clone());
         let there = |package: &Package| package.state != PackageState::Configuration;
         if known.as_ref().is_some_and(there) {

@@ -36,6 +36,9 @@ mod services;
 
 mod tmpfiles;
 
+#[cfg(test)]
+mod nonsense;
+
 /// The host's packages.
 #[derive(Default)]
 pub struct Packages {

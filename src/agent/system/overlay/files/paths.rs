@@ -7,7 +7,7 @@ use crate::module::Result;
 use crate::outcome::Failure;
 use crate::system::overlay::pending::{Entry, Node};
 use crate::system::overlay::{Absence, Overlay};
-use crate::system::{FileKind, Found, Reads, Stat};
+use crate::system::{FileKind, Found, Reads, Stat, foreign_link};
 
 /// As many links as the kernel follows (path_resolution(7)).
 const MAX_LINKS: usize = 40;
@@ -24,6 +24,36 @@ impl Overlay {
 
     /// `path` with all links resolved, as far as it exists.
     pub(in crate::system::overlay) fn real(&self, path: &Path) -> Result<PathBuf> {
+        self.walk(path, &mut |_, _| {})
+    }
+
+    /// Refuses what the host would refuse: a way through a link that is
+    /// somebody's who does not own what it leads to.
+    pub(in crate::system::overlay) fn need_own_links(&self, path: &Path) -> Result<()> {
+        let directory = match (path.parent(), path.file_name()) {
+            (Some(parent), Some(_)) => parent,
+            _ => path,
+        };
+        let mut links = Vec::new();
+        self.walk(directory, &mut |link, owner| {
+            links.push((link.to_owned(), owner.to_owned()))
+        })?;
+        for (link, owner) in links {
+            if owner == "root" || owner == self.me()?.name {
+                continue;
+            }
+            match self.look(&self.real(&link)?)? {
+                Found::Present(stat) if stat.owner != owner => {
+                    return Err(foreign_link(path, &link));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Follows a path, and tells of each link on the way with its owner.
+    fn walk(&self, path: &Path, passed: &mut dyn FnMut(&Path, &str)) -> Result<PathBuf> {
         let mut real = PathBuf::from("/");
         let mut left: Vec<_> = path
             .components()
@@ -42,11 +72,13 @@ impl Overlay {
             }
             let Found::Present(Stat {
                 target: Some(target),
+                owner,
                 ..
             }) = self.look(&real)?
             else {
                 continue;
             };
+            passed(&real, &owner);
             links += 1;
             if links > MAX_LINKS {
                 return Err(Failure::new(format!(

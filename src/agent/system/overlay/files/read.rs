@@ -113,6 +113,24 @@ impl Overlay {
         }
     }
 
+    /// The content of a file that is at a path itself: the host is asked for no
+    /// more, where the file is still the host's.
+    pub(in crate::system::overlay) fn content_at_pending(
+        &self,
+        path: &Path,
+    ) -> Result<Found<Content>> {
+        self.need_own_links(path)?;
+        let real = self.real_parent(path)?;
+        let pending = self.pending.files.contains_key(&real) || self.pending.hides(&real);
+        match pending {
+            true => self.content_pending(&real),
+            false => match self.base.content_at(&real)? {
+                Found::Absent => self.content_pending(&real),
+                found => Ok(found),
+            },
+        }
+    }
+
     pub(in crate::system::overlay) fn has_sha256_pending(
         &self,
         path: &Path,
