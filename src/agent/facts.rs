@@ -8,6 +8,32 @@ use serde_json::{Map, Value, json};
 
 use crate::protocol::World;
 
+/// The name of each fact, and what it tells.
+pub const FACTS: [(&str, &str); 16] = [
+    ("hostname", "the name of the host, without its domain"),
+    ("nodename", "the name that the kernel has"),
+    (
+        "distribution",
+        "`debian`, `ubuntu` and so on, in lower case",
+    ),
+    ("distribution_version", "`12`"),
+    ("distribution_release", "`bookworm`"),
+    (
+        "os_family",
+        "`debian`, also for Ubuntu; `rhel`, `suse`, `arch`, `alpine`",
+    ),
+    ("kernel", "the kernel's version"),
+    ("architecture", "`x86_64`, `aarch64`"),
+    ("processors", "how many there are"),
+    ("memory_mb", "how much memory there is, in MiB"),
+    ("address", "the IPv4 address it uses towards others"),
+    ("address6", "the IPv6 address it uses towards others"),
+    ("addresses", "a list of all addresses but those of loopback"),
+    ("service_manager", "`systemd`, or `none`"),
+    ("virtualization", "the kind of container, such as `lxc`"),
+    ("uid", "the number of the user that tasks run as by default"),
+];
+
 /// The facts of the host behind a world.
 pub fn gather(world: &World) -> Value {
     match world {
@@ -148,6 +174,16 @@ mod tests {
         let release = os_release("ID=debian\nVERSION_ID=\"12\"\n# comment\n");
         assert_eq!(release["ID"], "debian");
         assert_eq!(release["VERSION_ID"], "12");
+    }
+
+    #[test]
+    fn every_fact_is_listed() {
+        let listed = FACTS.map(|(name, _)| name);
+        for facts in [Value::Object(real()), virtual_host("web")] {
+            let facts = facts.as_object().expect("a map");
+            assert!(listed.iter().all(|name| facts.contains_key(*name)));
+            assert_eq!(facts.len(), listed.len());
+        }
     }
 
     #[test]

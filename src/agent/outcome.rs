@@ -132,11 +132,14 @@ impl Side {
         }
         *self = match mark::unknown_origin(text) {
             Some(origin) => Self::Unknown(origin.to_owned()),
-            // Its digest is that of the text with marks, and says nothing.
-            None => Self::Opaque {
-                sha256: content::digest(text.as_bytes()),
-                size: text.len() as u64,
-            },
+            // Its digest is that of the text as it is shown, and says nothing.
+            None => {
+                let shown = mark::show(text);
+                Self::Opaque {
+                    sha256: content::digest(shown.as_bytes()),
+                    size: shown.len() as u64,
+                }
+            }
         };
     }
 }

@@ -11,6 +11,9 @@ use crate::outcome::{Change, Side};
 use crate::secrets::{Table, each_text, names_in};
 use crate::veil;
 
+/// Items of a list that are named in a sentence.
+const ITEMS: usize = 10;
+
 /// Named attributes of one thing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
@@ -291,6 +294,11 @@ impl std::fmt::Display for Side {
         match self {
             Self::Absent => f.write_str("nothing"),
             Self::Value(Value::String(text)) => write!(f, "{}", mark::show(text)),
+            // A list may name each file of a directory.
+            Self::Value(Value::Array(items)) if items.len() > ITEMS => {
+                let first = Value::from(&items[..ITEMS]);
+                write!(f, "{first} and {} more", items.len() - ITEMS)
+            }
             Self::Value(value) => write!(f, "{value}"),
             Self::Text(text) => write!(f, "{} bytes of text", text.len()),
             Self::Opaque { size, sha256 } => write!(f, "{size} bytes with SHA-256 {sha256:.12}"),

@@ -25,6 +25,12 @@ pub fn run(apply: Apply) -> Result<Exit, Refusal> {
         return Err(Refusal::Message("no env file was given".into()));
     };
     let playbook = load(file, &apply.selection.set)?;
+    if playbook.plays().is_empty() {
+        return Err(Refusal::Message(format!(
+            "{} declares no play; write play(NAME, PATTERN, || {{ … }})",
+            playbook.file()
+        )));
+    }
     if apply.look.verbose {
         for (name, file) in playbook.imports() {
             say(&format!("import \"{name}\" is {file}"));

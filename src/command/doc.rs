@@ -3,8 +3,10 @@
 
 use std::path::Path;
 
+use veza_agent::facts::FACTS;
+
 use super::functions::{self, Function};
-use super::{Refusal, catalog, show};
+use super::{Refusal, catalog, options, show};
 use crate::exit::Exit;
 use crate::schema::{Field, Kind, Schema, closest};
 use crate::script::catalog::common_options;
@@ -37,7 +39,8 @@ fn list(project: &Project, modules: &ModuleDocs) -> String {
     });
     let declarations = declaration_schemas().iter().map(summary).collect();
     let in_plays = |it: &Function| (it.name.to_owned(), it.summary.to_owned());
-    let parts: [(&str, Vec<(String, String)>); 4] = [
+    let kind = |(call, what): &(&str, &str)| ((*call).to_owned(), (*what).to_owned());
+    let parts: [(&str, Vec<(String, String)>); 5] = [
         ("Modules", modules),
         ("Roles", roles.collect()),
         ("Functions of env files", declarations),
@@ -45,8 +48,12 @@ fn list(project: &Project, modules: &ModuleDocs) -> String {
             "Names and functions of plays",
             functions::ALL.iter().map(in_plays).collect(),
         ),
+        (
+            "Kinds of options, for roles and modules: `veza-play doc options`",
+            options::KINDS.iter().map(kind).collect(),
+        ),
     ];
-    let names = parts.iter().flat_map(|(_, entries)| entries);
+    let names = parts[..4].iter().flat_map(|(_, entries)| entries);
     let width = names
         .map(|(name, _)| name.chars().count())
         .max()
@@ -61,7 +68,7 @@ fn list(project: &Project, modules: &ModuleDocs) -> String {
         );
         text += "\n";
     }
-    text + "`veza-play doc NAME` shows a module, role or declaration with all it takes.\n"
+    text + "`veza-play doc NAME` shows one with all it takes.\n"
 }
 
 /// The first line of what a role says of itself, or of its main function.
@@ -69,10 +76,12 @@ fn summary_of(role: &RoleDoc) -> String {
     let main = role.functions.iter().find(|it| it.name == "role");
     let docs = [&role.doc].into_iter().chain(main.map(|it| &it.doc));
     let mut lines = docs.filter_map(|doc| doc.lines().next());
-    lines
-        .find(|line| !line.is_empty())
-        .unwrap_or_default()
-        .to_owned()
+    let line = lines.find(|line| !line.is_empty()).unwrap_or_default();
+    // Its name stands beside it.
+    let named = line.strip_prefix(&format!("{}: ", role.name));
+    let mut letters = named.unwrap_or(line).chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters.as_str().chars()).collect()
 }
 
 fn role(project: &Project, name: &str) -> Result<RoleDoc, Refusal> {
@@ -89,10 +98,13 @@ fn page(name: &str, project: &Project, modules: &ModuleDocs) -> Result<String, R
         declaration_schemas()
             .iter()
             .filter(|schema| schema.name == name)
-            .map(schema_page),
+            .map(|schema| titled_page(schema, &format!("{name} (in env files)"))),
     );
     let in_plays = functions::ALL.iter().filter(|it| it.name == name);
     pages.extend(in_plays.map(function_page));
+    if options::has(name) {
+        pages.push(options::page());
+    }
     if name == "host" {
         pages.push(door_page());
     }
@@ -119,7 +131,8 @@ fn page(name: &str, project: &Project, modules: &ModuleDocs) -> Result<String, R
         .iter()
         .map(String::as_str)
         .chain(schemas.map(|schema| schema.name.as_str()))
-        .chain(functions::ALL.iter().map(|it| it.name));
+        .chain(functions::ALL.iter().map(|it| it.name))
+        .chain(options::words());
     let help = match closest(name, known) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "`veza-play doc` lists what there is".to_owned(),
@@ -215,18 +228,29 @@ fn function_doc(role: &RoleDoc, function: &FunctionDoc) -> String {
 fn function_page(function: &Function) -> String {
     let schema = flow_schemas().iter().find(|it| it.name == function.name);
     let fields = schema.map_or(&[][..], |schema| &schema.fields);
-    match fields.is_empty() {
-        true => function.page(),
-        false => {
-            let arguments: String = fields.iter().map(argument).collect();
-            format!("{}\n## Arguments\n\n{arguments}", function.page())
-        }
-    }
+    let facts = match function.name {
+        "facts" => FACTS.as_slice(),
+        _ => &[],
+    };
+    let fact = |(name, what): &(&str, &str)| format!("- `facts.{name}`: {what}\n");
+    let lists = [
+        ("Arguments", fields.iter().map(argument).collect::<String>()),
+        ("Facts", facts.iter().map(fact).collect()),
+    ];
+    let lists = lists.iter().filter(|(_, list)| !list.is_empty());
+    let lists: String = lists
+        .map(|(title, list)| format!("\n## {title}\n\n{list}"))
+        .collect();
+    format!("{}{lists}", function.page())
 }
 
 /// Everything about one schema, as text that is Markdown too.
 fn schema_page(schema: &Schema) -> String {
-    let mut page = format!("# {}\n\n{}\n", schema.name, schema.summary);
+    titled_page(schema, &schema.name)
+}
+
+fn titled_page(schema: &Schema, title: &str) -> String {
+    let mut page = format!("# {title}\n\n{}\n", schema.summary);
     if !schema.doc.trim().is_empty() {
         page += &format!("\n{}\n", schema.doc.trim());
     }
@@ -234,7 +258,13 @@ fn schema_page(schema: &Schema) -> String {
         let words = schema.positional.join("`, then `");
         page += &format!("\nMay be written without their names: `{words}`.\n");
     }
-    page += "\n## Arguments\n\n";
+    if !schema.one_of.is_empty() {
+        let words = schema.one_of.join("`, `");
+        page += &format!("\nExactly one of these is given: `{words}`.\n");
+    }
+    if !schema.fields.is_empty() {
+        page += "\n## Arguments\n\n";
+    }
     page.extend(schema.fields.iter().map(argument));
     page
 }

@@ -32,8 +32,8 @@ pub const ALL: &[Function] = &[
     Function {
         name: "facts",
         summary: "What the host is, as its agent found it.",
-        doc: "",
-        example: "log(facts);",
+        doc: "Texts are in lower case, where Ansible's have capitals.",
+        example: "if facts.os_family == \"debian\" { log(facts.distribution_release); }",
     },
     Function {
         name: "groups",
@@ -50,7 +50,7 @@ pub const ALL: &[Function] = &[
               look into it; the filters of a template can, and what they make of it is a \
               secret too, but the answer of a test is not. `veza-play vault --help` tells how \
               the files are made.",
-        example: "copy(\"/etc/app.env\", #{ content: `PASSWORD=${secret(\"db_password\")}\\n`, mode: 0o600 });",
+        example: "copy(\"/etc/app.env\", #{ content: \"PASSWORD=\" + secret(\"db_password\") + \"\\n\", mode: 0o600 });",
     },
     Function {
         name: "handler",

@@ -13,6 +13,8 @@ mod hosts;
 
 mod lint;
 
+mod options;
+
 mod vault;
 
 use std::io::Write;

@@ -57,6 +57,10 @@ fn text(side: &Side) -> Option<&str> {
 fn text_lines(name: &str, before: &str, after: &str, paint: Paint) -> Vec<String> {
     let origin = mark::unknown_origin(after);
     let diff = diff::unified(&mark::show(before), &mark::show(after), paint);
+    if let (Some(origin), true) = (origin, before == after) {
+        let origin = paint::line(origin);
+        return vec![format!("{name}: (known after apply: {origin})")];
+    }
     if diff.is_empty() {
         let both_are = before.is_empty() && after.is_empty();
         let what = if both_are {

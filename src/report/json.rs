@@ -25,6 +25,8 @@
 //! - Parts of a text that nobody can know yet read `(known after apply)`. Where
 //!   a whole string is unknown, the object around it has `unknown_origins`, a
 //!   map from its key (`uid`, `groups[1]`) to where it will come from.
+//! - A content with secrets is told by the digest and size of its text as it is
+//!   shown, with their names in the place of their values.
 //! - What a command reads, the values of its variables, the headers and body of
 //!   a request, what a file held that an inverse brings back, and passwords
 //!   (even hashed) are replaced by `(hidden)`: logs are read by many.
@@ -32,11 +34,12 @@
 //! [`Outcome`]: veza_agent::outcome::Outcome
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use veza_agent::mark;
+use veza_agent::{content, mark};
 
 use super::Reporter;
 use super::change::{HIDDEN, whole_mark};
@@ -94,11 +97,52 @@ fn object(value: &impl Serialize) -> io::Result<Map<String, Value>> {
         return Err(io::Error::other("an event is not a JSON object"));
     };
     if let Some(outcome) = map.get_mut("outcome") {
+        steady_digests(outcome);
         members(outcome, "changes").for_each(fix_change);
         members(outcome, "effects").for_each(fix_record);
     }
     show_marks(&mut map);
     Ok(map)
+}
+
+/// Contents with secrets are told by the digest of the text as it is shown:
+/// which of several secrets of one name is the second is chance, and two runs
+/// that do the same say the same.
+fn steady_digests(outcome: &mut Value) {
+    let mut steady = BTreeMap::new();
+    each_object(outcome, &mut |map| {
+        let text = map.get("text").and_then(Value::as_str);
+        let text = text.filter(|text| mark::has_secret(text));
+        if let (Some(text), Some(Value::String(digest))) = (text, map.get("sha256")) {
+            let shown = mark::show(text);
+            let size = shown.len();
+            steady.insert(digest.clone(), (content::digest(shown.as_bytes()), size));
+        }
+    });
+    if steady.is_empty() {
+        return;
+    }
+    each_object(outcome, &mut |map| {
+        let digest = map.get("sha256").and_then(Value::as_str);
+        if let Some((digest, size)) = digest.and_then(|digest| steady.get(digest)) {
+            map.insert("sha256".into(), digest.as_str().into());
+            if let Some(known) = map.get_mut("size") {
+                *known = (*size).into();
+            }
+        }
+    });
+}
+
+fn each_object(value: &mut Value, change: &mut dyn FnMut(&mut Map<String, Value>)) {
+    match value {
+        Value::Object(map) => {
+            change(map);
+            map.values_mut()
+                .for_each(|value| each_object(value, change));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| each_object(item, change)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// The members of a list under `key`; none where there is no list.
@@ -235,8 +279,7 @@ fn show(path: &str, value: &mut Value, origins: &mut Map<String, Value>) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
+    use veza_agent::content::Content;
     use veza_agent::effect::{Account, Before, Command, Effect, Inverse, Record};
     use veza_agent::http::{Body, HttpRequest};
     use veza_agent::outcome::Verdict;
@@ -322,6 +365,45 @@ mod tests {
                 "unknown_origins": { "groups[1]": "stdout of `id`" },
             })
         );
+    }
+
+    #[test]
+    fn digests_do_not_tell_which_secret_came_first() {
+        let line = |name: &str| {
+            let text = format!("password = {}\n", mark::secret(name));
+            let content = Content::of(text.as_bytes());
+            let before = Before::File {
+                kind: "file".into(),
+                attributes: Default::default(),
+                sha256: Some(content.sha256.clone()),
+                target: None,
+            };
+            let write = |content: Content| Effect::WriteFile {
+                path: "/etc/app".into(),
+                content,
+                attributes: Default::default(),
+                backup: None,
+                validate: None,
+            };
+            let mut outcome = sample::outcome("/etc/app", Verdict::Changed);
+            outcome
+                .values
+                .insert("sha256".into(), content.sha256.as_str().into());
+            outcome.effects = vec![Record {
+                effect: write(content.clone()),
+                before,
+                inverse: Inverse::Effects(vec![write(content)]),
+            }];
+            let line = object(&sample::task("web1", "copy", 1, outcome)).expect("an object");
+            Value::Object(line)
+        };
+        let (one, other) = (line("db"), line(&mark::numbered("db", 12)));
+        assert_eq!(one, other);
+        let written = &one["outcome"]["effects"][0]["effect"]["content"];
+        let shown = "password = (secret db)\n";
+        assert_eq!(written["text"], shown);
+        assert_eq!(written["sha256"], content::digest(shown.as_bytes()));
+        assert_eq!(written["size"], shown.len());
     }
 
     #[test]

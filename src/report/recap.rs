@@ -299,7 +299,7 @@ fn changes(summary: &Summary) -> String {
         );
     }
     if summary.hosts.is_empty() {
-        return "No host took part.".into();
+        return "No host took part: the patterns of the plays select none.".into();
     }
     let sure = |host: &HostSummary| {
         host.is_well() && host.incomplete.is_empty() && host.counts.unknown == 0

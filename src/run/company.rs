@@ -2,6 +2,7 @@
 //! and tasks that one's script has another do.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
@@ -25,6 +26,8 @@ pub struct Company {
 pub struct Script {
     /// The host that it runs for.
     pub host: String,
+    /// Whether it is in a `once` block, for all hosts.
+    for_all: AtomicBool,
     /// How often it came to each `once`.
     turns: Mutex<HashMap<Site, usize>>,
 }
@@ -34,7 +37,16 @@ impl Script {
     pub fn of(host: &str) -> Self {
         Self {
             host: host.to_owned(),
+            for_all: AtomicBool::new(false),
             turns: Mutex::default(),
+        }
+    }
+
+    /// Who runs its `on` blocks, as a host remembers it from run to run.
+    pub fn name(&self) -> String {
+        match self.for_all.load(Ordering::Relaxed) {
+            true => String::new(),
+            false => self.host.clone(),
         }
     }
 
@@ -60,7 +72,9 @@ impl HostTasks {
         let goes_on = || self.check_cancelled();
         match self.company.onces.claim(&key, me, TICK, goes_on)? {
             Claim::First(begun) => {
+                let outer = self.script.for_all.swap(true, Ordering::Relaxed);
                 let ended = run();
+                self.script.for_all.store(outer, Ordering::Relaxed);
                 begun.end(ended.clone());
                 ended
             }

@@ -24,6 +24,8 @@ mod tasks;
 
 mod prepare;
 
+mod ansible;
+
 mod contents;
 
 mod door;

@@ -4,17 +4,18 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use miette::{GraphicalReportHandler, GraphicalTheme};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use serde_json::{Map, Value, json};
 use veza_agent::content::{Content, INLINE_LIMIT};
 use veza_agent::mark;
 use veza_agent::modules::SourceFile;
 use veza_agent::outcome::Failure;
 
+use super::ansible;
 use super::contents::Contents;
 use crate::schema::{Field, SourceKind};
 use crate::script::Playbook;
-use crate::script::project::{Found, ImportError, Project};
+use crate::script::project::{ImportError, Project};
 use crate::script::tasks::{Call, View};
 use crate::secrets::Secrets;
 use crate::template::{Source, TemplateError, Templates};
@@ -134,7 +135,11 @@ impl Preparation {
         let script = &call.site.file;
         let source = self.source(project, name, script).map_err(not_found)?;
         let find = |name: &str| self.source(project, name, script).ok();
-        let context = context(call, view);
+        let mut context = context(call, view);
+        if asks_for_others(&source.text) && !context.contains_key(OTHERS) {
+            let all = ansible::host_variables(playbook.inventory());
+            context.insert(OTHERS.into(), all);
+        }
         let text = self
             .templates
             .render(&source, &context, &find, secrets)
@@ -147,21 +152,16 @@ impl Preparation {
 
     /// A template's text, read once.
     fn source(&self, project: &Project, name: &str, script: &str) -> Result<Source, ImportError> {
-        let (id, found) = project.source(SourceKind::Template, name, script)?;
+        let (id, _) = project.source(SourceKind::Template, name, script)?;
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(source) = sources.get(&id) {
             return Ok(source.clone());
         }
-        let bytes = match found {
-            Found::Embedded(bytes) => Ok(bytes.to_vec()),
-            Found::OnDisk(path) => std::fs::read(path),
-        };
-        let unreadable = |why: String| ImportError {
-            message: format!("cannot read the template {id}: {why}"),
+        let unreadable = |message| ImportError {
+            message,
             help: None,
         };
-        let bytes = bytes.map_err(|error| unreadable(error.to_string()))?;
-        let text = String::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8".into()))?;
+        let text = project.read(&id).map_err(unreadable)?;
         let source = Source {
             name: id.clone(),
             text,
@@ -171,6 +171,16 @@ impl Preparation {
     }
 }
 
+/// The variables of all hosts, which are many.
+const OTHERS: &str = "hostvars";
+
+/// Whether a template may ask for the variables of other hosts, itself or in
+/// another one that it includes.
+fn asks_for_others(text: &str) -> bool {
+    let words = [OTHERS, "include", "import", "extends"];
+    words.iter().any(|word| text.contains(word))
+}
+
 /// What a template sees, with the names that Ansible's templates use beside
 /// ours. Later ones win: the call's own variables are the most specific.
 fn context(call: &Call, view: &View) -> Map<String, Value> {
@@ -178,7 +188,7 @@ fn context(call: &Call, view: &View) -> Map<String, Value> {
     let host = json!({ "name": view.name, "address": view.address, "groups": view.groups });
     let fixed = [
         ("facts", json!(view.facts)),
-        ("ansible_facts", json!(view.facts)),
+        ("ansible_host", json!(view.address)),
         ("groups", json!(*view.hosts_by_group)),
         ("group_names", json!(view.groups)),
         ("host", host),
@@ -188,6 +198,11 @@ fn context(call: &Call, view: &View) -> Map<String, Value> {
             json!("Managed by veza-play; changes made here are lost."),
         ),
     ];
+    let facts = ansible::facts(view);
+    let prefixed = facts.iter();
+    let prefixed = prefixed.map(|(name, fact)| (format!("ansible_{name}"), fact.clone()));
+    context.extend(prefixed);
+    context.insert("ansible_facts".into(), Value::Object(facts));
     context.extend(fixed.map(|(name, value)| (name.to_owned(), value)));
     context.extend(view.vars.clone());
     if let Some(Value::Object(vars)) = call.arguments.get("vars") {
@@ -209,6 +224,9 @@ fn template_failure(error: &TemplateError) -> Failure {
     let mut rendered = String::new();
     let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor());
     let mut failure = Failure::new(error.to_string());
+    if let Some(help) = error.help() {
+        failure = failure.hint(help.to_string());
+    }
     if handler
         .with_links(false)
         .render_report(&mut rendered, error)

@@ -8,7 +8,7 @@ use serde_json::Value;
 use veza_agent::mark;
 
 use super::accept::{accepts, suggestion, takes_integer, takes_text};
-use super::{Field, Kind, Schema, closest};
+use super::{Field, Kind, Schema, closest, habits};
 
 /// A value as far as it is known; `at` says where it stands.
 #[derive(Clone, Debug)]
@@ -125,6 +125,7 @@ impl Schema {
             issues: Vec::new(),
         };
         found.fields("", &self.fields, given, call, open);
+        found.one_of(given, call, open);
         found.issues
     }
 }
@@ -170,7 +171,9 @@ impl<P: Clone> Found<'_, P> {
         let known = fields
             .iter()
             .flat_map(|f| std::iter::once(&f.name).chain(&f.aliases));
-        let suggestion = closest(name, known.map(String::as_str));
+        let habit = habits::argument(name);
+        let near = closest(name, known.map(String::as_str));
+        let suggestion = near.filter(|_| habit.is_none());
         let path = join(prefix, name);
         self.issues.push(Issue {
             code: "unknown_argument",
@@ -179,9 +182,10 @@ impl<P: Clone> Found<'_, P> {
                 Some(word) => format!("did you mean `{word}`?"),
                 None => "unknown argument".into(),
             },
-            help: Some(match suggestion {
-                Some(_) => self.where_listed(),
-                None => format!("known arguments: {}", names(fields)),
+            help: Some(match (habit, suggestion) {
+                (Some(habit), _) => habit.into(),
+                (None, Some(_)) => self.where_listed(),
+                (None, None) => format!("known arguments: {}", names(fields)),
             }),
             path,
             at: at.clone(),
@@ -224,6 +228,51 @@ impl<P: Clone> Found<'_, P> {
             help: Some(self.where_listed()),
             path: missing[0].clone(),
             at: call.clone(),
+        });
+    }
+
+    /// Of some arguments exactly one is given. What is computed may be nothing.
+    fn one_of(&mut self, given: &[(String, P, Part<P>)], call: &P, open: bool) {
+        let names = &self.schema.one_of;
+        let is_one = |name: &String| {
+            let field = self.schema.field(name);
+            names
+                .iter()
+                .any(|known| field.is_some_and(|field| field.is_called(known)))
+        };
+        let theirs = given.iter().filter(|(name, ..)| is_one(name));
+        let theirs: Vec<_> = theirs
+            .filter(|(.., value)| !matches!(value.shape, Shape::Nothing))
+            .collect();
+        let mut certain = theirs
+            .iter()
+            .filter(|(.., value)| !matches!(value.shape, Shape::Open));
+        let words = format!("`{}`", names.join("`, `"));
+        // An argument that is not known may be one of them, misspelt.
+        let unknown = |issue: &Issue<P>| issue.code == "unknown_argument";
+        let none = theirs.is_empty() && !open && !self.issues.iter().any(unknown);
+        let (code, message, label, at) = match (certain.next(), certain.next()) {
+            (Some(_), Some((name, at, _))) => (
+                "excluding_arguments",
+                format!("{} takes only one of {words}", self.schema.name),
+                format!("`{name}` too"),
+                at.clone(),
+            ),
+            (None, _) if none && !names.is_empty() => (
+                "missing_argument",
+                format!("{} needs one of {words}", self.schema.name),
+                "none of them given".to_owned(),
+                call.clone(),
+            ),
+            _ => return,
+        };
+        self.issues.push(Issue {
+            code,
+            path: names[0].clone(),
+            message,
+            label,
+            help: Some(self.where_listed()),
+            at,
         });
     }
 

@@ -8,6 +8,8 @@ mod module;
 
 pub mod check;
 
+pub mod habits;
+
 mod accept;
 
 mod complete;
@@ -33,6 +35,8 @@ pub struct Schema {
     pub doc: String,
     /// Arguments that may be written without their name, in order.
     pub positional: Vec<String>,
+    /// Arguments of which a call gives exactly one.
+    pub one_of: Vec<String>,
     /// All arguments, in the order they are documented.
     pub fields: Vec<Field>,
 }

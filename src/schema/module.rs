@@ -1,8 +1,8 @@
 //! From a module's argument type, through its JSON schema, to a [`Schema`].
 //!
 //! Only what schemars writes for serde structs is understood, with these
-//! extensions: `x-kind` on a type (`mode`, `one_or_many`, `path`, `duration`,
-//! `pattern`), `x-source`, `x-alias`, `x-secret` and `x-hosts` on an argument. What is not
+//! extensions: `x-one-of` on the whole, `x-kind` on a type (`mode`, `one_or_many`,
+//! `path`, `duration`, `pattern`), `x-source`, `x-alias`, `x-secret` and `x-hosts` on an argument. What is not
 //! understood becomes [`Kind::Any`]: the agent then has the last word.
 
 use serde_json::{Map, Value};
@@ -20,6 +20,7 @@ impl Schema {
             summary,
             doc,
             positional: positional.iter().map(|&name| name.into()).collect(),
+            one_of: strings(root.get("x-one-of")).map(Into::into).collect(),
             fields: fields(root, root),
         }
     }

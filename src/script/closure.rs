@@ -7,7 +7,9 @@
 
 use std::sync::Arc;
 
-use rhai::{Dynamic, EvalAltResult, FnPtr, GlobalRuntimeState, NativeCallContext, Position};
+use rhai::{
+    Dynamic, EvalAltResult, FnPtr, GlobalRuntimeState, Module, NativeCallContext, Position,
+};
 
 use super::context::Tag;
 use crate::report::event::Site;
@@ -37,7 +39,7 @@ impl Closure {
         own(&mut function);
         Self(Arc::new(Kept {
             function,
-            state: context.global_runtime_state().clone(),
+            state: state(context),
             position: context.call_position(),
             site,
         }))
@@ -49,7 +51,7 @@ impl Closure {
         let at = |number: usize| u16::try_from(number).unwrap_or_default();
         Self(Arc::new(Kept {
             function,
-            state: context.global_runtime_state().clone(),
+            state: state(context),
             position: Position::new(at(site.line), at(site.column)),
             site,
         }))
@@ -83,6 +85,15 @@ impl Closure {
         );
         function.call_raw(&context, None, arguments)
     }
+}
+
+/// What surrounds a closure. The engine takes a short cut to the functions of
+/// the first file there, and then does not notice that another file runs: so
+/// the first one has none.
+fn state(context: &NativeCallContext) -> GlobalRuntimeState {
+    let mut state = context.global_runtime_state().clone();
+    state.lib.insert(0, Module::new().into());
+    state
 }
 
 /// Replaces captured values, which are shared, by copies.

@@ -284,7 +284,7 @@ pub(super) fn running(context: &NativeCallContext) -> Result<Arc<Running>, Faile
                 &site(context, &declaring.library),
                 "not inside a play".into(),
             );
-            let help = "An env file declares; write this inside the closure of a play(…) or in a function of a role.";
+            let help = "An env file declares; write this inside the closure of a play, `|| { … }`, or in a function of a role.";
             Err(fail_script(problem.help(help), context.call_position()))
         }
     }

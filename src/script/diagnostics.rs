@@ -11,6 +11,7 @@ use miette::{
 
 use super::source::Source;
 use crate::report::event::Site;
+use crate::template::TemplateError;
 
 /// One thing that is wrong with a script.
 #[derive(Clone, Debug)]
@@ -36,6 +37,25 @@ impl Problem {
             labels: Vec::new(),
             text: None,
             site: None,
+        }))
+    }
+
+    /// What is wrong with a template, shown in its text.
+    pub fn of_template(error: &TemplateError) -> Self {
+        Self(Box::new(Parts {
+            code: "template",
+            message: error.to_string(),
+            help: error.help().map(|help| help.to_string()),
+            labels: error.labels().into_iter().flatten().collect(),
+            text: Some(NamedSource::new(
+                error.template(),
+                Arc::new(error.text().to_owned()),
+            )),
+            site: error.line().map(|line| Site {
+                file: error.template().into(),
+                line,
+                column: 1,
+            }),
         }))
     }
 

@@ -42,6 +42,19 @@ const FREED: [&str; 23] = [
     "yield",
 ];
 
+/// How deep a script may nest expressions and blocks.
+const DEPTH: usize = 128;
+
+/// The same in functions, which call each other.
+const DEPTH_IN_FUNCTIONS: usize = 64;
+
+/// How deep functions may call each other.
+const CALLS: usize = 64;
+
+/// How many of the calls may be on their way to another file: each of these is
+/// two to the engine (`own_names.rs`).
+const CALLS_PASSED_ON: usize = 16;
+
 thread_local! {
     /// Whether the token before this one, of the text that this thread parses,
     /// is one after which a map's key may stand.
@@ -66,6 +79,10 @@ pub(super) fn describing() -> Engine {
 /// The engine that runs the scripts of one playbook.
 pub(super) fn complete(library: &Arc<Library>, tag: Tag) -> Engine {
     let mut engine = bare();
+    // What is inserted into a script has depth, too.
+    engine
+        .set_max_expr_depths(3 * DEPTH, 3 * DEPTH_IN_FUNCTIONS)
+        .set_max_call_levels(CALLS + CALLS_PASSED_ON);
     engine.set_default_tag(Dynamic::from(tag));
     register_all(&mut engine);
     library.note_functions(functions_of(&engine));
@@ -129,8 +146,8 @@ fn configure(engine: &mut Engine) {
         .set_optimization_level(OptimizationLevel::None)
         .set_fail_on_invalid_map_property(true)
         .set_max_operations(50_000_000)
-        .set_max_call_levels(64)
-        .set_max_expr_depths(128, 64)
+        .set_max_call_levels(CALLS)
+        .set_max_expr_depths(DEPTH, DEPTH_IN_FUNCTIONS)
         .set_max_string_size(16 << 20)
         .set_max_array_size(1_000_000)
         .set_max_map_size(200_000)

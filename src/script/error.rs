@@ -8,6 +8,7 @@ use veza_agent::outcome::Failure;
 use super::diagnostics::Problem;
 use super::library::Library;
 use super::marked::Marked;
+use super::own_names;
 use super::tasks::{Stop, TaskFailure};
 use super::unknown::Unknown;
 use super::value;
@@ -242,19 +243,31 @@ impl<'a> Place<'a> {
                 "here",
             )
             .help("Let the closure take it as a parameter: `host.wait_until(30, |host| …)`."),
+            EvalAltResult::ErrorFor(_) => {
+                at("wrong_type", "a loop cannot go over this".into(), "no list")
+                    .help("Over a map goes `for key in map.keys()`, or `map.values()`.")
+            }
+            EvalAltResult::ErrorDotExpr(message, _) => match missing_field(message) {
+                Some((message, help)) => at("unknown_property", message, "not there").help(help),
+                None => at("script", sentence(error), "here"),
+            },
             other => at("script", sentence(other), "here"),
         }
     }
 
     fn missing_function(&self, signature: &str, library: &Library) -> Problem {
-        let name = signature.split([' ', '(']).next().unwrap_or(signature);
+        let given = signature.split([' ', '(']).next().unwrap_or(signature);
+        let name = own_names::written(given);
+        let signature = &signature.replacen(given, name, 1);
         let label = "no function takes these arguments";
         let message = match is_operator(name) {
             true => format!("`{name}` cannot be applied to {}", operands(signature)),
-            false => format!("there is no function {}", signature.trim()),
+            false => format!("`{name}` cannot be called with {}", operands(signature)),
         };
         let problem = library.problem_at("unknown_function", message, &self.site, label.into());
+        let is_known = library.functions().any(|known| known == name);
         match closest(name, library.functions()) {
+            _ if is_known => problem.help(format!("`veza-play doc {name}` tells what it takes")),
             Some(near) if !is_operator(name) => problem.help(format!("did you mean `{near}`?")),
             _ => problem,
         }
@@ -274,6 +287,24 @@ fn operands(signature: &str) -> String {
     names.join(" and ")
 }
 
+/// What is wrong when a value has no such field, and what to do: the engine
+/// tells it in a sentence with the field and the type in quotes.
+fn missing_field(message: &str) -> Option<(String, &'static str)> {
+    let mut quoted = message.split('\'').skip(1).step_by(2);
+    let (field, kind) = (quoted.next()?, quoted.next()?);
+    let is_read = message.contains("a getter is not registered");
+    Some(match kind {
+        "lookup" if !is_read => (
+            format!("`{field}` cannot be set here: what a host has is declared"),
+            "Write `let name = …` for what the script itself needs.",
+        ),
+        _ => (
+            format!("{} has no field `{field}`", article(kind)),
+            "`type_of(value)` tells what a value is, and `log(value)` shows it.",
+        ),
+    })
+}
+
 fn article(type_name: &str) -> String {
     match type_name
         .trim_start_matches("&")
@@ -286,7 +317,7 @@ fn article(type_name: &str) -> String {
         "()" => "nothing".into(),
         "map" => "a map".into(),
         "array" => "a list".into(),
-        "string" | "&str" | "str | ImmutableString | String" => "a string".into(),
+        "string" | "str" | "str | ImmutableString | String" => "a string".into(),
         "Fn" => "a function".into(),
         other => format!("a {other}"),
     }

@@ -1,7 +1,7 @@
 //! What a script may call beside modules: flow, handlers, and the few helpers
 //! that plain Rhai lacks.
 
-use rhai::{Array, Dynamic, Engine, FnPtr, ImmutableString, Map, NativeCallContext};
+use rhai::{Array, Dynamic, Engine, FnPtr, ImmutableString, Map, NativeCallContext, Position};
 use veza_agent::outcome::Failure;
 
 use super::closure::Closure;
@@ -9,6 +9,7 @@ use super::context::{self, Running, library, running, site};
 use super::error::{Failed, fail_script, terminate};
 use super::instrument::{CAUGHT, CONSTANT, DECIDED, DEFINE, ENTER_TRY, LEAVE_TRY, TEXT};
 use super::marked::{self, Marked};
+use super::own_names::HOLDS;
 use super::secret::{self, Secret};
 use super::tasks::{Stop, TaskFailure};
 use super::unknown::{Unknown, is_known, undecidable};
@@ -64,11 +65,11 @@ fn register_instruments(engine: &mut Engine) {
     engine.register_fn(ENTER_TRY, enter_try);
     engine.register_fn(
         LEAVE_TRY,
-        |context: NativeCallContext| -> Result<(), Failed> {
+        |context: NativeCallContext, value: Dynamic| -> Result<Dynamic, Failed> {
             if let Ok(running) = running(&context) {
                 running.leave_try(context.call_level());
             }
-            Ok(())
+            Ok(value)
         },
     );
     engine.register_fn(CAUGHT, caught);
@@ -84,23 +85,35 @@ fn register_instruments(engine: &mut Engine) {
     engine.register_fn(DEFINE, define);
     engine.register_fn(CONSTANT, constant);
     engine.register_fn(TEXT, |text: ImmutableString| value::from_text(&text));
+    engine.register_fn(HOLDS, |value: Dynamic, name: ImmutableString| {
+        let map = value.read_lock::<Map>();
+        map.is_some_and(|map| map.get(name.as_str()).is_some_and(Dynamic::is_fnptr))
+    });
 }
 
-fn define(context: NativeCallContext, name: ImmutableString, value: Dynamic) -> Result<(), Failed> {
-    let file = context.call_source().unwrap_or_default();
-    library(&context)?.define(file, &name, value);
+fn define(
+    context: NativeCallContext,
+    file: ImmutableString,
+    name: ImmutableString,
+    value: Dynamic,
+) -> Result<(), Failed> {
+    library(&context)?.define(&file, &name, value);
     Ok(())
 }
 
-fn constant(context: NativeCallContext, name: ImmutableString) -> Result<Dynamic, Failed> {
+fn constant(
+    context: NativeCallContext,
+    file: ImmutableString,
+    name: ImmutableString,
+) -> Result<Dynamic, Failed> {
     let library = library(&context)?;
-    let file = context.call_source().unwrap_or_default();
-    library.constant(file, &name).ok_or_else(|| {
-        let message = format!("there is no constant `{name}` at the top of this file");
-        let at = site(&context, &library);
-        let problem = library.problem_at("undefined_variable", message, &at, "not defined".into());
-        fail_script(problem, context.call_position())
-    })
+    if let Some(value) = library.constant(&file, &name) {
+        return Ok(value.into_read_only());
+    }
+    let message = format!("there is no constant `{name}` at the top of this file");
+    let at = site(&context, &library);
+    let problem = library.problem_at("undefined_variable", message, &at, "not defined".into());
+    Err(fail_script(problem, context.call_position()))
 }
 
 /// What an earlier, pipelined task failed with does not belong to this block:
@@ -113,9 +126,9 @@ fn enter_try(context: NativeCallContext) -> Result<(), Failed> {
     begun.map_err(|stop| terminate(stop, context.call_position()))
 }
 
-fn caught(context: NativeCallContext, error: Dynamic) -> Result<(), Failed> {
+fn caught(context: NativeCallContext, error: Dynamic) -> Result<Dynamic, Failed> {
     let Ok(running) = running(&context) else {
-        return Ok(());
+        return Ok(error);
     };
     running.leave_try(context.call_level());
     if is_about_an_unknown(&error) {
@@ -125,7 +138,24 @@ fn caught(context: NativeCallContext, error: Dynamic) -> Result<(), Failed> {
     if let (Some(failure), None) = (running.take_raised(), running.module()) {
         running.tasks.caught(&failure);
     }
-    Ok(())
+    Ok(with_original_place(&running, error))
+}
+
+/// What the engine tells of its own errors, with the place that the user sees.
+fn with_original_place(running: &Running, error: Dynamic) -> Dynamic {
+    let number = |map: &Map, key| map.get(key)?.as_int().ok()?.try_into().ok();
+    let place = error.read_lock::<Map>().and_then(|map| {
+        let file = map.get("source")?.clone().into_string().ok()?;
+        map.get("error").filter(|kind| kind.is_string())?;
+        let position = Position::new(number(&map, "line")?, number(&map, "position")?);
+        Some(running.library.site(Some(&file), position))
+    });
+    let (Some(place), Some(mut map)) = (place, error.clone().try_cast::<Map>()) else {
+        return error;
+    };
+    let column = i64::try_from(place.column).unwrap_or(i64::MAX);
+    map.insert("position".into(), column.into());
+    map.into()
 }
 
 /// Whether the engine refused an operation on an unknown: it tells so in a

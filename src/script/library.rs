@@ -11,10 +11,11 @@ use super::diagnostics::Problem;
 use super::instrument;
 use super::module::Modules;
 use super::project::{Found, ImportError, Project};
-use super::source::Source;
+use super::source::{Insertion, Source};
 use super::tokens::token_end;
 use crate::report::event::Site;
 use crate::schema::check::Issue;
+use crate::schema::habits;
 use crate::secrets::{Secrets, Trouble};
 
 /// The scripts of a playbook and what they may use.
@@ -26,6 +27,8 @@ pub(super) struct Library {
     /// Parses without looking for undefined variables, and evaluates what
     /// files say of themselves.
     pub parser: Engine,
+    /// What is inserted into a file before it runs.
+    pub insertions: fn(&Source, &AST) -> Vec<Insertion>,
     main: String,
     functions: OnceLock<Functions>,
     parsed: Mutex<BTreeMap<String, Result<Arc<Parsed>, String>>>,
@@ -52,6 +55,7 @@ impl Library {
             secrets: Arc::default(),
             modules: Modules::default(),
             parser,
+            insertions: instrument::insertions,
             main,
             functions: OnceLock::new(),
             parsed: Mutex::default(),
@@ -139,7 +143,7 @@ impl Library {
         let tree = self.parser.compile(source.script());
         let source = match &tree {
             Ok(tree) => {
-                let insertions = instrument::insertions(&source, tree);
+                let insertions = (self.insertions)(&source, tree);
                 source.with_insertions(insertions)
             }
             Err(_) => source,
@@ -177,11 +181,19 @@ impl Library {
             .as_ref()
             .map_or(position, |parsed| parsed.source.original(position));
         // The engine places the reading of a field at the dot before it.
-        let is_dot = known.is_some_and(|parsed| parsed.source.is_dot(original));
+        let is_dot = known
+            .as_ref()
+            .is_some_and(|parsed| parsed.source.is_dot(original));
+        let as_counted = || Some((original.line()?, original.position().unwrap_or(0)));
+        let place = match &known {
+            Some(parsed) => parsed.source.place(original),
+            None => as_counted(),
+        };
+        let (line, column) = place.unwrap_or_default();
         Site {
             file: file.into(),
-            line: original.line().unwrap_or(0),
-            column: original.position().unwrap_or(0) + usize::from(is_dot),
+            line,
+            column: column + usize::from(is_dot),
         }
     }
 
@@ -291,7 +303,20 @@ impl Library {
             ),
         };
         let problem = self.problem_at(code, message, &site, label);
-        match syntax_help(&error.to_string()) {
+        let known = self.known(&site.file);
+        let (before, rest) = known.as_ref().map_or(("", ""), |parsed| {
+            let source = &parsed.source;
+            source
+                .text()
+                .split_at(source.offset(site.line, site.column))
+        });
+        let help = match is_yaml(&site.file) {
+            true => Some(
+                "Scripts are written in Rhai, not in YAML: see \"Coming from Ansible\" in the README.",
+            ),
+            false => syntax_help(&error.to_string(), before, &rest[..token_end(rest, 0)]),
+        };
+        match help {
             Some(help) => problem.help(help),
             None => problem,
         }
@@ -322,14 +347,48 @@ fn lower(text: &str) -> String {
     }
 }
 
-/// What people most often meant by what the parser does not accept.
-fn syntax_help(message: &str) -> Option<&'static str> {
+fn is_yaml(file: &str) -> bool {
+    file.ends_with(".yml") || file.ends_with(".yaml")
+}
+
+/// What people most often meant by what the parser does not accept: `token`,
+/// with what stands before it.
+fn syntax_help(message: &str, before: &str, token: &str) -> Option<&'static str> {
     let has = |text: &str| message.contains(text);
+    let key = habits::argument(token).filter(|_| has("property") || has("object map"));
     match () {
+        () if key.is_some() => key,
+        () if token == "and" || token == "or" => habits::variable(token),
+        () if ["elif", "elsif", "elseif"]
+            .iter()
+            .any(|word| before.trim_end().ends_with(word)) =>
+        {
+            Some("Write `else if`.")
+        }
+        () if token == "%" => {
+            Some("`{% … %}` belongs into templates: write `if` and `for` themselves.")
+        }
+        () if token == "case" || before.trim_end().ends_with("case") => {
+            Some("Write `switch value { \"one\" => …, _ => … }`.")
+        }
+        () if has("'{'") && before.trim_end().ends_with("not") => habits::variable("not"),
+        () if token == "=" && has("to separate the arguments") => {
+            Some("Arguments with names go into a map: #{ name: value }")
+        }
+        () if token.starts_with('"') && before.ends_with(char::is_alphabetic) => {
+            Some("Values are filled in between back-quotes: `port ${vars.port}`")
+        }
+        () if has("to separate the") => {
+            Some("A comma, or a closing bracket, is missing before it.")
+        }
+        () if has("start a statement block") => {
+            Some("What `if`, `for` and `while` do stands in braces: `{ … }`")
+        }
+        () if token == "=" && has("':'") => Some("In a map `:` stands behind the name."),
+        () if token == ":" && has("';'") => Some("A map is written `#{ name: value }`."),
         () if has("';'") => Some("The statement before this one is not closed: end it with `;`."),
         () if has("'print'") || has("'debug'") => Some("Write `log(…)` to say something."),
         () if has("'null'") || has("'nil'") || has("'void'") => Some("Write `()` for no value."),
-        () if has("'and'") => Some("Write `&&`."),
         () if has("'#'") => Some("A comment starts with `//`, a map with `#{`."),
         () if has("'eval'") => Some("A script cannot build and run other scripts."),
         () if has("character") => Some("A string is written in double quotes."),

@@ -5,11 +5,12 @@
 //! made, before any host is there; so what they mean is looked up behind the
 //! engine's tag, each time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rhai::{Dynamic, Engine, ImmutableString, NativeCallContext};
 use serde_json::{Map, Value, json};
+use veza_agent::facts::FACTS;
 
 use super::context::{Running, running, site};
 use super::diagnostics::Problem;
@@ -48,7 +49,7 @@ impl Lookup {
         }
     }
 
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Host => "host",
             Self::Vars => "vars",
@@ -145,6 +146,41 @@ pub(super) fn no_such_group(
     Some(problem.help(format!(
         "Declare it with `group(\"{name}\", […])`, or read it with `groups.get(\"{name}\", [])` where it may be missing."
     )))
+}
+
+/// A variable that no host has, if its name is like that of one: another may
+/// be given with `--set`, or not be needed.
+pub(super) fn misspelt_variable(
+    library: &Library,
+    at: &Site,
+    name: &str,
+    known: &BTreeSet<&str>,
+) -> Option<Problem> {
+    if known.contains(name) {
+        return None;
+    }
+    let near = closest(name, known.iter().copied())?;
+    let message = format!("no host has a variable `{name}`");
+    let label = format!("did you mean `vars.{near}`?");
+    let problem = library.problem_at("undefined_variable", message, at, label);
+    Some(problem.help(format!(
+        "Read it with `vars.get(\"{name}\", …)` where it may be missing."
+    )))
+}
+
+/// What is wrong with the name of a fact, if something is.
+pub(super) fn no_such_fact(library: &Library, at: &Site, name: &str) -> Option<Problem> {
+    let known = || FACTS.iter().map(|(name, _)| *name);
+    if known().any(|known| known == name) {
+        return None;
+    }
+    let label = match closest(name, known()) {
+        Some(near) => format!("did you mean `facts.{near}`?"),
+        None => "not known".into(),
+    };
+    let message = format!("there is no fact `{name}`");
+    let problem = library.problem_at("unknown_fact", message, at, label);
+    Some(problem.help("`veza-play doc facts` lists the facts"))
 }
 
 /// Teaches the engine to read the stand-ins.

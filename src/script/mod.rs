@@ -12,6 +12,8 @@ pub mod source;
 
 mod tokens;
 
+mod tree;
+
 mod instrument;
 
 mod own_names;
@@ -90,6 +92,7 @@ use context::{Declaring, Running, Tag};
 use declare::Declarations;
 use diagnostics::Problem;
 use library::Library;
+use lookups::Lookup;
 use project::Project;
 use tasks::{Call, Door, Stop, Tasks};
 
@@ -161,7 +164,7 @@ impl Playbook {
         let lint::Findings {
             problems: found,
             hosts,
-            groups: named_groups,
+            lookups: read,
             handlers,
         } = lint::findings(&library, &engine);
         if found.is_empty() {
@@ -189,10 +192,12 @@ impl Playbook {
                 problems.extend(hosts.iter().filter_map(missing));
                 // A role that is checked by itself is not told of any.
                 if !inventory.hosts().is_empty() {
-                    let missing = |(site, name): &(Site, String)| {
-                        lookups::no_such_group(&library, site, name, &groups)
+                    let variables = variable_names(&inventory, &plays, overrides);
+                    let missing = |(lookup, site, name): &(Lookup, Site, String)| match lookup {
+                        Lookup::Groups => lookups::no_such_group(&library, site, name, &groups),
+                        _ => lookups::misspelt_variable(&library, site, name, &variables),
                     };
-                    problems.extend(named_groups.iter().filter_map(missing));
+                    problems.extend(read.iter().filter_map(missing));
                 }
             }
             // What stopped it has most likely been found by the check already.
@@ -329,6 +334,19 @@ fn script_problem(error: error::Failed, library: &Library, file: &str) -> Proble
         ),
         other => Problem::new("script", other.to_string()),
     }
+}
+
+/// The names of all variables that any host has in any play.
+fn variable_names<'a>(
+    inventory: &'a Inventory,
+    plays: &'a [Play],
+    overrides: &'a Overrides,
+) -> BTreeSet<&'a str> {
+    let hosts = inventory.hosts().iter().map(|host| &host.vars);
+    let groups = inventory.groups().iter().map(|group| &group.vars);
+    let plays = plays.iter().map(|play| &play.vars);
+    let maps = hosts.chain(groups).chain(plays).chain([&overrides.vars]);
+    maps.flat_map(Map::keys).map(String::as_str).collect()
 }
 
 /// Plays on hosts that are not there, and groups with such members.

@@ -21,9 +21,9 @@ pub fn schemas() -> Vec<Schema> {
     let of = |name: &str, summary: &str, positional: &[&str], fields: Vec<Field>| Schema {
         name: name.into(),
         summary: summary.into(),
-        doc: String::new(),
         positional: positional.iter().map(|&name| name.into()).collect(),
         fields,
+        ..Schema::default()
     };
     let become_fields = || {
         [

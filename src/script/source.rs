@@ -5,13 +5,16 @@
 //! blocks and `switch` values (see [`super::instrument`]). They never contain
 //! a line break, so only columns differ, and [`Source::original`] takes the
 //! difference out again. Nothing a user sees shows an insertion.
+//!
+//! A [`Position`] is the engine's, which leaves out some letters when it counts
+//! (see [`uncounted`]); lines and columns as numbers count all of them.
 
 use std::sync::Arc;
 
 use miette::SourceSpan;
 use rhai::Position;
 
-use super::tokens::token_end;
+use super::tokens::{token_end, uncounted};
 
 /// The engine keeps lines and columns in 16 bits.
 const LIMIT: usize = 60_000;
@@ -22,6 +25,8 @@ pub struct Source {
     id: String,
     text: Arc<String>,
     line_starts: Vec<usize>,
+    /// Bytes that no column of the engine's stands for.
+    uncounted: Vec<usize>,
     insertions: Vec<Insertion>,
 }
 
@@ -51,12 +56,22 @@ impl Source {
                 long + 1
             ));
         }
-        Ok(Self {
+        // The engine takes one for the end of a line in some places only.
+        if let Some(at) = text.replace("\r\n", "  ").find('\r') {
+            let line = text[..at].matches('\n').count() + 1;
+            return Err(format!(
+                "line {line} has a carriage return that ends no line"
+            ));
+        }
+        let mut source = Self {
             id: id.into(),
             text: Arc::new(text),
             line_starts,
+            uncounted: Vec::new(),
             insertions: Vec::new(),
-        })
+        };
+        source.uncounted = uncounted(&source.script());
+        Ok(source)
     }
 
     /// What the file is called: its path in the project, or `stdlib/…`.
@@ -118,7 +133,7 @@ impl Source {
             .iter()
             .filter(|i| (start..=end).contains(&i.offset))
         {
-            let at = self.text[start..insertion.offset].chars().count() + 1;
+            let at = self.counted(start, insertion.offset) + 1;
             let length = insertion.text.chars().count();
             if column < at + shift {
                 break;
@@ -129,6 +144,26 @@ impl Source {
             shift += length;
         }
         new_position(line, column - shift)
+    }
+
+    /// How many letters between two bytes of a line the engine counts.
+    fn counted(&self, start: usize, end: usize) -> usize {
+        let left_out = self.uncounted.iter().filter(|at| (start..end).contains(at));
+        self.text[start..end].chars().count() - left_out.count()
+    }
+
+    /// Line and column of a position of the original text; none where it has
+    /// none.
+    pub fn place(&self, position: Position) -> Option<(usize, usize)> {
+        let (line, mut column) = (position.line()?, position.position().unwrap_or(0));
+        let (start, end) = self.line_bounds(line);
+        let left_out = self.uncounted.iter().filter(|at| (start..end).contains(at));
+        for &at in left_out {
+            if self.text[start..at].chars().count() < column {
+                column += 1;
+            }
+        }
+        Some((line, column))
     }
 
     /// Start and end of a line, its line break excluded.
@@ -153,10 +188,8 @@ impl Source {
 
     /// The byte a position of the original text stands for.
     pub fn offset_of(&self, position: Position) -> usize {
-        match position.line() {
-            Some(line) => self.offset(line, position.position().unwrap_or(1)),
-            None => 0,
-        }
+        self.place(position)
+            .map_or(0, |(line, column)| self.offset(line, column))
     }
 
     /// Line and column (from 1, in characters) of a byte.
@@ -248,6 +281,33 @@ mod tests {
         }
         let inside = source.original(new_position(1, 6));
         assert_eq!(source.offset_of(inside), 5);
+    }
+
+    #[test]
+    fn letters_that_the_engine_does_not_count_are_counted_here() {
+        let text = "let a = `\\${b} \\${c}` + d;\n`\\${x}${y}`";
+        let source = source(text);
+        let tree = crate::script::engine::bare()
+            .compile(text)
+            .expect("it is right");
+        let mut met = Vec::new();
+        crate::script::tree::walk(&tree, &mut |path| {
+            if let Some(rhai::ASTNode::Expr(rhai::Expr::Variable(variable, _, at))) = path.last() {
+                met.push((variable.1.to_string(), source.place(*at)));
+            }
+        });
+        let place = |name: &str| {
+            let at = text.rfind(name).expect("it is there");
+            (name.to_owned(), Some(source.line_and_column(at)))
+        };
+        assert_eq!(met, [place("d"), place("y")]);
+    }
+
+    #[test]
+    fn carriage_returns_end_lines_or_nothing() {
+        assert!(source("a\r\nb").text().ends_with('b'));
+        let refused = Source::new("x", "a\r\nb // c\rd").expect_err("it is refused");
+        assert_eq!(refused, "line 2 has a carriage return that ends no line");
     }
 
     #[test]

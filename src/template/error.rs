@@ -65,6 +65,11 @@ impl TemplateError {
         self.source_code.name()
     }
 
+    /// The text of that template.
+    pub fn text(&self) -> &str {
+        self.source_code.inner()
+    }
+
     /// The line at fault, from 1.
     pub fn line(&self) -> Option<usize> {
         let span = self.span?;

@@ -125,6 +125,47 @@ fn what_doc_says_of_plays_is_true() {
 }
 
 #[test]
+fn what_doc_says_of_options_is_true() {
+    let project = three_hosts("");
+    let page = project.run(&["doc", "options"]).ended_with(0).out;
+    let listed = |title: &str| -> Vec<String> {
+        let (_, part) = page.split_once(title).expect("a part");
+        let part = part.trim_start().split("\n\n").next().unwrap_or_default();
+        let calls = part.lines().filter_map(|line| line.strip_prefix("- `"));
+        calls
+            .map(|call| call.trim_end_matches('`').to_owned())
+            .collect()
+    };
+    let (kinds, more) = (listed("## Kinds"), listed("## What may follow"));
+    assert!(kinds.len() > 10 && more.len() > 3, "{kinds:?} {more:?}");
+    let kinds = kinds.iter().enumerate();
+    let mut options: Vec<_> = kinds
+        .map(|(at, kind)| format!("kind{at}: {kind}"))
+        .collect();
+    // A module has that, a role not.
+    let more = more.iter().filter(|call| *call != ".positional()");
+    let more = more.enumerate();
+    options.extend(more.map(|(at, call)| {
+        let call = call.replace("value", "\"x\"");
+        format!("more{at}: string(){call}")
+    }));
+    let role = format!("const OPTIONS = options(#{{ {} }});\n", options.join(", "));
+    project.write(
+        "roles/all.rhai",
+        &format!("{role}fn role(given) {{ global::OPTIONS.fill(given) }}\n"),
+    );
+    let all = project.run(&["doc", "all"]).ended_with(0);
+    all.says("`kind12`").says("`more3`");
+    let (_, example) = page.split_once("```rhai\n").expect("an example");
+    let (example, _) = example.split_once("```").expect("it ends");
+    project.write("roles/example.rhai", example);
+    project.run(&["lint", "roles/example.rhai"]).ended_with(0);
+    for word in ["string", "choice", "required", "fill"] {
+        assert_eq!(project.run(&["doc", word]).ended_with(0).out, page);
+    }
+}
+
+#[test]
 fn exec_in_the_sandbox_says_that_nothing_is_known() {
     let project = three_hosts("");
     let words = ["exec", "play.rhai", "web", "--sandbox", "--", "uname", "-r"];

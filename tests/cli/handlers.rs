@@ -121,6 +121,54 @@ fn what_another_host_was_asked_to_do_is_remembered_there() {
 }
 
 #[test]
+fn handlers_of_equal_names_are_told_apart_by_their_scripts() {
+    let project = three_hosts(
+        r#"group("all", #{ vars: #{ fails: false } });
+           group("three", ["web1", "web2", "db"]);
+           play("p", "three", || {
+               if host.name == "db" {
+                   handler("reload", || log("of db"));
+                   copy("/etc/b", #{ content: "b", notify: "reload" });
+                   return;
+               }
+               let name = host.name;
+               on("db", || {
+                   handler("reload", || log(`of ${name}`));
+                   copy(`/etc/${name}`, #{ content: "a", notify: "reload" });
+                   if vars.fails && name == "web2" { fail("broken") }
+               });
+           });"#,
+    );
+    let left = "db: handlers left for the next run: \"reload\"";
+    let mut first = run(&project, &["--set", "fails=true"], 3);
+    first.sort();
+    assert_eq!(first, [left, "db: of db", "db: of web1"]);
+    // That of web2 waits for web2.
+    assert_eq!(run(&project, &["--limit", "web1,db"], 0), [""; 0]);
+    assert_eq!(run(&project, &[], 0), [DUE, "db: of web2"]);
+    assert_eq!(run(&project, &[], 0), [""; 0]);
+}
+
+#[test]
+fn what_one_host_left_to_be_done_once_another_one_does() {
+    let project = three_hosts(
+        r#"group("all", #{ vars: #{ fails: false } });
+           play("p", "web", || {
+               once(|| on("db", || {
+                   handler("reload", || log("reloaded"));
+                   copy("/etc/a", #{ content: "a", notify: "reload" });
+                   if vars.fails { fail("broken") }
+               }));
+           });"#,
+    );
+    let left = "db: handlers left for the next run: \"reload\"";
+    let first = run(&project, &["--set", "fails=true", "--limit", "web1"], 3);
+    assert_eq!(first, [left]);
+    let second = run(&project, &["--limit", "web2"], 0);
+    assert_eq!(second, [DUE, "db: reloaded"]);
+}
+
+#[test]
 fn one_that_a_run_does_not_come_to_stays_due() {
     let project = three_hosts(
         r#"group("all", #{ vars: #{ fails: false, other_way: false } });

@@ -8,6 +8,10 @@ mod exit_codes;
 
 mod mistakes;
 
+mod habits;
+
+mod virtual_hosts;
+
 mod selection;
 
 mod flow;

@@ -43,7 +43,7 @@ impl HostPath {
     /// The path, with a link there followed if that is asked for.
     pub fn at_end(&self, follow: bool, system: &dyn System) -> Result<PathBuf> {
         match follow {
-            true => place::follow(system, &self.0),
+            true => place::follow_any(system, &self.0),
             false => Ok(self.0.clone()),
         }
     }

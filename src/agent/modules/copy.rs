@@ -26,6 +26,7 @@ use crate::system::{FileKind, Found, Stat, System};
 /// copy("/etc/motd", #{ content: "Welcome.\n", mode: "0644" });
 /// ```
 #[derive(Deserialize, JsonSchema)]
+#[schemars(extend("x-one-of" = ["src", "content"]))]
 pub struct Copy {
     /// Where it goes. A directory that is there, or a path that ends with `/`,
     /// takes a file under its own name.

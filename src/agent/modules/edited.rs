@@ -75,8 +75,13 @@ impl Edited {
     pub fn found(&self, system: &dyn System) -> Result<State> {
         place::absolute(&self.path)?;
         self.secrets.get_or_init(|| system.secrets());
-        self.placement(self.target(system)?, &Content::of(b""))
-            .found(system)
+        let path = self.target(system)?;
+        let found = match self.create {
+            true => system.stat(&path)?,
+            false => system.expected(&path)?,
+        };
+        self.placement(path, &Content::of(b""))
+            .found_as(found, system)
     }
 
     /// The file that is edited.
@@ -131,7 +136,8 @@ impl Edited {
     /// Puts in place what [`Edited::wanted`] gave.
     pub fn fix(&self, diff: &Diff, wanted: &State, system: &mut dyn System) -> Result<()> {
         let path = self.target(system)?;
-        if diff.has("state")
+        if self.create
+            && diff.has("state")
             && let Some(parent) = path.parent()
         {
             for path in place::missing_directories(parent, system)? {

@@ -80,7 +80,11 @@ impl Module for File {
         }
         let path = self.target(system)?;
         let mut state = State::new();
-        let stat = match system.stat(&path)? {
+        let found = match self.state {
+            None | Some(FileState::File) => system.expected(&path)?,
+            Some(_) => system.stat(&path)?,
+        };
+        let stat = match found {
             Found::Absent => return Ok(state.with("state", "absent")),
             Found::Unknown(origin) => {
                 for attribute in ["state", "owner", "group", "mode", "src", "below"] {
@@ -521,5 +525,28 @@ mod tests {
             "path": "/srv/l", "state": "link", "src": "none", "force": true, "owner": "daemon",
         });
         changes_once(&mut host, "file", link);
+    }
+
+    /// Whoever owns a directory could have root give him any file.
+    #[test]
+    fn a_link_of_a_user_leads_to_what_is_his_own_only() {
+        let mut host = host(Pending::default());
+        write(&mut host, "/srv/rooted", "x");
+        write(&mut host, "/srv/his", "x");
+        let own = |path: &str| json!({ "path": path, "owner": "daemon" });
+        changes_once(&mut host, "file", own("/srv/his"));
+        for (link, src) in [("/srv/bad", "rooted"), ("/srv/good", "his")] {
+            let link = json!({
+                "path": link, "state": "link", "src": src, "owner": "daemon", "follow": false,
+            });
+            changes_once(&mut host, "file", link);
+        }
+        let said = refusal(&mut host, "file", own("/srv/bad"));
+        assert!(said.contains("link /srv/bad, whose owner"), "{said}");
+        unchanged(&mut host, "file", own("/srv/good"));
+        let line = |path: &str| json!({ "path": path, "line": "y" });
+        let said = refusal(&mut host, "lineinfile", line("/srv/bad"));
+        assert!(said.contains("link /srv/bad, whose owner"), "{said}");
+        changes_once(&mut host, "lineinfile", line("/srv/good"));
     }
 }

@@ -9,7 +9,7 @@ use crate::effect::{Attributes, Effect};
 use crate::module::Result;
 use crate::outcome::Failure;
 use crate::state::{Diff, State};
-use crate::system::{FileKind, Found, Stat, System};
+use crate::system::{FileKind, Found, Stat, System, foreign_link};
 
 /// As many links as the kernel follows (path_resolution(7)).
 const MAX_LINKS: usize = 40;
@@ -37,8 +37,13 @@ pub struct Placement<'a> {
 impl Placement<'_> {
     /// The file that is there.
     pub fn found(&self, system: &dyn System) -> Result<State> {
+        self.found_as(system.stat(&self.path)?, system)
+    }
+
+    /// The file, of which a look has told this.
+    pub fn found_as(&self, found: Found<Stat>, system: &dyn System) -> Result<State> {
         let mut state = State::new();
-        match system.stat(&self.path)? {
+        match found {
             Found::Absent => return Ok(state.with("state", "absent")),
             Found::Unknown(origin) => {
                 for attribute in ["state", "content", "owner", "group", "mode"] {
@@ -192,19 +197,44 @@ pub fn attributes(state: &State) -> Result<Attributes> {
     })
 }
 
-/// `path` with a link there, and the links that one names, followed.
+/// `path` with a link there, and the links that one names, followed; but no
+/// link of a user's own to what is not that user's, as on the way to a path.
 pub fn follow(system: &dyn System, path: &Path) -> Result<PathBuf> {
-    let mut path = path.to_owned();
+    let (reached, links) = links(system, path)?;
+    let foreign = |owner: &String| Ok(owner != "root" && *owner != system.me()?.name);
+    for (link, owner) in links {
+        if foreign(&owner)?
+            && let Found::Present(stat) = system.stat(&reached)?
+            && stat.owner != owner
+        {
+            return Err(foreign_link(path, &link));
+        }
+    }
+    Ok(reached)
+}
+
+/// The same for who only looks: any link is followed.
+pub fn follow_any(system: &dyn System, path: &Path) -> Result<PathBuf> {
+    Ok(links(system, path)?.0)
+}
+
+/// Where a path leads, and the links there with their owners.
+fn links(system: &dyn System, path: &Path) -> Result<(PathBuf, Vec<(PathBuf, String)>)> {
+    let mut reached = path.to_owned();
+    let mut links = Vec::new();
     for _ in 0..MAX_LINKS {
         let Found::Present(Stat {
             kind: FileKind::Link,
             target: Some(target),
+            owner,
             ..
-        }) = system.stat(&path)?
+        }) = system.stat(&reached)?
         else {
-            return Ok(path);
+            return Ok((reached, links));
         };
-        path = path.parent().unwrap_or(Path::new("/")).join(target);
+        let next = reached.parent().unwrap_or(Path::new("/")).join(target);
+        links.push((reached, owner));
+        reached = next;
     }
     Err(Failure::new(format!(
         "{} has too many links",

@@ -46,7 +46,7 @@ impl Action for Stat {
     fn run(&self, system: &mut dyn System) -> Result<Report> {
         place::absolute(&self.path)?;
         let path = match self.follow {
-            true => place::follow(system, &self.path)?,
+            true => place::follow_any(system, &self.path)?,
             false => self.path.clone(),
         };
         let stat = match system.stat(&path)? {

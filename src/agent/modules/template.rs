@@ -17,7 +17,9 @@ use crate::system::System;
 ///
 /// The template language is Jinja as Ansible configures it, so an existing
 /// `.j2` file renders the same. It sees the host's variables, `facts`,
-/// `host` and `groups`, and what `vars` gives.
+/// `host` and `groups`, and what `vars` gives; by Ansible's names also
+/// `inventory_hostname`, `group_names`, `ansible_host`, `ansible_facts`, and
+/// `hostvars` with the declared variables of other hosts.
 ///
 /// ```rhai
 /// template("motd.j2", "/etc/motd", #{ vars: #{ team: "infra" }, mode: "0644" });

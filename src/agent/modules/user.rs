@@ -341,7 +341,7 @@ fn reads(system: &dyn System) -> &dyn Reads {
 }
 
 fn home_directory(user: &system::User, system: &dyn System) -> Result<&'static str> {
-    let absent = system.stat(&place::follow(system, &user.home)?)? == Found::Absent;
+    let absent = system.stat(&place::follow_any(system, &user.home)?)? == Found::Absent;
     Ok(match absent && user.home != Path::new(NO_HOME) {
         true => "missing",
         false => "there",

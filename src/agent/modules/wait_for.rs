@@ -27,6 +27,7 @@ use crate::system::{Found, Port, System};
 /// wait_for(#{ url: "http://127.0.0.1:8080/health", search_regex: "ready" });
 /// ```
 #[derive(Deserialize, JsonSchema)]
+#[schemars(extend("x-one-of" = ["port", "path", "url"]))]
 pub struct WaitFor {
     /// A TCP port that accepts connections.
     port: Option<u16>,

@@ -17,6 +17,8 @@ pub fn of(value: &str) -> Vec<String> {
         url(value, "%20", true),
         url(value, "%20", false),
         url(value, "+", true),
+        // Where it is a part of a path, as `urlencode` of templates has it.
+        url(value, "%20", true).replace("%2F", "/"),
         json(value, false),
         json(value, true),
         shell(value),
@@ -129,6 +131,7 @@ mod tests {
             "p%C3%A4%20ss%27%22%24%0A%2F%2B%3D",
             "p%c3%a4%20ss%27%22%24%0a%2f%2b%3d",
             "p%C3%A4+ss%27%22%24%0A%2F%2B%3D",
+            "p%C3%A4%20ss%27%22%24%0A/%2B%3D",
             r#"pä ss'\"$\n/+="#,
             r#"p\u00e4 ss'\"$\n/+="#,
             "pä ss'\\''\"$\n/+=",

@@ -32,6 +32,10 @@ pub struct DueHandler {
     pub play: String,
     /// The handler.
     pub name: String,
+    /// Whose script defines it, if not the host's own: the host that it runs
+    /// for, or nothing where whichever comes first runs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<String>,
 }
 
 /// The handlers that are due on a host, as far as this user's agent notes them.
@@ -151,6 +155,7 @@ mod tests {
             host: "web".to_owned(),
             play: "site".to_owned(),
             name: name.to_owned(),
+            script: None,
         }
     }
 

@@ -7,7 +7,7 @@
 //! **Invariant:** nothing outside this folder opens a file of the host or
 //! starts a process; clippy.toml refuses it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -289,6 +289,17 @@ pub trait Reads {
         None
     }
 
+    /// The pending packages of which it is not known what they bring.
+    fn opaque_packages(&self) -> BTreeSet<String> {
+        BTreeSet::new()
+    }
+
+    /// What is at a path where something has to be. It is not known where
+    /// nothing is seen yet, and a package may bring it.
+    fn expected(&self, path: &Path) -> Result<Found<Stat>> {
+        self.stat(path)
+    }
+
     /// Notes something a dry run takes for granted, as a full sentence.
     fn assume(&self, sentence: &str);
 }
@@ -348,7 +359,7 @@ pub enum Port {
 
 /// The failure where a path leads through a link of somebody who could lead
 /// others with it to what is not his.
-fn foreign_link(path: &Path, link: &Path) -> Failure {
+pub(crate) fn foreign_link(path: &Path, link: &Path) -> Failure {
     Failure::new(format!(
         "{} is reached through the link {}, whose owner does not own what it leads to",
         path.display(),

@@ -353,6 +353,7 @@ fn handler(name: &str) -> DueHandler {
         host: "host".to_owned(),
         play: "site".to_owned(),
         name: name.to_owned(),
+        script: None,
     }
 }
 

@@ -1,7 +1,8 @@
 //! Handlers that outlive a run: the host remembers which are due until they
 //! have run through.
 //!
-//! They are told apart by env file, host, play and name. The agent of the play's
+//! They are told apart by env file, host, play, name, and whose script it is:
+//! an `on` block has handlers of its own. The agent of the play's
 //! own user keeps them, whoever's task notifies them: each run has that agent.
 
 use std::collections::BTreeSet;
@@ -126,16 +127,26 @@ impl HostTasks {
             host: self.view.name.clone(),
             play: self.play.name.clone(),
             name: name.to_owned(),
+            script: self.block_of.clone(),
         }
     }
 
-    /// Whether a handler that is due may be one of this play: of a play that is
-    /// gone, or has another name now, any other may have it.
+    /// Whether a handler that is due may be one of this play or block: of a
+    /// play or host that is gone, or has another name now, any other may have
+    /// it.
     fn is_of_play(&self, due: &DueHandler) -> bool {
+        let playbook = &self.shared.playbook;
         let is_gone = || {
-            let mut plays = self.shared.playbook.plays().iter();
+            let mut plays = playbook.plays().iter();
             plays.all(|play| play.name != due.play)
         };
-        self.host.is_of_file(due) && (due.play == self.play.name || is_gone())
+        let is_of_script = match (&due.script, &self.block_of) {
+            (Some(theirs), Some(own)) if !theirs.is_empty() && theirs != own => {
+                let mut hosts = playbook.inventory().hosts().iter();
+                hosts.all(|host| host.name != *theirs)
+            }
+            (theirs, own) => theirs == own,
+        };
+        is_of_script && self.host.is_of_file(due) && (due.play == self.play.name || is_gone())
     }
 }

@@ -46,6 +46,8 @@ pub struct HostTasks {
     play: Play,
     pub(super) company: Arc<Company>,
     pub(super) script: Arc<Script>,
+    /// Who runs it, where it is an `on` block.
+    block_of: Option<String>,
     view: View,
     /// The agent that remembers the handlers which are due.
     keeper: Arc<Session>,
@@ -74,7 +76,7 @@ impl HostTasks {
         company: Arc<Company>,
     ) -> Result<Arc<Self>, Stop> {
         let script = Script::of(&host.host.name);
-        Self::with(shared, host, play, company, Arc::new(script))
+        Self::with(shared, host, play, company, Arc::new(script), None)
     }
 
     /// The same script and play on another host.
@@ -85,6 +87,7 @@ impl HostTasks {
             &self.play,
             self.company.clone(),
             self.script.clone(),
+            Some(self.script.name()),
         )?;
         // What a handler does there is done in it.
         there.state().handlers.running = self.state().handlers.running.clone();
@@ -97,6 +100,7 @@ impl HostTasks {
         play: &Play,
         company: Arc<Company>,
         script: Arc<Script>,
+        block_of: Option<String>,
     ) -> Result<Arc<Self>, Stop> {
         let id = host.next_call();
         host.foresee(play)?;
@@ -136,6 +140,7 @@ impl HostTasks {
             play: play.clone(),
             company,
             script,
+            block_of,
             view,
             keeper,
             state: Mutex::default(),

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
 
 use super::literals::{bodies, closure_bodies, is_closure, part};
-use super::{File, Lint, Mention, Notified};
-use crate::schema::Schema;
+use super::{File, Lint, Mention, Notified, templates};
 use crate::schema::check::{Issue, Part, Shape};
+use crate::schema::{Kind, Schema, SourceKind};
 use crate::script::context::NOT_IN_MODULES;
 use crate::script::diagnostics::Problem;
 use crate::script::flow;
 use crate::script::library::Parsed;
+use crate::script::tree::walk;
 
 /// Functions that a module cannot call.
 const FOR_PLAYS: [&str; 6] = [
@@ -35,13 +36,12 @@ pub(super) fn check(lint: &mut Lint, parsed: &Arc<Parsed>, tree: &AST, file: &Fi
         closures: closure_bodies(&parsed.source, tree),
         ..Calls::new(lint, parsed, file)
     };
-    tree.walk(&mut |path: &[ASTNode]| {
+    walk(tree, &mut |path| {
         if let Some(ASTNode::Stmt(Stmt::FnCall(call, at)) | ASTNode::Expr(Expr::FnCall(call, at))) =
             path.last()
         {
             calls.call(call, *at);
         }
-        true
     });
 }
 
@@ -78,7 +78,9 @@ impl<'a, 'b> Calls<'a, 'b> {
         if !call.namespace.is_empty() {
             return self.role(call, position);
         }
-        if let Some(function) = self.file.functions.get(name) {
+        if let Some(function) = self.file.functions.get(name)
+            && function.counts.contains(&call.args.len())
+        {
             let options = function.options.clone();
             return options
                 .into_iter()
@@ -90,7 +92,7 @@ impl<'a, 'b> Calls<'a, 'b> {
             return self.refuse_in_module(name, position);
         }
         match name {
-            "handler" => return self.handler(call),
+            "handler" => return self.handler(call, position),
             "secret" => return self.secret(call),
             "secrets" => self.secrets(call),
             _ => {}
@@ -152,7 +154,12 @@ impl<'a, 'b> Calls<'a, 'b> {
         }
     }
 
-    fn handler(&mut self, call: &FnCallExpr) {
+    fn handler(&mut self, call: &FnCallExpr, position: Position) {
+        if let [_, body] = call.args.as_slice()
+            && self.is_no_closure(body)
+        {
+            self.no_closure("handler", body.start_position(), position);
+        }
         match call.args.first() {
             Some(Expr::StringConstant(name, _)) => {
                 if let Some(handlers) = &mut self.lint.handlers {
@@ -165,23 +172,26 @@ impl<'a, 'b> Calls<'a, 'b> {
 
     /// A call to a function that runs a closure: what it takes before that.
     fn flow(&mut self, schema: &Schema, call: &FnCallExpr, position: Position) {
-        let source = &self.parsed.source;
         let Some((last, first)) = call.args.split_last() else {
             return;
         };
-        let body = part(source, last);
-        if !is_closure(last) && !matches!(body.shape, Shape::Open) {
-            self.no_closure(&schema.name, body.at, position);
+        if self.is_no_closure(last) {
+            self.no_closure(&schema.name, last.start_position(), position);
         }
+        let source = &self.parsed.source;
         let parts = first.iter().map(|argument| part(source, argument));
         let given: Given = match schema.positional.as_slice() {
-            [] => parts
-                .filter_map(|part| match part.shape {
-                    Shape::Map(entries) => Some(entries),
-                    _ => None,
-                })
-                .flatten()
-                .collect(),
+            [] => {
+                let mut given = Given::new();
+                for part in parts {
+                    match part.shape {
+                        Shape::Map(entries) => given.extend(entries),
+                        Shape::Open => {}
+                        _ => self.too_many(schema, part.at, position),
+                    }
+                }
+                given
+            }
             names => {
                 let named = names.iter().zip(parts);
                 named
@@ -197,6 +207,46 @@ impl<'a, 'b> Calls<'a, 'b> {
         }
         // Too few arguments are a problem of their own.
         self.against(schema, &given, position, true);
+    }
+
+    /// What a play runs is a closure, behind all else.
+    fn body_of_play(&mut self, call: &FnCallExpr, position: Position) {
+        let source = &self.parsed.source;
+        let Some((last, first)) = call.args.split_last() else {
+            return;
+        };
+        if is_closure(last) {
+            return;
+        }
+        if let Some(closure) = first.iter().find(|argument| is_closure(argument)) {
+            let problem = Problem::new("wrong_type", "the closure of a play stands last")
+                .at(
+                    source,
+                    source.span(closure.start_position()),
+                    "not the last",
+                )
+                .help("Write play(NAME, PATTERN, #{ … }, || { … })");
+            return self.lint.report(problem);
+        }
+        if self.is_no_closure(last) {
+            self.no_closure("play", last.start_position(), position);
+        }
+    }
+
+    /// Whether an argument that should be a closure is certainly none: a value,
+    /// a block, or a call that has no closure to give.
+    fn is_no_closure(&self, argument: &Expr) -> bool {
+        match argument {
+            _ if is_closure(argument) => false,
+            Expr::Stmt(_) => true,
+            Expr::FnCall(call, _) if call.namespace.is_empty() => {
+                let name = call.name.as_str();
+                let is_own = self.file.functions.contains_key(name);
+                let acts = ["log", "fail", "assert", "flush_handlers"].contains(&name);
+                !is_own && (acts || self.lint.library.catalog.get(name).is_some())
+            }
+            _ => !matches!(part(&self.parsed.source, argument).shape, Shape::Open),
+        }
     }
 
     fn no_closure(&mut self, name: &str, at: Position, call: Position) {
@@ -240,6 +290,9 @@ impl<'a, 'b> Calls<'a, 'b> {
     }
 
     fn declaration(&mut self, schema: &Schema, call: &FnCallExpr, position: Position) {
+        if schema.name == "play" {
+            self.body_of_play(call, position);
+        }
         let arguments: Vec<_> = call
             .args
             .iter()
@@ -258,8 +311,32 @@ impl<'a, 'b> Calls<'a, 'b> {
         let (given, open) = self.given(schema, &arguments, position);
         self.against(schema, &given, position, open);
         self.sources(schema, &given);
+        if schema.name == "command" {
+            self.shell_words(&given);
+        }
         for (_, _, value) in given.iter().filter(|(name, ..)| name == "notify") {
             self.notify(value);
+        }
+    }
+
+    /// What a shell would understand, in a command that runs without one.
+    fn shell_words(&mut self, given: &Given) {
+        const WORDS: [&str; 8] = ["|", "||", "&&", ">", ">>", "<", "2>&1", "&"];
+        for (name, at, value) in given {
+            let Shape::Text(Some(line)) = &value.shape else {
+                continue;
+            };
+            let found = line.split_whitespace().find(|word| WORDS.contains(word));
+            if let (Some(word), "cmd") = (found, name.as_str()) {
+                let source = &self.parsed.source;
+                let message = format!("`command` runs no shell, so `{word}` is a word like others");
+                let problem = Problem::new("wrong_value", message)
+                    .at(source, source.span(*at), "one command and its words")
+                    .help(
+                        "Write `shell(…)`; where the word itself is meant, give a list of words.",
+                    );
+                self.lint.report(problem);
+            }
         }
     }
 
@@ -318,13 +395,20 @@ impl<'a, 'b> Calls<'a, 'b> {
                 names.join("` and `")
             ),
         };
+        let first = schema
+            .positional
+            .first()
+            .and_then(|name| schema.field(name));
+        let several = first.is_some_and(|field| matches!(field.kind, Kind::OneOrMany(_)));
+        let name = &schema.name;
+        let help = match several && schema.positional.len() == 1 {
+            true => format!("Give several in a list, {name}([…]), and options in a map."),
+            false => format!("Give the others in a map: {name}(…, #{{ name: value }})"),
+        };
         let problem = Problem::new("wrong_count", message)
             .at(source, source.span(at), "one too many")
             .also(source.span(call), "in this call")
-            .help(format!(
-                "Give the others in a map: {}(…, #{{ name: value }})",
-                schema.name
-            ));
+            .help(help);
         self.lint.report(problem);
     }
 
@@ -362,7 +446,11 @@ impl<'a, 'b> Calls<'a, 'b> {
                 continue;
             };
             let source = &self.parsed.source;
-            if let Err(error) = self.lint.library.project.source(kind, path, source.id()) {
+            let found = self.lint.library.project.source(kind, path, source.id());
+            if let (Ok((id, _)), SourceKind::Template) = (&found, kind) {
+                templates::check(self.lint, source.id(), id);
+            }
+            if let Err(error) = found {
                 let help = error.help.unwrap_or_default();
                 let (label, help) = match help.strip_prefix("did you mean") {
                     Some(_) => (help, None),

@@ -7,7 +7,8 @@ use rhai::{AST, ASTNode, Expr, Position, ScriptFuncDef, Stmt};
 
 use crate::schema::check::{Part, Shape};
 use crate::script::source::Source;
-use crate::script::tokens::token_end;
+use crate::script::tokens::tokens;
+use crate::script::tree::walk;
 
 /// A value as far as it is literal.
 pub fn part(source: &Source, expression: &Expr) -> Part<Position> {
@@ -59,16 +60,49 @@ pub fn is_closure(expression: &Expr) -> bool {
     }
 }
 
-/// The constants of a file's top level and their values.
-pub fn constants(tree: &AST) -> impl Iterator<Item = (&str, &Expr)> {
+/// A constant of a file's top level.
+pub struct Constant<'a> {
+    pub name: &'a str,
+    pub value: &'a Expr,
+    /// Where `const` is.
+    at: Position,
+}
+
+/// The constants of a file's top level.
+pub fn constants(tree: &AST) -> impl Iterator<Item = Constant<'_>> {
     tree.statements()
         .iter()
         .filter_map(|statement| match statement {
-            Stmt::Var(variable, flags, _) if flags.contains(rhai::ASTFlags::CONSTANT) => {
-                Some((variable.0.name.as_str(), &variable.1))
+            Stmt::Var(variable, flags, at) if flags.contains(rhai::ASTFlags::CONSTANT) => {
+                Some(Constant {
+                    name: variable.0.name.as_str(),
+                    value: &variable.1,
+                    at: *at,
+                })
             }
             _ => None,
         })
+}
+
+impl Constant<'_> {
+    /// The bytes of its value, as it is written.
+    pub fn written(&self, source: &Source) -> Range<usize> {
+        let mut tokens = tokens(source.text(), source.offset_of(self.at));
+        let equals = tokens.find(|(_, token)| *token == "=");
+        let start = equals.map_or(0, |(at, _)| at + 1);
+        let mut end = start;
+        let mut depth = 0usize;
+        for (at, token) in tokens {
+            match token {
+                ";" if depth == 0 => break,
+                "(" | "[" | "{" | "#{" => depth += 1,
+                ")" | "]" | "}" => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            end = at + token.len();
+        }
+        start..end
+    }
 }
 
 /// The keys of the map that is the only argument of a call, as written.
@@ -80,25 +114,6 @@ pub fn keys_of_argument(expression: &Expr) -> Vec<&str> {
         },
         _ => Vec::new(),
     }
-}
-
-/// The text of the expression that starts here, up to what ends it.
-pub fn expression(text: &str, start: usize) -> &str {
-    let mut at = start;
-    let mut depth = 0usize;
-    while let Some(token) = text
-        .get(at..token_end(text, at))
-        .filter(|token| !token.is_empty())
-    {
-        match token {
-            ";" | "," | ")" | "]" | "}" if depth == 0 => break,
-            "(" | "[" | "{" | "#{" => depth += 1,
-            ")" | "]" | "}" => depth -= 1,
-            _ => {}
-        }
-        at += token.len();
-    }
-    text.get(start..at).unwrap_or_default()
 }
 
 /// What a closure sees: its bytes in the file, and the names that are given
@@ -152,12 +167,11 @@ fn body(source: &Source, tree: &AST, definition: &ScriptFuncDef) -> Range<usize>
     let mut places = Vec::new();
     let mut alone = tree.clone_functions_only();
     alone.retain_functions(|_, _, name, _| name == definition.name.as_str());
-    alone.walk(&mut |path: &[ASTNode]| {
+    walk(&alone, &mut |path| {
         let place = path.last().map_or(Position::NONE, ASTNode::position);
         if !place.is_none() {
             places.push(source.offset_of(place));
         }
-        true
     });
     let start = places.iter().min().copied().unwrap_or_default();
     start..places.iter().max().map_or(start, |last| last + 1)
@@ -180,7 +194,7 @@ pub struct Filling {
 /// All places where options are filled with a variable.
 pub fn fillings(tree: &AST) -> Vec<Filling> {
     let mut found = Vec::new();
-    tree.walk(&mut |path: &[ASTNode]| {
+    walk(tree, &mut |path| {
         if let Some(ASTNode::Expr(Expr::Dot(dot, ..))) = path.last()
             && let Expr::Variable(constant, _, at) = &dot.lhs
             && constant
@@ -199,7 +213,6 @@ pub fn fillings(tree: &AST) -> Vec<Filling> {
                 at: *at,
             });
         }
-        true
     });
     found
 }

@@ -8,15 +8,19 @@
 
 mod calls;
 
-mod groups;
-
 pub(super) mod literals;
+
+mod lookups;
 
 pub(super) use modules::definition;
 
 mod names;
 
 mod modules;
+
+mod templates;
+
+mod texts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,8 +29,10 @@ use rhai::{AST, ASTNode, Engine, Expr, FnAccess, Position, Scope, Stmt};
 
 use super::diagnostics::Problem;
 use super::library::{Library, Parsed};
+use super::lookups::Lookup;
 use super::options::Options;
 use super::source::Source;
+use super::tree::walk;
 use crate::report::event::Site;
 use crate::schema::{Schema, closest};
 
@@ -35,7 +41,7 @@ pub(super) fn findings(library: &Library, engine: &Engine) -> Findings {
     super::guarded(|| lint(library, engine)).unwrap_or_else(|panic| Findings {
         problems: vec![panic],
         hosts: Vec::new(),
-        groups: Vec::new(),
+        lookups: Vec::new(),
         handlers: None,
     })
 }
@@ -46,8 +52,8 @@ pub(super) struct Findings {
     /// Hosts that calls name: only the declarations tell whether they are
     /// there.
     pub hosts: Vec<(Site, String)>,
-    /// Groups whose hosts are asked for, likewise.
-    pub groups: Vec<(Site, String)>,
+    /// Groups and variables that are read, likewise.
+    pub lookups: Vec<(Lookup, Site, String)>,
     /// All handlers; none when the name of one is computed.
     pub handlers: Option<BTreeSet<String>>,
 }
@@ -74,7 +80,7 @@ fn lint(library: &Library, engine: &Engine) -> Findings {
     Findings {
         problems: lint.problems,
         hosts: lint.hosts,
-        groups: lint.groups,
+        lookups: lint.lookups,
         handlers: lint.handlers,
     }
 }
@@ -94,8 +100,10 @@ struct Lint<'a> {
     handlers: Option<BTreeSet<String>>,
     /// Hosts that calls name.
     hosts: Vec<(Site, String)>,
-    /// Groups whose hosts are asked for.
-    groups: Vec<(Site, String)>,
+    /// Groups and variables that are read.
+    lookups: Vec<(Lookup, Site, String)>,
+    /// The templates that have been checked.
+    templates: templates::Checked,
     /// The secrets that are named.
     secrets: Vec<Mention>,
     /// Whether a file of secrets has a computed name.
@@ -119,18 +127,21 @@ struct Notified {
 /// What others may use of a file.
 #[derive(Default)]
 struct File {
-    /// Its functions: numbers of arguments, and whether others may call them.
+    /// Whether it can be read, so that the rest of this is known.
+    is_read: bool,
     functions: BTreeMap<String, Function>,
     constants: BTreeSet<String>,
     /// Imported files by the name they have here; none when not found.
     imports: BTreeMap<String, Option<String>>,
 }
 
-/// A function of a script.
+/// The functions of one name in a script.
 #[derive(Default)]
 struct Function {
+    /// The numbers of arguments that they take.
     counts: BTreeSet<usize>,
-    private: bool,
+    /// Those of them that others may give.
+    public: BTreeSet<usize>,
     /// What it takes as its only argument: `OPTIONS.fill(given)`.
     options: Option<Arc<Schema>>,
 }
@@ -150,7 +161,8 @@ impl<'a> Lint<'a> {
             notified: Vec::new(),
             handlers: Some(BTreeSet::new()),
             hosts: Vec::new(),
-            groups: Vec::new(),
+            lookups: Vec::new(),
+            templates: templates::Checked::default(),
             secrets: Vec::new(),
             secret_files_computed: false,
         }
@@ -188,7 +200,8 @@ impl Lint<'_> {
         let file = self.keep(id, self.file(&parsed, tree, imports));
         names::check(self, &parsed, tree, &file);
         calls::check(self, &parsed, tree, &file);
-        groups::note(self, &parsed, tree);
+        lookups::note(self, &parsed, tree);
+        texts::check(self, &parsed, &names::variables(tree));
         self.open.pop();
         Ok(file)
     }
@@ -201,13 +214,12 @@ impl Lint<'_> {
 
     fn imports(&mut self, parsed: &Parsed, tree: &AST) -> BTreeMap<String, Option<String>> {
         let mut found = Vec::new();
-        tree.walk(&mut |path: &[ASTNode]| {
+        walk(tree, &mut |path| {
             if let Some(ASTNode::Stmt(Stmt::Import(import, _))) = path.last()
                 && let Expr::StringConstant(name, position) = &import.0
             {
                 found.push((import.1.name.to_string(), name.to_string(), *position));
             }
-            true
         });
         let mut imports = BTreeMap::new();
         for (alias, name, position) in found {
@@ -277,15 +289,19 @@ impl Lint<'_> {
         {
             let function = functions.entry(definition.name.to_string()).or_default();
             function.counts.insert(definition.params.len());
-            function.private |= definition.access == FnAccess::Private;
+            if definition.access == FnAccess::Public {
+                function.public.insert(definition.params.len());
+            }
             let mut filled = literals::filled_constants(definition, &fillings);
-            let schema = filled.find_map(|name| options.get(name));
-            function.options = schema.cloned();
+            if let Some(schema) = filled.find_map(|name| options.get(name)) {
+                function.options = Some(schema.clone());
+            }
         }
         File {
+            is_read: true,
             functions,
             constants: literals::constants(tree)
-                .map(|(name, _)| name.to_owned())
+                .map(|constant| constant.name.to_owned())
                 .collect(),
             imports,
         }
@@ -381,9 +397,8 @@ pub(super) fn options(
     let source = &parsed.source;
     let mut scope = Scope::new();
     let mut options = BTreeMap::new();
-    for (name, expression) in literals::constants(tree) {
-        let start = source.offset_of(expression.start_position());
-        let text = literals::expression(source.text(), start);
+    for constant in literals::constants(tree) {
+        let text = &source.text()[constant.written(source)];
         let Ok(value) = engine.eval_expression_with_scope::<rhai::Dynamic>(&mut scope, text) else {
             continue;
         };
@@ -393,10 +408,10 @@ pub(super) fn options(
                 name: role,
                 ..(**found.schema()).clone()
             };
-            let schema = schema.in_order(&literals::keys_of_argument(expression));
-            options.insert(name.to_owned(), Arc::new(schema));
+            let schema = schema.in_order(&literals::keys_of_argument(constant.value));
+            options.insert(constant.name.to_owned(), Arc::new(schema));
         }
-        scope.push_constant_dynamic(name, value);
+        scope.push_constant_dynamic(constant.name, value);
     }
     options
 }

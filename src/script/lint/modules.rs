@@ -17,7 +17,8 @@ use crate::script::module::door::{self, DoorFunction};
 use crate::script::module::{self, ARGUMENTS, FIX, PARTS, Part};
 use crate::script::project::ModuleFile;
 use crate::script::source::Source;
-use crate::script::tokens::token_end;
+use crate::script::tokens::tokens;
+use crate::script::tree::walk;
 
 /// Checks the modules of the project, and those that scripts call.
 pub(super) fn check_all(lint: &mut Lint) {
@@ -40,21 +41,13 @@ pub(super) fn check_all(lint: &mut Lint) {
 
 /// Where a function is defined: the byte at which its name starts.
 pub(in crate::script) fn definition(source: &Source, name: &str) -> Option<usize> {
-    let text = source.text();
-    let mut at = 0;
     let mut before = "";
-    loop {
-        let end = token_end(text, at);
-        let token = text.get(at..end).filter(|token| !token.is_empty())?;
-        let is_code = !token.starts_with("//") && !token.starts_with("/*");
-        if is_code && !token.trim().is_empty() {
-            if before == "fn" && token == name {
-                return Some(at);
-            }
-            before = token;
-        }
-        at = end;
-    }
+    let mut tokens = tokens(source.text(), 0);
+    let (at, _) = tokens.find(|(_, token)| {
+        let before = std::mem::replace(&mut before, token);
+        before == "fn" && *token == name
+    })?;
+    Some(at)
 }
 
 impl Lint<'_> {
@@ -83,7 +76,7 @@ impl Lint<'_> {
 
     /// The constant and the functions that make a file a module.
     fn check_parts(&mut self, file: &ModuleFile, parsed: &Parsed, tree: &AST) {
-        if !literals::constants(tree).any(|(name, _)| name == ARGUMENTS) {
+        if !literals::constants(tree).any(|constant| constant.name == ARGUMENTS) {
             self.lacks(
                 parsed,
                 format!("the module {} does not say what it takes", file.name),
@@ -167,14 +160,11 @@ fn not_arguments(parsed: &Parsed, tree: &AST) -> Problem {
     let message = format!("`{ARGUMENTS}` is not made by `arguments(#{{ … }})`");
     let problem = Problem::new("module", message);
     let mut constants = literals::constants(tree);
-    match constants.find(|(name, _)| *name == ARGUMENTS) {
-        Some((_, value)) => {
+    match constants.find(|constant| constant.name == ARGUMENTS) {
+        Some(constant) => {
             let source = &parsed.source;
-            problem.at(
-                source,
-                source.span(value.start_position()),
-                "something else",
-            )
+            let at = source.span(constant.value.start_position());
+            problem.at(source, at, "something else")
         }
         None => problem,
     }
@@ -193,7 +183,7 @@ fn check_door(lint: &mut Lint, parsed: &Arc<Parsed>, tree: &AST, file: &File) {
     let hosts = hosts(tree);
     let mut uses = Vec::new();
     let mut properties = Vec::new();
-    tree.walk(&mut |path: &[ASTNode]| {
+    walk(tree, &mut |path| {
         if let Some(ASTNode::Expr(Expr::Dot(dot, ..))) = path.last()
             && let Expr::Variable(variable, ..) = &dot.lhs
             && hosts.contains(variable.1.as_str())
@@ -206,7 +196,6 @@ fn check_door(lint: &mut Lint, parsed: &Arc<Parsed>, tree: &AST, file: &File) {
                 _ => {}
             }
         }
-        true
     });
     for (name, position) in properties {
         if !door::PROPERTIES.contains(&name.as_str()) {
@@ -311,7 +300,7 @@ impl Reading {
             Some(name.clone())
         };
         let mut calls: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        tree.walk(&mut |path: &[ASTNode]| {
+        walk(tree, &mut |path| {
             if let Some(
                 ASTNode::Stmt(Stmt::FnCall(call, at)) | ASTNode::Expr(Expr::FnCall(call, at)),
             ) = path.last()
@@ -324,7 +313,6 @@ impl Reading {
                     .or_default()
                     .insert(call.name.to_string());
             }
-            true
         });
         let mut roots: BTreeMap<String, &'static str> = BTreeMap::new();
         for part in PARTS.iter().filter(|part| part.name != FIX) {

@@ -21,7 +21,7 @@ use super::diagnostics::Problem;
 use super::error::Failed;
 use super::library::Library;
 use super::project::ModuleFile;
-use super::{context, describe, engine, lint, script_problem};
+use super::{context, describe, engine, lint, own_names, script_problem};
 use crate::report::event::Site;
 use crate::schema::Schema;
 
@@ -211,7 +211,7 @@ fn keep(context: NativeCallContext) -> Result<(), Failed> {
     let mut kept = Functions::new();
     for part in &PARTS {
         let site = site(&library, id, part.name);
-        let function = FnPtr::new(part.name)?;
+        let function = FnPtr::new(own_names::own(part.name, id))?;
         if let Some(site) = site {
             kept.insert(part.name, Closure::of_file(&context, function, site));
         }

@@ -1,18 +1,7 @@
 //! Whatever the text, the loader answers and does not break down.
 
+use super::programs::Dice;
 use super::*;
-
-/// Small, fast and always the same.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % limit as u64).expect("it is below the limit")
-    }
-}
 
 /// Loads a text on a thread as a program's main thread has it.
 fn load_text(text: String) -> Vec<Problem> {

@@ -36,7 +36,7 @@ fn group_declares_at_the_top_and_is_a_module_on_a_host() {
 #[test]
 fn lookups_read_the_current_host() {
     let lines = said(
-        r#"log(`${host.name} ${host.address} ${vars.port} ${vars["zone"]} ${facts.os}`);
+        r#"log(`${host.name} ${host.address} ${vars.port} ${vars["zone"]} ${facts.os_family}`);
            log(groups.web);
            log(vars.get("nothing", "default"));
            log("zone" in vars);

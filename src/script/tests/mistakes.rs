@@ -85,6 +85,98 @@ fn a_closure_without_braces_sees_what_stands_around_it() {
 }
 
 #[test]
+fn what_imports_have_is_known() {
+    let inner =
+        "fn open() { 1 }\nfn open(a, b) { a }\nprivate fn open(a) { a }\nprivate fn kept() { 1 }";
+    let files = |body: &str| {
+        let script = format!(
+            "import \"outer\" as outer;\nimport \"none\" as none;\n{}",
+            play_body(body)
+        );
+        let project = TestProject::new(&[
+            ("envs/test.rhai", &script),
+            ("roles/outer.rhai", "import \"inner\" as inner;"),
+            ("roles/inner.rhai", inner),
+            ("roles/none.rhai", "const A = 1;"),
+        ]);
+        rendered(&project.load().err().unwrap_or_default())
+    };
+    let fine = files("outer::inner::open(); log(outer::inner::open(1, 2));");
+    assert!(fine.is_empty(), "{fine}");
+    for (body, said) in [
+        (
+            "outer::inner::open(1);",
+            "`open` is private in roles/inner.rhai",
+        ),
+        (
+            "outer::inner::kept(1);",
+            "`kept` is private in roles/inner.rhai",
+        ),
+        (
+            "outer::inner::open(1, 2, 3);",
+            "`outer::inner::open` takes 0 or 2 arguments, not 3",
+        ),
+        (
+            "outer::inner::opne();",
+            "did you mean `outer::inner::open`?",
+        ),
+        (
+            "outer::iner::open();",
+            "roles/outer.rhai imports nothing as `iner`",
+        ),
+        ("none::open();", "roles/none.rhai has no function `open`"),
+        ("log(nowhere::A);", "nothing is imported as `nowhere`"),
+    ] {
+        let found = files(body);
+        assert!(found.contains(said), "{body}\n{found}");
+        assert_eq!(found.matches('×').count(), 1, "{found}");
+    }
+}
+
+#[test]
+fn each_mistake_is_told_once_wherever_it_is() {
+    for body in [
+        "let x = loop { break package(#{ naem: 1, name: \"a\" }); };",
+        "switch 1 { 1 | 2 => package(#{ naem: 1, name: \"a\" }), _ => () }",
+    ] {
+        let found = problems(body);
+        assert_eq!(found.matches("`naem`").count(), 1, "{body}\n{found}");
+    }
+}
+
+#[test]
+fn functions_of_types_and_with_kept_names_are_refused() {
+    let files = |text: &str| {
+        let script = format!("{text}\n{}", play_body("log(1);"));
+        let project = TestProject::new(&[("envs/test.rhai", &script)]);
+        rendered(&project.load().err().unwrap_or_default())
+    };
+    let found = files("fn first() {}\n  fn int.double() { this * 2 }");
+    assert!(found.contains("`double` is one of a type"), "{found}");
+    assert!(found.contains("envs/test.rhai:2:3"), "{found}");
+    let found = files("fn __text(x) { x }");
+    assert!(found.contains("the name `__text` is kept"), "{found}");
+    assert!(files("fn text__(x) { x } fn a_() { text__(1) }").is_empty());
+}
+
+#[test]
+fn functions_may_have_the_names_of_modules() {
+    let fine =
+        "fn file(a, b, c) { file(a, #{ state: b }); c }\nfn template(a) { template(a, `/${a}`) }";
+    let script = |body: &str| format!("{fine}\n{}", play_body(body));
+    let load = |body: &str| {
+        let project = TestProject::new(&[("envs/test.rhai", &script(body))]);
+        rendered(&project.load().err().unwrap_or_default())
+    };
+    let found = load("template(\"a.j2\"); template(\"a.j2\", \"/b\");");
+    assert!(found.is_empty(), "{found}");
+    let found = load("template(\"a.j2\", \"/b\", #{ moed: 1 });");
+    assert!(found.contains("did you mean `mode`?"), "{found}");
+    let found = load("let f = Fn(\"templaet\"); f.call(1);");
+    assert!(found.contains("did you mean `template`?"), "{found}");
+}
+
+#[test]
 fn a_group_that_is_not_declared_is_found() {
     let found = problems("for name in groups.webs { log(name); }");
     assert!(found.contains("there is no group `webs`"), "{found}");

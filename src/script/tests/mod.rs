@@ -18,6 +18,10 @@ mod modules;
 
 mod any_text;
 
+mod programs;
+
+mod rewritten;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
@@ -80,7 +84,7 @@ impl FakeTasks {
                 address: "10.0.0.1".into(),
                 groups: vec!["web".into()],
                 vars: vars.as_object().cloned().expect("variables are a map"),
-                facts: json!({ "os": "debian" })
+                facts: json!({ "os_family": "debian" })
                     .as_object()
                     .cloned()
                     .expect("facts are a map"),

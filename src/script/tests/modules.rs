@@ -100,7 +100,7 @@ const ARGUMENTS = arguments(#{
 #[test]
 fn arguments_come_complete_in_their_order_and_in_one_form() {
     let module = format!(
-        "{ARGUMENTS} fn found(args, host) {{ args + #{{ rows: to_json(args.rows), host: host.name, os: host.facts.os }} }} \
+        "{ARGUMENTS} fn found(args, host) {{ args + #{{ rows: to_json(args.rows), host: host.name, os: host.facts.os_family }} }} \
          fn wanted(args, found) {{ #{{}} }} fn fix(args, diff, host) {{}} fn values(args, state) {{ state }}"
     );
     let given = json!({ "zeta": "z", "rows": [{ "mode": 0o600 }, { "note": "n" }] });
@@ -150,7 +150,7 @@ fn a_failure_of_the_host_can_be_caught_or_is_the_tasks() {
 fn a_decision_by_what_is_not_known_makes_the_task_unknown() {
     let module = r#"
         const ARGUMENTS = arguments(#{ name: string().positional() });
-        fn found(args, host) { #{ x: host.read("/x"), list: [host.read("/y")] } }
+        private fn found(args, host) { #{ x: host.read("/x"), list: [host.read("/y")] } }
         fn wanted(args, found) { #{ x: "1", list: ["2"] } }
         fn fix(args, diff, host) { host.remove("/x"); if diff.x.before == "0" { host.touch("/x"); } }
     "#;

@@ -254,7 +254,7 @@ impl Overlay {
             AccountKind::User => "user",
             AccountKind::Group => "group",
         };
-        let opaque = &self.pending.opaque_packages;
+        let opaque = self.opaque_packages();
         let named = opaque
             .iter()
             .find(|package| package.contains(name) || name.contains(*package));
@@ -288,6 +288,17 @@ impl Overlay {
                 (true, None) => group.members.push(name.to_owned()),
                 (false, Some(index)) => drop(group.members.remove(index)),
                 _ => {}
+            }
+        }
+        // One that is in no file yet comes with a package.
+        for group in wanted {
+            let is_number = group.parse::<u32>().is_ok();
+            if !is_number && !groups.iter().any(|known| known.name == *group) {
+                groups.push(Group {
+                    name: group.clone(),
+                    gid: None,
+                    members: vec![name.to_owned()],
+                });
             }
         }
         self.pending.groups = Some(groups);

@@ -6,7 +6,7 @@
 //! is about to be installed explains it, assumed and written down.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -199,7 +199,7 @@ impl Overlay {
                     self.pending.note_named(&command.argv);
                 }
                 if let Some(path) = creates {
-                    self.expect_file(path, command.argv.first().map_or("", String::as_str));
+                    self.expect_file(path, command.argv.first().map_or("", String::as_str))?;
                 }
                 if let Some(path) = removes {
                     self.remove(path);
@@ -478,6 +478,17 @@ impl Reads for Overlay {
             (false, Ok(Found::Unknown(package))) => Some(package),
             (false, _) => None,
         }
+    }
+
+    fn opaque_packages(&self) -> BTreeSet<String> {
+        let mut opaque = self.base.opaque_packages();
+        opaque.retain(|name| !matches!(self.pending.packages.get(name), Some(None)));
+        opaque.extend(self.pending.opaque_packages.iter().cloned());
+        opaque
+    }
+
+    fn expected(&self, path: &Path) -> Result<Found<Stat>> {
+        self.expected_pending(path)
     }
 
     fn secrets(&self) -> Rc<Table> {

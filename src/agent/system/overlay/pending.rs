@@ -186,7 +186,9 @@ pub fn inode_name((device, inode): (u64, u64)) -> String {
 fn paths_in(word: &str) -> impl Iterator<Item = &Path> {
     const AROUND: &str = "=:,;|&<>()\"'`";
     word.split(|part: char| part.is_whitespace() || AROUND.contains(part))
-        .filter_map(|part| Some(Path::new(&part[part.find('/')?..])))
+        .filter_map(|part| Some(&part[part.find('/')?..]))
+        // `file:///srv` names /srv.
+        .map(|path| Path::new(path.trim_start_matches("//")))
         .filter(|path| path.parent().is_some())
 }
 

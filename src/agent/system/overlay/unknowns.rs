@@ -163,3 +163,27 @@ fn what_a_command_makes_may_turn_out_to_be_a_directory() {
     );
     assert_eq!(assumptions, [said]);
 }
+
+#[test]
+fn what_a_command_makes_lies_in_a_directory() {
+    let directory = std::env::temp_dir().join("veza-cloned");
+    let mut host = dry_run();
+    host.perform(Effect::RunCommand {
+        command: Command::new(["clone"]),
+        creates: Some(directory.join(".git")),
+        removes: None,
+    })
+    .unwrap();
+    let beside = Effect::WriteFile {
+        path: directory.join("local.conf"),
+        content: Content::of(b"text\n"),
+        attributes: Attributes::default(),
+        backup: None,
+        validate: None,
+    };
+    host.perform(beside).unwrap();
+    let url = format!("file://{}", directory.display());
+    let answer = host.query(&Command::new(["echo".to_owned(), url])).unwrap();
+    let origin = format!("the pending change of {}", directory.display());
+    assert_eq!(answer, Found::Unknown(origin));
+}

@@ -288,12 +288,32 @@ impl Overlay {
         self.put(path, entry);
     }
 
-    /// A file that will be there without it being known what it holds. On a
-    /// virtual host it is there then, with the attributes of a new file.
-    pub(in crate::system::overlay) fn expect_file(&mut self, path: &Path, origin: &str) {
-        self.expect_directories(path, origin);
-        let attributes = self.attributes_of_made(0o644);
-        let entry = Entry::new(FileKind::File, attributes, self.now());
+    /// A file that will be there without it being known what it holds, with
+    /// the directories above it. On a virtual host it is there then, with the
+    /// attributes of a new file.
+    pub(in crate::system::overlay) fn expect_file(
+        &mut self,
+        path: &Path,
+        origin: &str,
+    ) -> Result<()> {
+        for above in path.ancestors().skip(1) {
+            let above = self.real(above)?;
+            if self.look(&above)? != Found::Absent {
+                break;
+            }
+            let attributes = self.unasked(0o755);
+            let entry = Entry::new(FileKind::Directory, attributes, self.now());
+            let expected = (self.absence == Absence::Doubtful).then(|| origin.to_owned());
+            self.put(
+                above,
+                Entry {
+                    expected,
+                    fresh: true,
+                    ..entry
+                },
+            );
+        }
+        let entry = Entry::new(FileKind::File, self.unasked(0o644), self.now());
         self.put(
             path.to_owned(),
             Entry {
@@ -301,10 +321,11 @@ impl Overlay {
                 ..entry
             },
         );
+        Ok(())
     }
 
-    /// What a command makes has on a virtual host, and nobody knows elsewhere.
-    fn attributes_of_made(&self, mode: u32) -> Attributes {
+    /// The attributes of what a command makes.
+    fn unasked(&self, mode: u32) -> Attributes {
         match self.absence {
             Absence::Certain => Attributes {
                 owner: Some("root".to_owned()),
@@ -312,32 +333,6 @@ impl Overlay {
                 mode: Some(mode),
             },
             Absence::Doubtful => Attributes::default(),
-        }
-    }
-
-    /// What a command makes is in a directory: the command makes that, too, if
-    /// it is missing.
-    fn expect_directories(&mut self, path: &Path, origin: &str) {
-        let Ok(path) = self.real_parent(path) else {
-            return;
-        };
-        let above: Vec<&Path> = path.ancestors().skip(1).collect();
-        let missing = above
-            .into_iter()
-            .take_while(|path| self.look(path) == Ok(Found::Absent));
-        let missing: Vec<PathBuf> = missing.map(Path::to_owned).collect();
-        for path in missing {
-            let attributes = self.attributes_of_made(0o755);
-            let entry = Entry::new(FileKind::Directory, attributes, self.now());
-            let expected = Some(origin.to_owned());
-            self.put(
-                path,
-                Entry {
-                    expected,
-                    fresh: true,
-                    ..entry
-                },
-            );
         }
     }
 
@@ -358,7 +353,7 @@ impl Overlay {
 
     /// What is at `path` as an entry of its own, to be changed.
     fn entry(&self, path: &Path, shown: &Path, action: &str) -> Result<Entry> {
-        let found = self.look(path)?;
+        let found = self.expected(path)?;
         if let Some(Node::Present(entry)) = self.pending.files.get(path) {
             let mut entry = entry.clone();
             if let Found::Present(stat) = found {

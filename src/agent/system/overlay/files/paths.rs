@@ -185,8 +185,8 @@ impl Overlay {
 
     /// The pending package that would explain a path: the one it is named
     /// after, or else any of which it is not known what they bring.
-    fn explaining_package(&self, path: &Path) -> Option<String> {
-        let opaque = &self.pending.opaque_packages;
+    pub(super) fn explaining_package(&self, path: &Path) -> Option<String> {
+        let opaque = self.opaque_packages();
         let named = opaque.iter().find(|package| names_package(path, package));
         named.or_else(|| opaque.first()).cloned()
     }
@@ -216,7 +216,7 @@ impl Overlay {
             .iter()
             .any(|path| matches!(self.look(path), Ok(Found::Present(_))))
         {
-            return Some(format!("{program}, which a pending change brings,"));
+            return Some(format!("{program} of a pending change"));
         }
         let package = self.explaining_package(Path::new(program))?;
         Some(format!("package {package}"))

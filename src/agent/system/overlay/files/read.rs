@@ -16,6 +16,21 @@ impl Overlay {
         self.look(&self.real_parent(path)?)
     }
 
+    /// What is at a path where something has to be: where nothing is seen, and
+    /// nothing was removed, a package may bring it.
+    pub(in crate::system::overlay) fn expected_pending(&self, path: &Path) -> Result<Found<Stat>> {
+        let real = self.real_parent(path)?;
+        let found = self.look(&real)?;
+        let is_removed = |path: &Path| matches!(self.pending.files.get(path), Some(Node::Removed));
+        if found != Found::Absent || real.ancestors().any(is_removed) {
+            return Ok(found);
+        }
+        match self.explaining_package(&real) {
+            Some(package) => Ok(Found::Unknown(format!("package {package}"))),
+            None => self.base.expected(&real),
+        }
+    }
+
     /// What a command was declared to make is there after it has run, though
     /// nobody knows what it is.
     pub(in crate::system::overlay) fn exists_pending(&self, path: &Path) -> Result<Found<()>> {
