@@ -5,7 +5,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +25,7 @@ use crate::protocol::{FrameError, Reply, Request, VERSION, World, read_frame, wr
 use crate::secrets::{Masking, Shared};
 use crate::system::System;
 use crate::system::due::Due;
+use crate::system::kept;
 use crate::system::live::{self, ContentSource, Journal, Live, OutputSink, Stream};
 use crate::system::overlay::{Absence, Overlay, Pending};
 use crate::system::sandbox::{self, Store};
@@ -391,7 +391,7 @@ impl Host {
     ) -> Result<Self> {
         Ok(match world {
             World::Live => {
-                let journal = Journal::open(&state_directory()?.join("journal"), run)?;
+                let journal = Journal::open(&kept::make()?.join("journal"), run)?;
                 let live = Live::new(contents, output_to(link), Some(journal));
                 let live = live.with_due(due.clone());
                 Self::Live(Box::new(live.with_secrets(link.secrets.clone())))
@@ -505,30 +505,12 @@ fn due_of(world: &World) -> Due {
     match world {
         // Who has no place for them has never noted any.
         World::Live | World::DryRun => {
-            state_directory().map_or_else(|_| Due::default(), Due::kept_in)
+            kept::directory().map_or_else(|_| Due::default(), Due::kept_in)
         }
         World::Sandbox { directory, .. } | World::SandboxDryRun { directory, .. } => {
             Due::kept_in(directory.clone())
         }
         World::Planned { .. } => Due::default(),
-    }
-}
-
-/// Where this user's agent keeps what must outlive it: root's with the host's
-/// state, another user's in the home directory (XDG base directory
-/// specification 0.8).
-fn state_directory() -> Result<PathBuf> {
-    if rustix::process::getuid().is_root() {
-        return Ok(PathBuf::from("/var/lib/veza-play"));
-    }
-    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
-    let home = || Some(Path::new(&std::env::var_os("HOME")?).join(".local/state"));
-    let state = state.filter(|path| path.is_absolute()).or_else(home);
-    match state {
-        Some(state) => Ok(state.join("veza-play")),
-        None => Err(Failure::new(
-            "HOME is not set, so there is no place for the journal",
-        )),
     }
 }
 

@@ -12,7 +12,7 @@ use super::host::{RunHost, Standing};
 use super::line::Heard;
 use super::session::{Session, hello};
 use crate::report::event::{Event, Mode};
-use crate::transport::bootstrap::{AgentBinary, Become, start_agent};
+use crate::transport::bootstrap::{AgentBinary, Become, no_such_user, start_agent};
 use crate::transport::{Connection, Unreachable, connect};
 
 /// The agent, built for the machine this program was built for.
@@ -48,18 +48,25 @@ impl Agents {
 
     /// Gives what a dry run recorded to the agent of its next tasks: later reads
     /// must see what was recorded under the user before.
-    fn hand_over(&self, user: &Option<String>, next: &Arc<Session>) -> Result<(), Unreachable> {
-        if let Some(before) = self.current()
-            && !Arc::ptr_eq(&before, next)
-        {
-            let pending = before.take_pending()?;
-            next.send(&Request::SetPending(pending))?;
+    fn hand_over(&self, user: &Option<String>, next: &Arc<Session>) -> Result<(), NoAgent> {
+        if let Some(before) = self.current() {
+            let pending = before.take_pending().map_err(NoAgent::Lost)?;
+            if let Some(user) = user
+                && pending.gone_users.contains(user)
+            {
+                return Err(NoAgent::Refused(no_such_user(user, &next.name())));
+            }
+            if !Arc::ptr_eq(&before, next) {
+                next.send(&Request::SetPending(pending))
+                    .map_err(NoAgent::Lost)?;
+            }
         }
         if self.planned.is_empty() {
             return Ok(());
         }
         let planned = user.as_ref().filter(|user| self.planned.contains(*user));
         next.send(&Request::ActAs(planned.cloned()))
+            .map_err(NoAgent::Lost)
     }
 }
 
@@ -100,10 +107,24 @@ impl RunHost {
             }
         };
         if self.shared.options.mode == Mode::Check {
-            agents.hand_over(user, &session).map_err(NoAgent::Lost)?;
+            agents.hand_over(user, &session)?;
         }
         agents.current = Some(user.clone());
         Ok(session)
+    }
+
+    /// Ends the agent of a user who is about to change or to go: nobody can as
+    /// long as a process runs as him. His next task starts another one.
+    pub fn retire(&self, user: &str) {
+        let mut agents = self.agents();
+        let key = Some(user.to_owned());
+        if agents.current.as_ref() == Some(&key) || agents.planned.contains(user) {
+            return;
+        }
+        if let Some(session) = agents.by_user.remove(&key) {
+            self.sessions()
+                .retain(|known| !Arc::ptr_eq(known, &session));
+        }
     }
 
     /// An agent of a user's own. One whom a dry run only plans has none: the

@@ -118,6 +118,18 @@ impl Session {
         self.line.answer(id)
     }
 
+    /// How messages name the other end.
+    pub fn name(&self) -> String {
+        let transport = self
+            .transport
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let name = transport
+            .as_ref()
+            .map(|transport| transport.name().to_owned());
+        name.unwrap_or_default()
+    }
+
     /// What a dry run has recorded so far.
     pub fn take_pending(&self) -> Result<Box<Pending>, Unreachable> {
         self.send(&Request::TakePending)?;

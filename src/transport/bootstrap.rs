@@ -336,11 +336,6 @@ fn sudo_complaint(stderr: &str, user: &str, name: &str) -> Option<Unreachable> {
             "allow /bin/sh as that user in sudoers, or connect as that user",
         ),
         (
-            "unknown user",
-            "there is no such user on the host",
-            "create the user first",
-        ),
-        (
             "sudo: not found",
             "sudo is not installed on the host",
             "install it, or connect as that user",
@@ -356,8 +351,17 @@ fn sudo_complaint(stderr: &str, user: &str, name: &str) -> Option<Unreachable> {
             "install it, or connect as that user",
         ),
     ];
+    if stderr.contains("unknown user") {
+        return Some(no_such_user(user, name));
+    }
     let (_, what, hint) = COMPLAINTS.iter().find(|(sign, ..)| stderr.contains(sign))?;
     Some(Unreachable::new(format!("{name}: cannot become {user}: {what}")).hint(*hint))
+}
+
+/// Why nobody becomes a user who is not on the host.
+pub fn no_such_user(user: &str, name: &str) -> Unreachable {
+    let reason = format!("{name}: cannot become {user}: there is no such user on the host");
+    Unreachable::new(reason).hint("create the user first")
 }
 
 /// The first printable part of what the host said, on one line.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::arguments::{Mode, octal};
 use super::place;
-use crate::effect::Effect;
+use crate::effect::{Attributes, Effect};
 use crate::module::{Module, Result};
 use crate::outcome::Failure;
 use crate::state::{Diff, State};
@@ -117,7 +117,7 @@ impl Module for File {
                 state.set("state", "link");
                 state.set("src", self.source()?.display().to_string());
                 // What a link leads to has attributes only if it is there.
-                if self.follow && found.text("owner").is_none() {
+                if self.follow && found.get("owner").is_none() {
                     return Ok(state);
                 }
             }
@@ -197,8 +197,16 @@ impl File {
     fn found_link(&self, system: &dyn System) -> Result<State> {
         let mut state = State::new();
         let asked = self.owner.is_some() || self.group.is_some() || self.mode.is_some();
-        if let (true, Found::Present(stat)) = (asked, system.stat(&self.subject(system)?)?) {
-            self.set_attributes(&mut state, &stat, system)?;
+        if asked {
+            match system.stat(&self.subject(system)?)? {
+                Found::Present(stat) => self.set_attributes(&mut state, &stat, system)?,
+                Found::Unknown(origin) => {
+                    for attribute in ["owner", "group", "mode"] {
+                        state.set_unknown(attribute, origin.clone());
+                    }
+                }
+                Found::Absent => {}
+            }
         }
         state.merge("", place::found_link(&self.path, system)?);
         Ok(state)
@@ -346,18 +354,34 @@ impl File {
     ) -> Result<()> {
         let mut effects = Vec::new();
         for path in paths {
-            let Found::Present(stat) = system.stat(&path)? else {
-                continue;
-            };
-            let wanted = self.attributes_of(&stat)?;
-            let mut found = State::new();
-            self.set_attributes(&mut found, &stat, system)?;
-            if !Diff::between(&found, &wanted).is_empty() {
-                let attributes = place::attributes(&wanted)?;
+            let attributes = self.differing_attributes(&path, system)?;
+            if !attributes.is_empty() {
                 effects.push(Effect::SetAttributes { path, attributes });
             }
         }
         system.perform_all(effects)
+    }
+
+    /// The attributes to set of what is at a path; none if it is as asked.
+    fn differing_attributes(&self, path: &Path, system: &dyn System) -> Result<Attributes> {
+        match system.stat(path)? {
+            Found::Absent => Ok(Attributes::default()),
+            // A mode may depend on what there is.
+            Found::Unknown(_) => Ok(Attributes {
+                owner: self.owner.clone(),
+                group: self.group.clone(),
+                mode: None,
+            }),
+            Found::Present(stat) => {
+                let wanted = self.attributes_of(&stat)?;
+                let mut found = State::new();
+                self.set_attributes(&mut found, &stat, system)?;
+                match Diff::between(&found, &wanted).is_empty() {
+                    true => Ok(Attributes::default()),
+                    false => place::attributes(&wanted),
+                }
+            }
+        }
     }
 
     /// The attributes asked for, of something that is there.

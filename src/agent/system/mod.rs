@@ -37,6 +37,8 @@ mod unit;
 
 pub mod due;
 
+pub mod kept;
+
 pub mod live;
 
 pub mod overlay;
@@ -46,6 +48,8 @@ pub mod sandbox;
 mod observe;
 
 mod privilege;
+
+mod busy;
 
 pub mod skeleton;
 
@@ -162,6 +166,11 @@ pub trait Reads {
         Ok(false)
     }
 
+    /// A process that runs as a user, if one still does after a moment.
+    fn process_of(&self, _user: &str) -> Result<Found<u32>> {
+        Ok(Found::Absent)
+    }
+
     /// Why the agent's user may not add to, or remove from, a directory of the
     /// host; nothing if it may, or if the directory is not there.
     fn refusal(&self, _directory: &Path) -> Option<std::io::Error> {
@@ -186,11 +195,12 @@ pub trait Reads {
     }
 
     /// What an installation would do to the host's packages, dependencies
-    /// included.
+    /// included, once those in `gone` are removed.
     fn simulate_install(
         &self,
         packages: &[PackageRequest],
         options: &InstallOptions,
+        gone: &[String],
     ) -> Result<Found<Transaction>>;
 
     /// What a removal would do to the host's packages, those that depend on

@@ -1,10 +1,18 @@
 //! What only root may do, refused before it is tried, and in a dry run too:
 //! the tools behind these effects fail half-way or in words of their own.
 
-use super::Reads;
-use crate::effect::Effect;
+use std::path::Path;
+
+use super::{Found, Reads};
+use crate::effect::{Effect, Scope};
 use crate::module::Result;
 use crate::outcome::Failure;
+
+const UNITS: &str = "units of the system";
+
+/// What lets users who are not root change units of the system, where it is
+/// installed and told to.
+const POLKIT: &str = "/usr/share/dbus-1/system-services/org.freedesktop.PolicyKit1.service";
 
 /// Refuses an effect that needs root where the agent runs as another user.
 pub fn check(effect: &Effect, reads: &dyn Reads) -> Result<()> {
@@ -13,6 +21,10 @@ pub fn check(effect: &Effect, reads: &dyn Reads) -> Result<()> {
     };
     let me = reads.me()?;
     if me.uid == Some(0) {
+        return Ok(());
+    }
+    if what == UNITS && reads.exists(Path::new(POLKIT))? != Found::Absent {
+        reads.assume(&format!("polkit lets {} change {what}.", me.name));
         return Ok(());
     }
     Err(Failure::new(format!(
@@ -35,8 +47,10 @@ fn needs_root(effect: &Effect) -> Option<&'static str> {
         }
         Effect::SetKernelParameter { .. } => Some("parameters of the kernel"),
         Effect::SetHostname { .. } => Some("the host's name"),
-        // Files have owners, polkit may let a user manage units, and what a
-        // command needs is not known.
+        Effect::ChangeUnit { scope, .. } | Effect::ReloadUnitFiles { scope } => {
+            (*scope == Scope::System).then_some(UNITS)
+        }
+        // Files have owners, and what a command needs is not known.
         Effect::WriteFile { .. }
         | Effect::SetAttributes { .. }
         | Effect::MakeDirectory { .. }
@@ -44,8 +58,6 @@ fn needs_root(effect: &Effect) -> Option<&'static str> {
         | Effect::Link { .. }
         | Effect::HardLink { .. }
         | Effect::Touch { .. }
-        | Effect::ChangeUnit { .. }
-        | Effect::ReloadUnitFiles { .. }
         | Effect::WriteCrontab { .. }
         | Effect::Download { .. }
         | Effect::SendRequest { .. }

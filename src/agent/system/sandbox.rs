@@ -226,6 +226,7 @@ impl Reads for Pristine {
         &self,
         packages: &[PackageRequest],
         _options: &InstallOptions,
+        _gone: &[String],
     ) -> Result<Found<Transaction>> {
         let version = |package: &PackageRequest| {
             let version = package

@@ -125,6 +125,11 @@ impl HostTasks {
         };
         // To connect may take long.
         self.check_cancelled()?;
+        if call.schema.name == "user"
+            && let Some(name) = arguments["name"].as_str()
+        {
+            self.host.retire(name);
+        }
         self.host.entrust(&session, arguments)?;
         self.announce(&session, &call.options.notify)??;
         let task = self.task(call);

@@ -323,3 +323,24 @@ fn calls_that_make_no_sense_are_refused() {
         assert!(refused.contains(message), "{refused}");
     }
 }
+
+#[test]
+fn a_unit_whose_condition_is_not_met_is_not_started() {
+    let condition = "[Unit]\nConditionPathExists=/etc/app.conf\n";
+    let mut host = with_service(&format!("{condition}{SERVICE}"));
+    let started = json!({ "name": "app", "state": "started" });
+    let refused = refusal(&mut host, "systemd", started.clone());
+    assert!(
+        refused.starts_with("app.service was not started: a condition of the unit is not met")
+            && refused.contains("ConditionPathExists=/etc/app.conf"),
+        "{refused}"
+    );
+    write(&mut host, "/etc/app.conf", "");
+    changes_once(&mut host, "systemd", started.clone());
+    let others = "[Unit]\nConditionPathExists=|/none\nConditionPathExists=!/none\n";
+    let mut host = with_service(&format!("{others}{SERVICE}"));
+    changes_once(&mut host, "systemd", started.clone());
+    let once = SERVICE.replace("[Service]", "[Service]\nType=oneshot");
+    let mut host = with_service(&format!("{condition}{once}"));
+    call(&mut host, "systemd", started);
+}

@@ -303,6 +303,11 @@ pub fn add_user(name: &str, account: &Account, accounts: &Accounts) -> Result<()
     }
     words.push(name.to_owned());
     processes::succeed(&Command::new(words))?;
+    // useradd passes over this for the users of the system.
+    if let (true, Some(day @ 0..)) = (account.system, account.expires) {
+        let day = day.to_string();
+        processes::succeed(&Command::new(["usermod", "--expiredate", &day, name]))?;
+    }
     set_password(name, account)
 }
 

@@ -44,6 +44,8 @@ mod ports;
 
 mod processes;
 
+mod running;
+
 mod streams;
 
 mod reveal;
@@ -55,6 +57,7 @@ pub(super) use files::failed;
 pub use journal::Journal;
 pub use processes::{OutputSink, cancel, unsuccessful};
 pub use streams::Stream;
+pub(super) use units::unmet_condition;
 
 /// The host this agent runs on.
 pub struct Live {
@@ -208,9 +211,10 @@ impl Reads for Live {
         &self,
         packages: &[PackageRequest],
         options: &InstallOptions,
+        gone: &[String],
     ) -> Result<Found<Transaction>> {
         self.packages
-            .simulate_install(packages, options)
+            .simulate_install(packages, options, gone)
             .map(Found::Present)
     }
 
@@ -286,6 +290,15 @@ impl Reads for Live {
 
     fn name_service_knows(&self, account: &str, kind: AccountKind) -> Result<bool> {
         self.accounts.name_service_knows(account, kind)
+    }
+
+    fn process_of(&self, user: &str) -> Result<Found<u32>> {
+        let users = self.accounts.users()?;
+        let known = users.iter().find(|known| known.name == user);
+        match known.and_then(|user| user.uid) {
+            Some(uid) => running::process_of(uid).map(Found::from),
+            None => Ok(Found::Absent),
+        }
     }
 
     fn refusal(&self, directory: &Path) -> Option<std::io::Error> {

@@ -14,7 +14,7 @@ use crate::outcome::Failure;
 use crate::system::{Found, Output, Unit};
 
 const PROPERTIES: &str = "--property=LoadState,ActiveState,SubState,UnitFileState,\
-     NeedDaemonReload,DropInPaths,Type,RemainAfterExit,CanReload";
+     NeedDaemonReload,DropInPaths,Type,RemainAfterExit,CanReload,ConditionResult";
 
 /// systemd calls a simple service started once its process exists, so one that
 /// fails over its configuration is seen only a little later.
@@ -229,12 +229,25 @@ fn stays_up(unit: &str, scope: &Scope) -> Result<()> {
                 "{unit} was started, but its process ended at once"
             )));
         }
+        // One that runs once is done with it.
+        let runs_once = property("Type") == "oneshot" && property("RemainAfterExit") == "no";
+        let is_down = property("ActiveState") == "inactive" && !runs_once;
+        if is_down && property("ConditionResult") == "no" {
+            return Err(unmet_condition(unit));
+        }
         // Other kinds are up when systemctl returns.
         if !matches!(property("Type"), "simple" | "exec" | "idle") {
             return Ok(());
         }
     }
     Ok(())
+}
+
+/// systemd calls it a success to leave such a unit alone.
+pub fn unmet_condition(unit: &str) -> Failure {
+    Failure::new(format!(
+        "{unit} was not started: a condition of the unit is not met"
+    ))
 }
 
 /// What the unit and systemd wrote since the change began.

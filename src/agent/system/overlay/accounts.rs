@@ -20,6 +20,7 @@ impl Overlay {
             return Err(Failure::new(format!("the user {name} exists already")));
         }
         need_free_uid(&users, name, account)?;
+        self.need_groups(account)?;
         let defaults = Defaults::read(self)?;
         let group = match &account.group {
             Some(group) => self.existing_group(group)?,
@@ -39,6 +40,7 @@ impl Overlay {
         // Adding a group may have changed nothing else.
         let mut users = self.users()?;
         users.push(user.clone());
+        self.pending.gone_users.remove(name);
         self.pending.users = Some(users);
         self.join_groups(name, account)?;
         match account.create_home {
@@ -59,6 +61,7 @@ impl Overlay {
     }
 
     pub(super) fn change_user(&mut self, name: &str, account: &Account) -> Result<()> {
+        self.need_groups(account)?;
         let group = account
             .group
             .as_deref()
@@ -132,6 +135,7 @@ impl Overlay {
             return Err(Failure::new(format!("the user {name} does not exist")));
         };
         let user = users.remove(index);
+        self.pending.gone_users.insert(name.to_owned());
         let mut groups = self.groups()?;
         for group in &mut groups {
             group.members.retain(|member| member != name);
@@ -207,6 +211,19 @@ impl Overlay {
         Ok(())
     }
 
+    /// Refuses groups that useradd and usermod would refuse, before anything
+    /// changes. A number will not do for them unless a group has it.
+    fn need_groups(&self, account: &Account) -> Result<()> {
+        let others = account.groups.iter().flatten();
+        for group in account.group.iter().chain(others) {
+            let name = self.existing_group(group)?;
+            if name.parse::<u32>().is_ok() {
+                self.expect_account(AccountKind::Group, &name)?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn need_user(&self, name: &str) -> Result<()> {
         match self.users()?.iter().any(|user| user.name == name) {
             true => Ok(()),
@@ -264,9 +281,6 @@ impl Overlay {
         let Some(wanted) = &account.groups else {
             return Ok(());
         };
-        for group in wanted {
-            self.existing_group(group)?;
-        }
         let mut groups = self.groups()?;
         for group in &mut groups {
             let member = group.members.iter().position(|member| member == name);
@@ -325,5 +339,87 @@ fn password(account: &Account, known: &PasswordHash) -> PasswordHash {
         Some(true) => hash.lock(),
         Some(false) => hash.unlock(),
         None => hash.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::{self, Fake};
+    use super::*;
+    use crate::effect::Effect;
+    use crate::system::System;
+
+    fn add(name: &str, account: Account) -> Effect {
+        let name = name.to_owned();
+        Effect::AddUser { name, account }
+    }
+
+    #[test]
+    fn a_user_who_is_refused_leaves_nothing_behind() {
+        let mut host = fake::overlay(Fake::default());
+        let account = Account {
+            groups: Some(vec!["adm".to_owned(), "missing".to_owned()]),
+            ..Account::default()
+        };
+        host.perform(add("ann", account.clone()))
+            .expect_err("useradd refuses it");
+        assert!(host.pending().is_empty(), "{:?}", host.pending());
+        host.perform(add("ann", Account::default()))
+            .expect("she can be added");
+        let before = host.pending().clone();
+        let name = "ann".to_owned();
+        host.perform(Effect::ChangeUser { name, account })
+            .expect_err("usermod refuses it");
+        assert_eq!(*host.pending(), before);
+    }
+
+    #[test]
+    fn a_number_that_no_group_has_is_nobodys_group() {
+        let mut host = fake::overlay(Fake::default());
+        let account = Account {
+            group: Some("54321".to_owned()),
+            ..Account::default()
+        };
+        let refused = host.perform(add("ann", account));
+        let refused = refused.expect_err("useradd refuses it");
+        assert_eq!(refused.message, "the group 54321 does not exist");
+    }
+
+    fn remove(name: &str, force: bool) -> Effect {
+        Effect::RemoveUser {
+            name: name.to_owned(),
+            remove_home: false,
+            force,
+        }
+    }
+
+    #[test]
+    fn a_user_as_whom_something_runs_does_not_go() {
+        let busy = || {
+            fake::overlay(Fake {
+                busy: vec!["daemon"],
+                ..Fake::default()
+            })
+        };
+        let refused = busy().perform(remove("daemon", false));
+        let refused = refused.expect_err("userdel refuses it");
+        assert_eq!(
+            refused.message,
+            "the user daemon is in use by the process 77"
+        );
+        busy()
+            .perform(remove("daemon", true))
+            .expect("force is force");
+        busy()
+            .perform(remove("nobody", false))
+            .expect("nothing runs");
+        // What ran may have ended with what is pending, or something begun.
+        for user in ["daemon", "nobody"] {
+            let mut host = busy();
+            host.pending.ran_commands = true;
+            host.perform(remove(user, false)).expect("nobody can know");
+            let (_, assumptions) = host.take_records();
+            assert_eq!(assumptions.len(), 1, "{assumptions:?}");
+        }
     }
 }

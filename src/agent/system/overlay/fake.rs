@@ -28,6 +28,8 @@ pub struct Fake {
     pub install: Transaction,
     /// What any removal would do.
     pub removal: Transaction,
+    /// Users as whom something runs.
+    pub busy: Vec<&'static str>,
     /// The age of the package lists.
     pub age: Option<u64>,
 }
@@ -61,7 +63,16 @@ impl Reads for Fake {
         &self,
         packages: &[PackageRequest],
         _options: &InstallOptions,
+        gone: &[String],
     ) -> Result<Found<Transaction>> {
+        let there = |package: &PackageRequest| {
+            let known = self.packages.get(&package.name);
+            known.is_some_and(|known| Some(&known.version) == package.version.as_ref())
+                && !gone.contains(&package.name)
+        };
+        if packages.iter().all(there) {
+            return Ok(Found::Present(Transaction::default()));
+        }
         let mut transaction = self.install.clone();
         for package in packages {
             let known = |(name, _): &(String, String)| *name == package.name;
@@ -107,6 +118,10 @@ impl Reads for Fake {
             (name.clone(), Found::from(offer))
         };
         Ok(names.iter().map(offer).collect())
+    }
+
+    fn process_of(&self, user: &str) -> Result<Found<u32>> {
+        Ok(Found::from(self.busy.contains(&user).then_some(77)))
     }
 
     fn package_lists_age(&self) -> Result<Option<u64>> {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::archive::{Archive, Member};
 use super::{
     AccountKind, Available, Found, Group, KernelParameter, Output, Package, Performed, Port, Reads,
-    Stat, System, Transaction, Unit, User, observe, privilege, sound, visible,
+    Stat, System, Transaction, Unit, User, busy, observe, privilege, sound, visible,
 };
 use crate::content::Content;
 use crate::effect::{
@@ -114,8 +114,10 @@ impl Overlay {
                 backup,
                 validate,
             } => {
-                self.check_candidate(validate.as_deref(), content, path)?;
-                let new = files::NewFile::Content(content);
+                let new = files::NewFile::Content {
+                    content,
+                    validate: validate.as_deref(),
+                };
                 self.write_file(path, new, attributes, backup.as_deref())
             }
             Effect::SetAttributes { path, attributes } => self.set_attributes(path, attributes),
@@ -205,6 +207,21 @@ impl Overlay {
                 Ok(())
             }
         }
+    }
+
+    /// Whether something pending may end processes of the base.
+    fn may_have_stopped(&self) -> bool {
+        let pending = &self.pending;
+        let stopped = pending.units.values().any(|unit| !unit.active);
+        let gone = pending.packages.values().any(Option::is_none);
+        stopped || gone || pending.ran_commands
+    }
+
+    /// Whether something pending may start processes that the base does not
+    /// have. On a virtual host none runs.
+    fn may_have_started(&self) -> bool {
+        let started = self.pending.units.values().any(|unit| unit.active);
+        self.absence == Absence::Doubtful && (started || self.pending.ran_commands)
     }
 
     /// A candidate that is refused now may be accepted once the changes before
@@ -307,10 +324,11 @@ impl Reads for Overlay {
         &self,
         packages: &[PackageRequest],
         options: &InstallOptions,
+        gone: &[String],
     ) -> Result<Found<Transaction>> {
         match self.unknown_sources() {
             Some(origin) => Ok(Found::Unknown(origin)),
-            None => self.base.simulate_install(packages, options),
+            None => self.base.simulate_install(packages, options, gone),
         }
     }
 
@@ -418,6 +436,15 @@ impl Reads for Overlay {
         self.base.accepts(validate, content, path)
     }
 
+    fn process_of(&self, user: &str) -> Result<Found<u32>> {
+        match self.base.process_of(user)? {
+            Found::Present(_) if self.may_have_stopped() => {}
+            Found::Absent if self.may_have_started() => {}
+            found => return Ok(found),
+        }
+        Ok(Found::Unknown("the changes before it".to_owned()))
+    }
+
     fn refusal(&self, directory: &Path) -> Option<std::io::Error> {
         self.base.refusal(directory)
     }
@@ -479,6 +506,7 @@ impl Reads for Overlay {
 impl System for Overlay {
     fn perform(&mut self, effect: Effect) -> Result<Performed> {
         privilege::check(&effect, self)?;
+        busy::check(&effect, self)?;
         sound::check(&effect, self)?;
         effect
             .paths()

@@ -120,7 +120,10 @@ impl Overlay {
     ) -> Result<()> {
         let names = packages.iter().map(|package| package.name.clone());
         self.pending.requested.extend(names);
-        match self.simulate_install(packages, options)? {
+        let went =
+            |(name, version): (&String, &Option<String>)| version.is_none().then(|| name.clone());
+        let gone: Vec<String> = self.pending.packages.iter().filter_map(went).collect();
+        match self.simulate_install(packages, options, &gone)? {
             Found::Present(transaction) => self.commit(transaction),
             Found::Absent => Ok(()),
             Found::Unknown(origin) => {

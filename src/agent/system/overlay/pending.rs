@@ -34,6 +34,8 @@ pub struct Pending {
     pub gone_units: BTreeSet<String>,
     /// All users, once one has changed.
     pub users: Option<Vec<User>>,
+    /// Users who went.
+    pub gone_users: BTreeSet<String>,
     /// All groups, once one has changed.
     pub groups: Option<Vec<Group>>,
     /// Units that changed, by scope and name.
@@ -135,6 +137,13 @@ impl Entry {
         }
     }
 
+    /// The command that makes it, if it may be a directory that holds more than
+    /// is known.
+    pub fn maker(&self) -> Option<&str> {
+        let may_hold = self.kind == FileKind::Directory || self.attributes.is_empty();
+        self.expected.as_deref().filter(|_| may_hold)
+    }
+
     /// What a read finds; unknown as long as its attributes are.
     pub fn stat(&self) -> Found<Stat> {
         let Attributes { owner, group, mode } = &self.attributes;
@@ -232,6 +241,16 @@ impl Pending {
         let named = self.named.range(from..).next();
         let mut known = changed.map(|(path, _)| path).into_iter().chain(named);
         known.any(|known| known.starts_with(path))
+    }
+
+    /// The command that makes what a path is in, without saying what else it
+    /// makes there.
+    pub fn maker_above(&self, path: &Path) -> Option<&str> {
+        let mut above = path.ancestors().skip(1);
+        match above.find_map(|path| self.files.get(path))? {
+            Node::Present(entry) => entry.maker(),
+            Node::Removed => None,
+        }
     }
 
     /// Whether the base's view of `path` is hidden by a recorded ancestor.

@@ -43,13 +43,26 @@ impl Overlay {
 
     /// The permission bits that count for a user (path_resolution(7)).
     fn bits(&self, stat: &Stat, user: &User) -> Result<u32> {
-        if stat.owner == user.name {
+        if self.owns(user, &stat.owner) {
             return Ok(stat.mode >> 6 & 0o7);
         }
         Ok(match self.is_member(user, &stat.group)? {
             true => stat.mode >> 3 & 0o7,
             false => stat.mode & 0o7,
         })
+    }
+
+    /// Whether a user owns what has this owner. A new user may get the number
+    /// of one who has gone, and with it what he left.
+    fn owns(&self, user: &User, owner: &str) -> bool {
+        let is_left = user.uid.is_none() && owner.parse::<u32>().is_ok();
+        if is_left {
+            self.assume(&format!(
+                "The new user {} gets the number {owner}.",
+                user.name
+            ));
+        }
+        is_left || owner == user.name
     }
 
     /// In a sticky directory one may only replace or remove what is one's own.
@@ -61,7 +74,7 @@ impl Overlay {
             return Ok(());
         };
         let me = self.me()?;
-        let own = is_root(&me) || parent.owner == me.name || entry.owner == me.name;
+        let own = is_root(&me) || self.owns(&me, &parent.owner) || self.owns(&me, &entry.owner);
         match own || parent.mode & STICKY == 0 {
             true => Ok(()),
             false => Err(failed(action, path)(rustix::io::Errno::PERM.into())),
@@ -75,7 +88,7 @@ impl Overlay {
             return Ok(());
         };
         let me = self.me()?;
-        let own = is_root(&me) || stat.owner == me.name;
+        let own = is_root(&me) || self.owns(&me, &stat.owner);
         match own || self.bits(&stat, &me)? & WRITE != 0 {
             true => Ok(()),
             false => Err(failed("touch", path)(
@@ -103,7 +116,7 @@ impl Overlay {
             None => false,
         };
         let asks_owner = wanted.owner.is_some() || wanted.group.is_some();
-        let action = match owner != me.name {
+        let action = match !self.owns(&me, owner) {
             true if asks_owner => "set the owner of",
             true => "set the mode of",
             false if moves(&wanted.owner, owner) || foreign_group => "set the owner of",
@@ -120,4 +133,91 @@ impl Overlay {
 
 fn is_root(user: &User) -> bool {
     user.uid == Some(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::{self, Fake};
+    use super::*;
+    use crate::content::Content;
+    use crate::effect::{Account, Effect, Scope};
+    use crate::system::System;
+
+    const POLKIT: &str = "/usr/share/dbus-1/system-services";
+
+    #[test]
+    fn only_polkit_lets_others_than_root_change_units_of_the_system() {
+        let reload = |scope| Effect::ReloadUnitFiles { scope };
+        let mut host = fake::overlay(Fake::default());
+        host.act_as(Some("daemon".to_owned()));
+        let refused = host.perform(reload(Scope::System));
+        assert_eq!(
+            refused.expect_err("systemd refuses it").message,
+            "units of the system can be changed by root only, and the agent runs as daemon"
+        );
+        host.perform(reload(Scope::User("daemon".to_owned())))
+            .expect("it is his own");
+        host.take_records();
+        host.act_as(None);
+        for path in ["/usr/share", "/usr/share/dbus-1", POLKIT] {
+            host.perform(Effect::MakeDirectory {
+                path: path.into(),
+                attributes: Attributes::default(),
+            })
+            .expect("root may");
+        }
+        host.perform(Effect::WriteFile {
+            path: Path::new(POLKIT).join("org.freedesktop.PolicyKit1.service"),
+            content: Content::of(b"[D-BUS Service]\n"),
+            attributes: Attributes::default(),
+            backup: None,
+            validate: None,
+        })
+        .expect("root may");
+        host.take_records();
+        host.act_as(Some("daemon".to_owned()));
+        host.perform(reload(Scope::System))
+            .expect("polkit may allow it");
+        let (_, assumptions) = host.take_records();
+        assert_eq!(
+            assumptions[0],
+            "polkit lets daemon change units of the system."
+        );
+    }
+
+    #[test]
+    fn a_new_user_may_own_what_one_who_has_gone_left() {
+        let mut host = fake::overlay(Fake::default());
+        let left = "/srv/left";
+        let owned = Attributes {
+            owner: Some("1001".to_owned()),
+            ..Attributes::default()
+        };
+        host.perform(Effect::MakeDirectory {
+            path: left.into(),
+            attributes: owned,
+        })
+        .expect("root may");
+        for (uid, may) in [(Some(1500), false), (None, true)] {
+            let name = format!("ann{}", u32::from(may));
+            let account = Account {
+                uid,
+                ..Account::default()
+            };
+            host.perform(Effect::AddUser {
+                name: name.clone(),
+                account,
+            })
+            .expect("root may");
+            host.take_records();
+            host.act_as(Some(name));
+            let path = Path::new(left).join("new");
+            let attributes = Attributes::default();
+            let made = host.perform(Effect::MakeDirectory { path, attributes });
+            assert_eq!(made.is_ok(), may, "{made:?}");
+            host.act_as(None);
+        }
+        let (_, assumptions) = host.take_records();
+        assert_eq!(assumptions, ["The new user ann1 gets the number 1001."]);
+    }
 }

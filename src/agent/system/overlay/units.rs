@@ -8,6 +8,7 @@ use super::{Absence, Overlay};
 use crate::effect::{Scope, UnitAction};
 use crate::module::Result;
 use crate::outcome::Failure;
+use crate::system::live::unmet_condition;
 use crate::system::{Found, Reads, Unit};
 
 mod names;
@@ -17,11 +18,14 @@ pub(super) use self::names::key;
 /// What starts another unit of the same name.
 const TRIGGERS: [&str; 3] = ["timer", "socket", "path"];
 
-/// The unit whose file is at `path`, if one is.
+/// The unit of the system whose file is at `path`, if one is.
 pub(super) fn unit_of(path: &Path) -> Option<&str> {
-    let parent = path.parent()?.to_str()?;
-    DIRECTORIES.iter().find(|directory| **directory == parent)?;
-    path.file_name()?.to_str()
+    let name = path.file_name()?.to_str()?;
+    let is_file = |(prefix, inside): &(&str, PathBuf)| prefix.is_empty() && inside == name;
+    inside_unit_directory(path)
+        .iter()
+        .any(is_file)
+        .then_some(name)
 }
 
 impl Overlay {
@@ -215,6 +219,9 @@ impl Overlay {
     ) -> Result<()> {
         let mut unit = self.changeable(name, action, scope)?;
         refuse(name, action, &unit)?;
+        if matches!(action, UnitAction::Start | UnitAction::Restart) && !unit.runs_once {
+            self.refuse_unmet(name, scope)?;
+        }
         if !unit.needs_reload {
             self.forget_change(name, scope);
         }
@@ -267,6 +274,49 @@ impl Overlay {
             Found::Absent if matches!(action, UnitAction::Mask | UnitAction::Unmask) => Ok(missing),
             Found::Absent => Err(Failure::new(format!("the unit {name} does not exist"))),
         }
+    }
+
+    /// Refuses to start what systemd leaves alone, as far as that depends on
+    /// paths. A drop-in may say otherwise.
+    fn refuse_unmet(&self, name: &str, scope: &Scope) -> Result<()> {
+        for directory in self.unit_directories(scope)? {
+            if !self.list(&directory.join(format!("{name}.d")))?.is_empty() {
+                return Ok(());
+            }
+        }
+        for path in self.unit_paths(name, scope)? {
+            let Found::Present(content) = self.content(&path)? else {
+                continue;
+            };
+            for line in content.text.unwrap_or_default().lines() {
+                if self.is_unmet(line)? {
+                    let line = line.trim();
+                    return Err(unmet_condition(name)
+                        .hint(format!("The unit's file has `{line}`, which is not so.")));
+                }
+            }
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    fn is_unmet(&self, line: &str) -> Result<bool> {
+        let Some(condition) = line.trim().strip_prefix("ConditionPathExists=") else {
+            return Ok(false);
+        };
+        let (wanted, path) = match condition.strip_prefix('!') {
+            Some(path) => (false, path.trim()),
+            None => (true, condition),
+        };
+        // `|` is for one of several conditions, `%` for what systemd fills in.
+        if !path.starts_with('/') || path.contains('%') {
+            return Ok(false);
+        }
+        Ok(match self.exists(Path::new(path))? {
+            Found::Present(()) => !wanted,
+            Found::Absent => wanted,
+            Found::Unknown(_) => false,
+        })
     }
 
     /// Masking is a link in /etc, which would replace a file that is there.

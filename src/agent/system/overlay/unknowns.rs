@@ -88,6 +88,57 @@ fn a_command_that_has_not_run_may_have_changed_what_it_names() {
 }
 
 #[test]
+fn what_a_command_makes_may_hold_more_and_is_in_a_directory() {
+    let root = std::env::temp_dir().join("veza-cloned");
+    let mut host = dry_run();
+    host.perform(Effect::RunCommand {
+        command: Command::new(["clone"]),
+        creates: Some(root.join("tool/.git")),
+        removes: None,
+    })
+    .unwrap();
+    assert_eq!(host.exists(&root).unwrap(), Found::Present(()));
+    for path in ["tool", "tool/.git", "tool/.git/config", "tool/src"] {
+        let found = host.stat(&root.join(path)).unwrap();
+        assert!(matches!(found, Found::Unknown(_)), "{path}: {found:?}");
+    }
+    host.perform(Effect::Remove { path: root.clone() }).unwrap();
+    assert_eq!(host.stat(&root.join("tool")).unwrap(), Found::Absent);
+}
+
+#[test]
+fn who_owns_what_a_link_will_lead_to_is_not_forgotten() {
+    let root = tempfile::tempdir().unwrap();
+    let mut host = dry_run();
+    host.perform(Effect::RunCommand {
+        command: Command::new(["make"]),
+        creates: Some(root.path().join("made")),
+        removes: None,
+    })
+    .unwrap();
+    let arguments = json!({
+        "path": root.path().join("link"), "state": "link", "src": "made", "owner": "veza-nobody",
+    });
+    let module = modules::find("file").unwrap();
+    let failure = (module.call)(arguments, &mut host).failure.unwrap();
+    assert_eq!(failure.message, "the user veza-nobody does not exist");
+}
+
+#[test]
+fn a_file_is_judged_by_a_command_only_where_it_could_be_written() {
+    let root = tempfile::tempdir().unwrap();
+    let write = Effect::WriteFile {
+        path: root.path().join("missing/new"),
+        content: Content::of(b"text\n"),
+        attributes: Attributes::default(),
+        backup: None,
+        validate: Some(["false", "%s"].map(str::to_owned).to_vec()),
+    };
+    let failure = dry_run().perform(write).unwrap_err();
+    assert!(failure.message.ends_with("its directory does not exist"));
+}
+
+#[test]
 fn what_a_command_makes_may_turn_out_to_be_a_directory() {
     let directory = std::env::temp_dir().join("veza-made");
     let mut host = dry_run();

@@ -211,6 +211,16 @@ impl PrivateCopy {
     /// Makes the copy, named like `path`.
     pub fn new(content: &Content, path: &Path, contents: &dyn ContentSource) -> Result<Self> {
         let name = path.file_name().unwrap_or(std::ffi::OsStr::new("file"));
+        Self::filled(Path::new(name), |file| match &content.text {
+            Some(text) => file
+                .write_all(text.as_bytes())
+                .map_err(failed("write", path)),
+            None => contents.fetch(&content.sha256, file),
+        })
+    }
+
+    /// Makes a file of this name and has it filled.
+    pub fn filled(name: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<Self> {
         let place = std::env::temp_dir().join("check");
         let create = |new: &Path| fs::DirBuilder::new().mode(0o700).create(new);
         let new = make_temporary(&place, "make the directory", create)?;
@@ -225,14 +235,7 @@ impl PrivateCopy {
             .mode(0o600)
             .open(&copy.path)
             .map_err(failed("write", &copy.path))?;
-        match &content.text {
-            Some(text) => {
-                (&file)
-                    .write_all(text.as_bytes())
-                    .map_err(failed("write", &copy.path))?;
-            }
-            None => contents.fetch(&content.sha256, &mut &file)?,
-        }
+        fill(&mut &file)?;
         Ok(copy)
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::super::files::{PrivateCopy, failed};
 use super::super::processes::{self, OutputSink};
 use super::locks;
 use super::simulate::Install;
@@ -86,9 +87,30 @@ pub fn remove_words(names: &[String], options: &RemoveOptions) -> Vec<String> {
     words
 }
 
-/// What apt-get says it would do. It takes no lock, so anybody may ask.
-pub fn simulate(words: &[String]) -> Result<String> {
-    let command = call("apt-get", &["--simulate"], words);
+/// What apt-get says it would do, with another status of dpkg than the host's
+/// if that is given. It takes no lock, so anybody may ask.
+pub fn simulate(words: &[String], status: Option<&str>) -> Result<String> {
+    let other = status.map(|text| {
+        let path = Path::new("status");
+        PrivateCopy::filled(path, |file| {
+            file.write_all(text.as_bytes())
+                .map_err(failed("write", path))
+        })
+    });
+    let other = other.transpose()?;
+    let mut options = vec!["--simulate".to_owned()];
+    if let Some(status) = &other {
+        // What apt keeps on disk is about the host as it is.
+        for option in [
+            format!("Dir::State::status={}", status.path().display()),
+            "Dir::Cache::pkgcache=".to_owned(),
+            "Dir::Cache::srcpkgcache=".to_owned(),
+        ] {
+            options.extend(["-o".to_owned(), option]);
+        }
+    }
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let command = call("apt-get", &options, words);
     let output = processes::output(&command)?;
     match output.code {
         0 => Ok(output.stdout),

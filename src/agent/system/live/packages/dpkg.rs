@@ -95,6 +95,30 @@ impl Database {
     }
 }
 
+/// The status file as it is once some packages are removed.
+pub fn status_without(gone: &[String]) -> Result<String> {
+    let path = Path::new(STATUS);
+    let bytes = fs::read(path).map_err(failed("read", path))?;
+    Ok(without(&String::from_utf8_lossy(&bytes), gone))
+}
+
+fn without(text: &str, gone: &[String]) -> String {
+    let native = Status::parse(text).native;
+    let paragraphs = text.split("\n\n").map(|text| {
+        let paragraph = Paragraph(text);
+        let goes = paragraph
+            .name(&native)
+            .is_some_and(|name| gone.contains(&name) || gone.contains(&format!("{name}:{native}")));
+        let line = |line| match goes && Paragraph(line).field("Status").is_some() {
+            true => "Status: deinstall ok config-files",
+            false => line,
+        };
+        let lines: Vec<&str> = text.split('\n').map(line).collect();
+        lines.join("\n")
+    });
+    paragraphs.collect::<Vec<_>>().join("\n\n")
+}
+
 /// The packages that came as dependencies, by name; those of a foreign
 /// architecture as `name:arch`.
 fn automatic(native: &str) -> Result<BTreeSet<String>> {
@@ -179,14 +203,8 @@ impl Status {
     }
 
     fn add(&mut self, paragraph: &Paragraph) -> Option<()> {
-        let name = paragraph.field("Package")?;
         let package = paragraph.package()?;
-        let name = match paragraph.field("Architecture") {
-            Some(foreign) if foreign != "all" && foreign != self.native => {
-                format!("{name}:{foreign}")
-            }
-            _ => name.to_owned(),
-        };
+        let name = paragraph.name(&self.native)?;
         if package.state == PackageState::Installed {
             for provided in paragraph.field("Provides").unwrap_or_default().split(',') {
                 let Some(provided) = provided.split_whitespace().next() else {
@@ -233,6 +251,15 @@ impl<'a> Paragraph<'a> {
         self.0.lines().find_map(|line| {
             let value = line.strip_prefix(name)?.strip_prefix(':')?;
             Some(value.trim())
+        })
+    }
+
+    /// The package; that of a foreign architecture as `name:arch`.
+    fn name(&self, native: &str) -> Option<String> {
+        let name = self.field("Package")?;
+        Some(match self.field("Architecture") {
+            Some(foreign) if foreign != "all" && foreign != native => format!("{name}:{foreign}"),
+            _ => name.to_owned(),
         })
     }
 
@@ -315,6 +342,22 @@ Architecture: amd64
     fn package(name: &str) -> Option<(String, PackageState, bool)> {
         let package = Status::parse(TEXT).find(name)?;
         Some((package.version, package.state, package.held))
+    }
+
+    #[test]
+    fn packages_that_are_to_go_are_not_installed_in_a_status_without_them() {
+        let gone = ["exim4-daemon-light", "libc6:i386", "kept:amd64"].map(str::to_owned);
+        let text = without(TEXT, &gone);
+        let status = Status::parse(&text);
+        let state = |name: &str| status.find(name).map(|package| package.state);
+        assert_eq!(
+            state("exim4-daemon-light"),
+            Some(PackageState::Configuration)
+        );
+        assert_eq!(state("mail-transport-agent"), None);
+        assert_eq!(state("libc6:i386"), Some(PackageState::Configuration));
+        assert_eq!(state("dpkg"), Some(PackageState::Installed));
+        assert_eq!(without(TEXT, &[]), TEXT);
     }
 
     #[test]

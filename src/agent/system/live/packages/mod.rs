@@ -51,13 +51,18 @@ impl Packages {
         self.database.find(names)
     }
 
-    /// What an installation would do.
+    /// What an installation would do, once those in `gone` are removed.
     pub fn simulate_install(
         &self,
         packages: &[PackageRequest],
         options: &InstallOptions,
+        gone: &[String],
     ) -> Result<Transaction> {
-        let output = apt::simulate(&apt::install_words(packages, options))?;
+        let status = match gone.is_empty() {
+            true => None,
+            false => Some(dpkg::status_without(gone)?),
+        };
+        let output = apt::simulate(&apt::install_words(packages, options), status.as_deref())?;
         let plan = simulate::parse(&output);
         let mut transaction = plan.transaction();
         simulate::add_requested_names(&mut transaction, packages);
@@ -72,7 +77,7 @@ impl Packages {
         names: &[String],
         options: &RemoveOptions,
     ) -> Result<Transaction> {
-        let output = apt::simulate(&apt::remove_words(names, options))?;
+        let output = apt::simulate(&apt::remove_words(names, options), None)?;
         let mut transaction = simulate::parse(&output).transaction();
         self.database.add_gone(&mut transaction)?;
         Ok(transaction)

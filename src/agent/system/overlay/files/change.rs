@@ -13,8 +13,11 @@ use crate::system::{FileKind, Found, Reads, Stat};
 
 /// What a new file holds.
 pub(in crate::system::overlay) enum NewFile<'a> {
-    /// This.
-    Content(&'a Content),
+    /// This, if the command accepts it.
+    Content {
+        content: &'a Content,
+        validate: Option<&'a [String]>,
+    },
     /// What is not known yet.
     Expected {
         /// Where it comes from.
@@ -27,7 +30,7 @@ pub(in crate::system::overlay) enum NewFile<'a> {
 impl NewFile<'_> {
     fn in_entry(self, mut entry: Entry) -> Entry {
         match self {
-            Self::Content(content) => entry.content = Some(content.clone()),
+            Self::Content { content, .. } => entry.content = Some(content.clone()),
             Self::Expected { origin, sha256 } => {
                 entry.expected = Some(origin.to_owned());
                 entry.sha256 = sha256.map(str::to_owned);
@@ -49,8 +52,16 @@ impl Overlay {
         let path = self.real_parent(path)?;
         self.need_parent(shown, "write")?;
         self.need_accounts(attributes)?;
-        self.refuse_directory(shown, "replace")?;
         let replaced = self.look(&path)?;
+        let defaults = self.defaults(&path, &replaced, 0o644)?;
+        let attributes = self.named(attributes)?.or(defaults);
+        self.need_ownership(&self.me()?.name, &attributes, shown)?;
+        // The host has the new file beside the old one when it asks.
+        if let NewFile::Content { content, validate } = &new {
+            self.check_candidate(*validate, content, shown)?;
+        }
+        self.refuse_directory(shown, "replace")?;
+        self.need_own_entry(shown, "replace")?;
         if let Some(backup) = backup
             && let Found::Present(stat) = &replaced
         {
@@ -64,10 +75,6 @@ impl Overlay {
             };
             self.put(self.real_parent(backup)?, kept);
         }
-        let defaults = self.defaults(&path, &replaced, 0o644)?;
-        let attributes = self.named(attributes)?.or(defaults);
-        self.need_ownership(&self.me()?.name, &attributes, shown)?;
-        self.need_own_entry(shown, "replace")?;
         let entry = Entry::new(FileKind::File, attributes, self.now());
         self.put(path, new.in_entry(entry));
         Ok(())
@@ -130,6 +137,10 @@ impl Overlay {
     ) -> Result<()> {
         self.need_accounts(attributes)?;
         let real = self.real_parent(path)?;
+        if let Found::Unknown(_) = self.look(&real)? {
+            // What it is stays unknown, too.
+            return Ok(());
+        }
         let mut entry = self.entry(&real, path, "set the mode of")?;
         let kept = entry.attributes.clone();
         if let Some(owner) = &kept.owner {
@@ -292,7 +303,15 @@ impl Overlay {
             }
             let attributes = self.unasked(0o755);
             let entry = Entry::new(FileKind::Directory, attributes, self.now());
-            self.put(above, entry);
+            let expected = (self.absence == Absence::Doubtful).then(|| origin.to_owned());
+            self.put(
+                above,
+                Entry {
+                    expected,
+                    fresh: true,
+                    ..entry
+                },
+            );
         }
         let entry = Entry::new(FileKind::File, self.unasked(0o644), self.now());
         self.put(

@@ -170,7 +170,16 @@ impl Overlay {
             mode: Some(0o755),
         };
         let directory = Entry::new(FileKind::Directory, attributes, self.now());
-        self.put(path.to_owned(), directory);
+        let expected = (!certain).then(|| origin.clone());
+        let fresh = !certain;
+        self.put(
+            path.to_owned(),
+            Entry {
+                expected,
+                fresh,
+                ..directory
+            },
+        );
         Ok(())
     }
 

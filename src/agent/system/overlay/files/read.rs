@@ -38,9 +38,9 @@ impl Overlay {
         match self.pending.files.get(&path) {
             Some(Node::Present(_)) => Ok(Found::Present(())),
             Some(Node::Removed) => Ok(Found::Absent),
-            None if self.pending.hides(&path) => Ok(Found::Absent),
+            None if self.pending.hides(&path) => Ok(self.hidden(&path)),
             None => match self.base.exists(&path)? {
-                Found::Absent => Ok(self.absent(&path).map(drop)),
+                Found::Absent => Ok(self.absent(&path)),
                 found => Ok(found),
             },
         }
@@ -71,7 +71,7 @@ impl Overlay {
         match self.pending.files.get(path) {
             Some(Node::Removed) => Ok(Found::Absent),
             Some(Node::Present(entry)) => Ok(entry.stat()),
-            None if self.pending.hides(path) => Ok(Found::Absent),
+            None if self.pending.hides(path) => Ok(self.hidden(path)),
             None => match self.base.stat(path)? {
                 Found::Absent => Ok(self.absent(path)),
                 found => Ok(found),
@@ -80,7 +80,7 @@ impl Overlay {
     }
 
     /// A path that nobody knows, while packages may still bring it.
-    fn absent(&self, path: &Path) -> Found<Stat> {
+    fn absent<T>(&self, path: &Path) -> Found<T> {
         if self.absence == Absence::Certain {
             return Found::Absent;
         }
@@ -88,6 +88,16 @@ impl Overlay {
         match self.pending.opaque_packages.iter().find(brings) {
             Some(package) => Found::Unknown(format!("package {package}")),
             None => Found::Absent,
+        }
+    }
+
+    /// A path below what is recorded: whatever a command makes there.
+    fn hidden<T>(&self, path: &Path) -> Found<T> {
+        match self.pending.maker_above(path) {
+            Some(command) if self.absence == Absence::Doubtful => {
+                Found::Unknown(format!("what `{command}` makes"))
+            }
+            _ => Found::Absent,
         }
     }
 
@@ -110,12 +120,9 @@ impl Overlay {
                 (Some(content), None) => Found::Present(content.clone()),
                 (None, None) => Found::Absent,
             }),
-            None if self.pending.hides(&path) => Ok(Found::Absent),
+            None if self.pending.hides(&path) => Ok(self.hidden(&path)),
             None => match self.base.content(&path)? {
-                Found::Absent => Ok(match self.absent(&path) {
-                    Found::Unknown(origin) => Found::Unknown(origin),
-                    _ => Found::Absent,
-                }),
+                Found::Absent => Ok(self.absent(&path)),
                 found => Ok(found),
             },
         }

@@ -86,6 +86,58 @@ fn remove(name: &str, purge: bool) -> Effect {
 }
 
 #[test]
+fn a_package_that_went_in_the_same_run_can_come_back() {
+    let mut host = fake::overlay(Fake {
+        packages: fake::installed(&[("app", "1.2-3")]),
+        install: app(),
+        removal: Transaction {
+            removed: vec!["app".to_owned()],
+            gone: vec![PathBuf::from("/etc/app/app.conf")],
+            ..Transaction::default()
+        },
+        ..Fake::default()
+    });
+    host.perform(remove("app", false))
+        .expect("it can be removed");
+    let mut install = install("app");
+    if let Effect::InstallPackages { packages, .. } = &mut install {
+        packages[0].version = Some("1.2-3".to_owned());
+    }
+    host.perform(install).expect("it can be installed");
+    let known = host.packages(&["app".to_owned()]).expect("packages");
+    assert_eq!(known["app"].state, PackageState::Installed);
+    let conf = host.stat(Path::new("/etc/app/app.conf")).expect("stat");
+    assert!(conf.present().is_some(), "its files are there again");
+}
+
+#[test]
+fn a_unit_goes_with_its_package() {
+    let file_of_unit = "/usr/lib/systemd/system/app.service";
+    let mut install_app = app();
+    install_app.files.push(PackagedFile {
+        configuration: false,
+        ..file(file_of_unit, "[Service]\nExecStart=/bin/app\n")
+    });
+    let mut host = fake::overlay(Fake {
+        install: install_app,
+        removal: Transaction {
+            removed: vec!["app".to_owned()],
+            gone: vec![PathBuf::from(file_of_unit)],
+            ..Transaction::default()
+        },
+        ..Fake::default()
+    });
+    host.perform(install("app")).expect("it can be installed");
+    let unit = |host: &crate::system::overlay::Overlay| {
+        host.unit("app.service", &Scope::System).expect("unit")
+    };
+    assert!(matches!(unit(&host), Found::Present(_)));
+    host.perform(remove("app", false)).expect("it can go");
+    assert_eq!(unit(&host), Found::Absent);
+    assert!(host.pending().gone_units.contains("app.service"));
+}
+
+#[test]
 fn what_a_package_brings_is_there_for_later_reads() {
     let mut host = fake::overlay(Fake {
         install: app(),
