@@ -159,7 +159,7 @@ mod tests {
             .expect("it is his own");
         host.take_records();
         host.act_as(None);
-        for path in ["/usr/share", "/usr/share/dbus-1", POLKIT] {
+        for path in ["/usr/share/dbus-1", POLKIT] {
             host.perform(Effect::MakeDirectory {
                 path: path.into(),
                 attributes: Attributes::default(),
