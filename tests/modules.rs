@@ -77,7 +77,7 @@ fn found(args, host) {
 fn wanted(args, found) {
     #{
         user: `/srv/${args.name} ${args.name}s`,
-        content: `of ${args.name}\n`,
+        content: `of ${args.name}` + "\n",
         link: "file",
         table: "# kept\n",
         cron: false,

@@ -65,6 +65,6 @@ const SMALL: &str = r#"
 secrets("secrets/prod.toml");
 host("web", #{ connection: local() });
 play("app", "web", || {
-    copy("/etc/app.conf", #{ content: `password=${secret("db_password")}\n` });
+    copy("/etc/app.conf", #{ content: `password=${secret("db_password")}` + "\n" });
 });
 "#;

@@ -139,11 +139,11 @@ fn is_root(user: &User) -> bool {
 mod tests {
     use super::super::fake::{self, Fake};
     use super::*;
-    use crate::content::Content;
     use crate::effect::{Account, Effect, Scope};
+    use crate::modules::testing::write;
     use crate::system::System;
 
-    const POLKIT: &str = "/usr/share/dbus-1/system-services";
+    const POLKIT: &str = "/usr/share/dbus-1/system-services/org.freedesktop.PolicyKit1.service";
 
     #[test]
     fn only_polkit_lets_others_than_root_change_units_of_the_system() {
@@ -159,21 +159,7 @@ mod tests {
             .expect("it is his own");
         host.take_records();
         host.act_as(None);
-        for path in ["/usr/share/dbus-1", POLKIT] {
-            host.perform(Effect::MakeDirectory {
-                path: path.into(),
-                attributes: Attributes::default(),
-            })
-            .expect("root may");
-        }
-        host.perform(Effect::WriteFile {
-            path: Path::new(POLKIT).join("org.freedesktop.PolicyKit1.service"),
-            content: Content::of(b"[D-BUS Service]\n"),
-            attributes: Attributes::default(),
-            backup: None,
-            validate: None,
-        })
-        .expect("root may");
+        write(&mut host, POLKIT, "[D-BUS Service]\n");
         host.take_records();
         host.act_as(Some("daemon".to_owned()));
         host.perform(reload(Scope::System))
