@@ -13,11 +13,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod author;
+
 mod dice;
 
 mod found;
 
 mod plays;
+
+mod pools;
 
 mod telling;
 
