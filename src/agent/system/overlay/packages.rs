@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Overlay;
 use super::pending::{Entry, Node};
+use super::units::is_mask;
 use crate::effect::{InstallOptions, PackageRequest, RemoveOptions, Scope};
 use crate::mark;
 use crate::module::Result;
@@ -291,7 +292,7 @@ impl Overlay {
     fn install_unit(&mut self, unit: PackagedUnit) -> Result<()> {
         let own = Path::new("/etc/systemd/system").join(&unit.name);
         if let Found::Present(stat) = self.stat(&own)?
-            && stat.target.as_deref() == Some(Path::new("/dev/null"))
+            && is_mask(&stat)
         {
             return Ok(());
         }

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use self::names::{DIRECTORIES, IN_HOME, brings, file_keys, inside_unit_directory, template};
 use super::pending::Node;
 use super::{Absence, Overlay};
+use crate::content::Content;
 use crate::effect::{Scope, UnitAction};
 use crate::module::Result;
 use crate::outcome::Failure;
 use crate::system::live::unmet_condition;
-use crate::system::{Found, Reads, Unit};
+use crate::system::{Found, Reads, Stat, Unit};
 
 mod names;
 
@@ -26,6 +27,11 @@ pub(super) fn unit_of(path: &Path) -> Option<&str> {
         .iter()
         .any(is_file)
         .then_some(name)
+}
+
+/// Whether what is in the place of a unit's file masks the unit.
+pub(super) fn is_mask(stat: &Stat) -> bool {
+    stat.target.as_deref() == Some(Path::new("/dev/null"))
 }
 
 impl Overlay {
@@ -102,7 +108,7 @@ impl Overlay {
             if known && !self.pending.files.contains_key(&path) {
                 continue;
             }
-            let Found::Present(content) = self.content(&path)? else {
+            let Some(content) = self.unit_file(&path)? else {
                 continue;
             };
             let text = content.text.unwrap_or_default();
@@ -120,6 +126,14 @@ impl Overlay {
             }));
         }
         Ok(None)
+    }
+
+    /// What a unit's file holds; nothing where a mask is.
+    fn unit_file(&self, path: &Path) -> Result<Option<Content>> {
+        match self.stat(path)?.present().as_ref().is_some_and(is_mask) {
+            true => Ok(None),
+            false => Ok(self.content(path)?.present()),
+        }
     }
 
     /// Where a unit's file may be, the first that is there counts.
@@ -285,7 +299,7 @@ impl Overlay {
             }
         }
         for path in self.unit_paths(name, scope)? {
-            let Found::Present(content) = self.content(&path)? else {
+            let Some(content) = self.unit_file(&path)? else {
                 continue;
             };
             for line in content.text.unwrap_or_default().lines() {
@@ -325,8 +339,8 @@ impl Overlay {
             return Ok(());
         };
         let path = directory.join(name);
-        match self.content(&path)? {
-            Found::Present(content) if content.size > 0 => Err(Failure::new(format!(
+        match self.unit_file(&path)? {
+            Some(content) if content.size > 0 => Err(Failure::new(format!(
                 "cannot mask {name}: the file {} is in the way",
                 path.display()
             ))),
