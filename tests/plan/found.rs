@@ -1,7 +1,7 @@
 //! Plays whose plans were wrong once, reduced to what it took.
 
 /// What each is about, and its play's body.
-pub const FOUND: [(&str, &str); 11] = [
+pub const FOUND: [(&str, &str); 12] = [
     (
         "a user who has no home directory of his own keeps a journal",
         r#"as_user("www-data", || file("/tmp/touched", #{ state: "touch" }));"#,
@@ -76,6 +76,15 @@ pub const FOUND: [(&str, &str); 11] = [
         "without polkit units are root's",
         r#"
         try { as_user("deploy", || systemd("cron", #{ daemon_reload: true })); } catch { log("refused"); }
+        "#,
+    ),
+    (
+        "a package that does more than bring files does not bring any file",
+        r#"
+        package("git", #{ install_recommends: false });
+        try { lineinfile("/srv/none", "x", #{ state: "absent" }); } catch { log("refused"); }
+        try { lineinfile("/srv/none", "x"); } catch { log("refused"); }
+        copy("/srv/none", #{ content: "x" });
         "#,
     ),
 ];

@@ -80,7 +80,10 @@ impl Module for BlockInFile {
     }
 
     fn found(&self, system: &dyn System) -> Result<State> {
-        self.file.found(system)
+        match self.state {
+            BlockState::Present => self.file.found_needed(system),
+            BlockState::Absent => self.file.found(system),
+        }
     }
 
     fn wanted(&self, found: &State) -> Result<State> {

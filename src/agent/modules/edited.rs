@@ -73,15 +73,25 @@ impl Edited {
 
     /// The file that is there.
     pub fn found(&self, system: &dyn System) -> Result<State> {
-        place::absolute(&self.path)?;
-        self.secrets.get_or_init(|| system.secrets());
-        let path = self.target(system)?;
+        let path = self.looked_up(system)?;
+        self.placement(path, &Content::of(b"")).found(system)
+    }
+
+    /// The same of a file that has to be there, unless it is made.
+    pub fn found_needed(&self, system: &dyn System) -> Result<State> {
+        let path = self.looked_up(system)?;
         let found = match self.create {
             true => system.stat(&path)?,
             false => system.expected(&path)?,
         };
         self.placement(path, &Content::of(b""))
             .found_as(found, system)
+    }
+
+    fn looked_up(&self, system: &dyn System) -> Result<PathBuf> {
+        place::absolute(&self.path)?;
+        self.secrets.get_or_init(|| system.secrets());
+        self.target(system)
     }
 
     /// The file that is edited.

@@ -68,7 +68,10 @@ impl Module for LineInFile {
     }
 
     fn found(&self, system: &dyn System) -> Result<State> {
-        self.file.found(system)
+        match self.state {
+            LineState::Present => self.file.found_needed(system),
+            LineState::Absent => self.file.found(system),
+        }
     }
 
     fn wanted(&self, found: &State) -> Result<State> {

@@ -186,9 +186,15 @@ impl Overlay {
     /// The pending package that would explain a path: the one it is named
     /// after, or else any of which it is not known what they bring.
     pub(super) fn explaining_package(&self, path: &Path) -> Option<String> {
-        let opaque = self.opaque_packages();
-        let named = opaque.iter().find(|package| names_package(path, package));
-        named.or_else(|| opaque.first()).cloned()
+        let named = self.named_package(path);
+        named.or_else(|| self.opaque_packages().pop_first())
+    }
+
+    /// The pending package, of which it is not known what it brings, that a path
+    /// is named after.
+    pub(super) fn named_package(&self, path: &Path) -> Option<String> {
+        let mut opaque = self.opaque_packages().into_iter();
+        opaque.find(|package| names_package(path, package))
     }
 
     /// The pending package that will bring a program, if it is not there yet.

@@ -25,7 +25,13 @@ impl Overlay {
         if found != Found::Absent || real.ancestors().any(is_removed) {
             return Ok(found);
         }
-        match self.explaining_package(&real) {
+        let package = match self.absence {
+            Absence::Certain => self.explaining_package(&real),
+            // The files of most packages are known; what a script of another
+            // one makes is seldom what is looked for.
+            Absence::Doubtful => self.named_package(&real),
+        };
+        match package {
             Some(package) => Ok(Found::Unknown(format!("package {package}"))),
             None => self.base.expected(&real),
         }
