@@ -322,6 +322,13 @@ pub trait System: Reads {
     fn take_records(&mut self) -> (Vec<Record>, Vec<String>);
 }
 
+/// Refuses an effect that no world takes, before it is recorded or begun.
+fn check(effect: &Effect, reads: &dyn Reads) -> Result<()> {
+    privilege::check(effect, reads)?;
+    busy::check(effect, reads)?;
+    sound::check(effect, reads)
+}
+
 /// What came of an effect.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Performed {

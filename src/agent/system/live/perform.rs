@@ -13,7 +13,7 @@ use super::{Live, accounts, crontabs, http, kernel, packages, processes, reveal,
 use crate::effect::{Effect, Record};
 use crate::module::Result;
 use crate::outcome::Failure;
-use crate::system::{Performed, Reads, System, busy, observe, privilege, sound};
+use crate::system::{Performed, Reads, System, check, observe};
 
 /// How many effects are done together: their journal entries are in memory.
 const TOGETHER: usize = 10_000;
@@ -110,9 +110,7 @@ impl Live {
     fn perform_together(&mut self, effects: Vec<Effect>) -> Result<Performed> {
         let mut records = Vec::with_capacity(effects.len());
         for effect in effects {
-            privilege::check(&effect, self)?;
-            busy::check(&effect, self)?;
-            sound::check(&effect, self)?;
+            check(&effect, self)?;
             records.push(observe::record(effect, self)?);
         }
         let Some(journal) = &self.journal else {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::archive::{Archive, Member};
 use super::{
     AccountKind, Available, Found, Group, KernelParameter, Output, Package, Performed, Port, Reads,
-    Stat, System, Transaction, Unit, User, busy, observe, privilege, sound, visible,
+    Stat, System, Transaction, Unit, User, check, observe, visible,
 };
 use crate::content::Content;
 use crate::effect::{
@@ -505,9 +505,7 @@ impl Reads for Overlay {
 
 impl System for Overlay {
     fn perform(&mut self, effect: Effect) -> Result<Performed> {
-        privilege::check(&effect, self)?;
-        busy::check(&effect, self)?;
-        sound::check(&effect, self)?;
+        check(&effect, self)?;
         effect
             .paths()
             .try_for_each(|path| self.need_own_links(path))?;
